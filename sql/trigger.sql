@@ -1,0 +1,88 @@
+-- The scoring trigger: INSERT of every kind, partitions, column types, wrong use
+SELECT risk.create_model('m');
+SELECT 1 FROM risk.register_model('m', 'v1', toy_model('{amount,hour}', '[[0, 100, 1, -1, 2], [1, 6, 0, 0.5, -0.5]]', 'reg:squarederror', base_score => '0'));
+SELECT 1 FROM risk.register_model('m', 'v2', toy_model('{amount,hour}', '[[0, 100, 1, -10, 20], [1, 6, 0, 0.5, -0.5]]', 'reg:squarederror', base_score => '0'));
+
+CREATE TABLE tx (id int PRIMARY KEY, amount numeric, hour int, risk_score float8, risk_version text);
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'risk_score', 'risk_version');
+INSERT INTO tx VALUES (0, 1, 1);
+SELECT risk.promote('m', 'v1');
+INSERT INTO tx VALUES (1, 50, 3), (2, 100, 12), (3, NULL, NULL);
+INSERT INTO tx SELECT 4, 50, 3;
+INSERT INTO tx (id, risk_score, risk_version) VALUES (5, 99, 'mine');
+COPY tx (id, amount, hour) FROM stdin;
+6	50	3
+7	100	\N
+\.
+INSERT INTO tx VALUES (1, 500, 12) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount, risk_score = excluded.risk_score;
+INSERT INTO tx VALUES (2, 0, 0) ON CONFLICT DO NOTHING;
+SELECT risk.promote('m', 'v2');
+WITH new AS (INSERT INTO tx VALUES (8, 100, 3) RETURNING *) SELECT * FROM new;
+MERGE INTO tx USING (VALUES (9, 1, 1), (8, 1, 1)) AS s (id, amount, hour) ON tx.id = s.id
+	WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.amount, s.hour);
+SELECT * FROM tx ORDER BY id;
+BEGIN;
+SELECT risk.promote('m', 'v1');
+INSERT INTO tx VALUES (10, 100, 3) RETURNING *;
+ROLLBACK;
+INSERT INTO tx VALUES (10, 100, 3) RETURNING *;
+DROP TABLE tx;
+
+-- partitions whose columns stand in another order; other types of the two columns
+CREATE TABLE tx (id int, amount real, hour int, score real, version varchar(10)) PARTITION BY RANGE (id);
+CREATE TABLE tx_1 PARTITION OF tx FOR VALUES FROM (0) TO (10);
+CREATE TABLE tx_2 (version varchar(10), gone int, hour int, score real, id int, amount real);
+ALTER TABLE tx_2 DROP COLUMN gone;
+ALTER TABLE tx ATTACH PARTITION tx_2 FOR VALUES FROM (10) TO (20);
+CREATE TRIGGER score BEFORE INSERT OR UPDATE ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score', 'version');
+INSERT INTO tx (id, amount, hour) SELECT i, i * 10, i FROM generate_series(8, 12) i;
+COPY tx (id, amount, hour) FROM stdin;
+1	50	3
+13	100	\N
+\.
+UPDATE tx SET amount = 1000 WHERE id = 1;
+ALTER TABLE tx ADD COLUMN late int DEFAULT 1;
+INSERT INTO tx (id, amount, hour) VALUES (2, 100, 3), (14, 100, 3);
+SELECT tableoid::regclass, id, amount, hour, score, version FROM tx ORDER BY id;
+DROP TABLE tx;
+
+CREATE DOMAIN probability AS numeric CHECK (VALUE < 5);
+CREATE TABLE tx (amount float8, hour float8, score probability, score_text text);
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+INSERT INTO tx VALUES (50, 3) RETURNING *;
+INSERT INTO tx VALUES (500, 3) RETURNING *;
+DROP TABLE tx;
+
+-- wrong use
+SELECT risk.score_on_insert();
+CREATE TABLE tx (amount int, hour int, doubled int GENERATED ALWAYS AS (amount * 2) STORED, score float8, flag bool);
+CREATE TRIGGER score AFTER INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+INSERT INTO tx VALUES (1, 1);
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH STATEMENT EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+INSERT INTO tx VALUES (1, 1);
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m');
+INSERT INTO tx VALUES (1, 1);
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'nope');
+INSERT INTO tx VALUES (1, 1);
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'doubled');
+INSERT INTO tx VALUES (1, 1);
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'flag');
+INSERT INTO tx VALUES (1, 1);
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('none', 'score');
+INSERT INTO tx VALUES (1, 1);
+ALTER TABLE tx DROP COLUMN doubled;
+ALTER TABLE tx RENAME hour TO hours;
+DROP TRIGGER score ON tx;
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+INSERT INTO tx VALUES (1, 1);
+ALTER TABLE tx ADD COLUMN hour int GENERATED ALWAYS AS (hours) STORED;
+INSERT INTO tx VALUES (1, 1);
+SELECT count(*) FROM tx;
+DROP TABLE tx;
+SELECT risk.drop_model('m');

@@ -1,0 +1,638 @@
+/*
+ * bind.c
+ *		From a transaction, whatever its SQL type, to a row of features: one
+ *		float32 per feature in the model's order, NaN where the value is missing.
+ *
+ * Columns are matched with feature names once per row type and version; the
+ * match (Binding) is remembered with the version.  A row type is known by the
+ * type cache's identifier of its descriptor, which changes with the type.
+ *
+ * Conversions (docs/reference.md lists them): integers, real, boolean (0, 1)
+ * directly; numeric and double precision as the nearest double, then float32,
+ * as a DataFrame's columns are; date and timestamps as seconds since
+ * 1970-01-01 UTC, intervals as seconds; text and enums as the category they
+ * name.  What is not finite stays so; NaN and NULL are missing.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
+#include "datatype/timestamp.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/float.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "bind.h"
+#include "compat.h"
+
+/* How a value becomes a number. */
+typedef enum ValueKind
+{
+	VALUE_UNSUPPORTED,
+	VALUE_INT2,
+	VALUE_INT4,
+	VALUE_INT8,
+	VALUE_FLOAT4,
+	VALUE_FLOAT8,
+	VALUE_NUMERIC,
+	VALUE_BOOL,
+	VALUE_DATE,
+	VALUE_TIMESTAMP,
+	VALUE_INTERVAL,
+	VALUE_TEXT,
+	VALUE_BPCHAR,
+	VALUE_NAME,
+	VALUE_ENUM
+} ValueKind;
+
+typedef struct BoundColumn
+{
+	AttrNumber	attnum;			/* which column feeds the feature */
+	ValueKind	kind;
+	const CategoryMap *categories;	/* value names a category; NULL: it is a number */
+} BoundColumn;
+
+struct Binding
+{
+	struct Binding *next;
+	Oid			type;
+	int32		typmod;
+	uint64		identifier;		/* of the descriptor; see typcache.h */
+	TypeCacheEntry *type_cache; /* NULL for record types, which never change */
+	TupleDesc	tupdesc;
+	int			num_features;
+	BoundColumn columns[FLEXIBLE_ARRAY_MEMBER];
+};
+
+/* What a transaction of this SQL type is.  Errors: 42804 nothing we can score. */
+InputKind
+bind_input_kind(Oid type)
+{
+	Oid			base = OidIsValid(type) ? getBaseType(type) : InvalidOid;
+
+	if (base == JSONBOID)
+		return INPUT_JSONB;
+	if (OidIsValid(base) && OidIsValid(get_element_type(base)))
+		return INPUT_ARRAY;
+	if (OidIsValid(base) && type_is_rowtype(base))
+		return INPUT_ROW;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("cannot score a value of type %s",
+					OidIsValid(type) ? format_type_be(type) : "unknown"),
+			 errhint("Pass a row (the alias of a table, or ROW(...)::its_type), jsonb, or an array of real in feature order.")));
+	return INPUT_ROW;
+}
+
+/* ---- values ---- */
+
+static ValueKind
+value_kind(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	switch (base)
+	{
+		case INT2OID:
+			return VALUE_INT2;
+		case INT4OID:
+			return VALUE_INT4;
+		case INT8OID:
+			return VALUE_INT8;
+		case FLOAT4OID:
+			return VALUE_FLOAT4;
+		case FLOAT8OID:
+			return VALUE_FLOAT8;
+		case NUMERICOID:
+			return VALUE_NUMERIC;
+		case BOOLOID:
+			return VALUE_BOOL;
+		case DATEOID:
+			return VALUE_DATE;
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return VALUE_TIMESTAMP;
+		case INTERVALOID:
+			return VALUE_INTERVAL;
+		case TEXTOID:
+		case VARCHAROID:
+			return VALUE_TEXT;
+		case BPCHAROID:
+			return VALUE_BPCHAR;
+		case NAMEOID:
+			return VALUE_NAME;
+		default:
+			return get_typtype(base) == TYPTYPE_ENUM ? VALUE_ENUM : VALUE_UNSUPPORTED;
+	}
+}
+
+static inline bool
+is_text_kind(ValueKind kind)
+{
+	return kind >= VALUE_TEXT;
+}
+
+/* Days or microseconds since PostgreSQL's epoch, as seconds since 1970. */
+#define UNIX_SECONDS(days)	(((double) (days) + POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+static double
+interval_seconds(const Interval *interval)
+{
+	/* As EXTRACT(EPOCH FROM interval): a year has 365.25 days, a month 30. */
+	return (double) interval->time / USECS_PER_SEC
+		+ (double) interval->day * SECS_PER_DAY
+		+ (double) (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY)
+		+ (double) (interval->month % MONTHS_PER_YEAR) * DAYS_PER_MONTH * SECS_PER_DAY;
+}
+
+static double
+timestamp_seconds(Timestamp timestamp)
+{
+	if (TIMESTAMP_IS_NOBEGIN(timestamp))
+		return -get_float8_infinity();
+	if (TIMESTAMP_IS_NOEND(timestamp))
+		return get_float8_infinity();
+	return UNIX_SECONDS(0) + (double) timestamp / USECS_PER_SEC;
+}
+
+static double
+date_seconds(DateADT date)
+{
+	if (DATE_IS_NOBEGIN(date))
+		return -get_float8_infinity();
+	if (DATE_IS_NOEND(date))
+		return get_float8_infinity();
+	return UNIX_SECONDS(date);
+}
+
+static double
+numeric_double(Numeric numeric)
+{
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+											  NumericGetDatum(numeric)));
+}
+
+static int
+enum_category(const CategoryMap *categories, Oid value)
+{
+	HeapTuple	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
+	const char *label;
+	int			code;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("invalid internal value for enum: %u", value)));
+	label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
+	code = category_of_text(categories, label, strlen(label));
+	ReleaseSysCache(tuple);
+	return code;
+}
+
+/* The code of a category that text names. */
+static int
+text_category(const CategoryMap *categories, ValueKind kind, Datum value)
+{
+	text	   *string;
+	int			length;
+	int			code;
+
+	if (kind == VALUE_ENUM)
+		return enum_category(categories, DatumGetObjectId(value));
+	if (kind == VALUE_NAME)
+		return category_of_text(categories, NameStr(*DatumGetName(value)),
+								strlen(NameStr(*DatumGetName(value))));
+
+	string = DatumGetTextPP(value);
+	length = VARSIZE_ANY_EXHDR(string);
+	if (kind == VALUE_BPCHAR)
+		length = bpchartruelen(VARDATA_ANY(string), length);
+	code = category_of_text(categories, VARDATA_ANY(string), length);
+	if ((Pointer) string != DatumGetPointer(value))
+		pfree(string);
+	return code;
+}
+
+/* The category that a number names; a fraction names none. */
+static float
+number_category(const CategoryMap *categories, double value)
+{
+	if (isnan(value))
+		return get_float4_nan();
+	if (value != floor(value) || fabs(value) >= 9.2e18)
+		return CATEGORY_UNSEEN;
+	return category_of_integer(categories, (int64) value);
+}
+
+/* A value that is not NULL as a feature. */
+static float
+value_feature(ValueKind kind, const CategoryMap *categories, Datum value)
+{
+	double		number;
+
+	if (is_text_kind(kind))
+		return text_category(categories, kind, value);
+
+	switch (kind)
+	{
+		case VALUE_FLOAT4:
+			if (!categories)
+				return DatumGetFloat4(value);
+			number = DatumGetFloat4(value);
+			break;
+		case VALUE_FLOAT8:
+			number = DatumGetFloat8(value);
+			break;
+		case VALUE_NUMERIC:
+			number = numeric_double(DatumGetNumeric(value));
+			break;
+		case VALUE_INT2:
+			number = DatumGetInt16(value);
+			break;
+		case VALUE_INT4:
+			number = DatumGetInt32(value);
+			break;
+		case VALUE_INT8:
+			if (categories)
+				return category_of_integer(categories, DatumGetInt64(value));
+			return (float) DatumGetInt64(value);	/* rounded once */
+		case VALUE_BOOL:
+			number = DatumGetBool(value) ? 1 : 0;
+			break;
+		case VALUE_DATE:
+			number = date_seconds(DatumGetDateADT(value));
+			break;
+		case VALUE_TIMESTAMP:
+			number = timestamp_seconds(DatumGetTimestamp(value));
+			break;
+		case VALUE_INTERVAL:
+			number = interval_seconds(DatumGetIntervalP(value));
+			break;
+		default:
+			number = get_float8_nan();
+			break;
+	}
+	return categories ? number_category(categories, number) : (float) number;
+}
+
+/* ---- rows ---- */
+
+/* A model without names can only be given arrays. */
+static void
+require_names(const Version *version)
+{
+	if (!version->has_names)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version \"%s\" of model \"%s\" has no feature names",
+						version->name, version->model),
+				 errhint("Pass an array in feature order, or register the artifact again with feature_names => ARRAY[...].")));
+}
+
+/* Raise the error for features that the transaction does not have. */
+static void
+report_unmatched(const Version *version, const bool *unmatched, const char *what,
+				 const char *hint)
+{
+	StringInfoData list;
+	int			count = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < version->num_features; i++)
+	{
+		if (unmatched[i])
+			appendStringInfo(&list, "%s\"%s\"", count++ ? ", " : "", version->features[i].name);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg_plural("%d of %d features of version \"%s\" of model \"%s\" has no %s",
+						   "%d of %d features of version \"%s\" of model \"%s\" have no %s",
+						   count, count, version->num_features, version->name, version->model, what),
+			 errdetail("Unmatched: %s.", list.data),
+			 errhint("%s", hint)));
+}
+
+/* The column of a name; 0 when there is none. */
+static AttrNumber
+find_column(TupleDesc tupdesc, const char *name)
+{
+	AttrNumber	found = 0;
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+
+		if (attribute->attisdropped || strcmp(NameStr(attribute->attname), name) != 0)
+			continue;
+		if (found)
+			ereport(ERROR,
+					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+					 errmsg("column \"%s\" appears more than once in the transaction", name),
+					 errhint("Name each column once, with AS where two tables have it.")));
+		found = i + 1;
+	}
+	return found;
+}
+
+/* Does a column's type suit a feature?  Errors: 42804 it does not. */
+static void
+bind_column(BoundColumn *column, const VersionFeature *feature, Oid type)
+{
+	column->kind = value_kind(type);
+	if (column->kind == VALUE_UNSUPPORTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of type %s cannot be a feature",
+						feature->name, format_type_be(type)),
+				 errhint("Cast it to a number, boolean, date, timestamp, interval, or to text where the feature is categorical.")));
+	if (!is_text_kind(column->kind))
+	{
+		/* Numbers are the names of integer categories, else the codes. */
+		if (feature->categories && !category_map_is_text(feature->categories))
+			column->categories = feature->categories;
+		return;
+	}
+	if (!feature->categorical)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is of type %s, the feature is numeric",
+						feature->name, format_type_be(type)),
+				 errhint("Cast the column to the number that the model was trained with.")));
+	if (!feature->categories)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is of type %s, and the categories of the feature are not known",
+						feature->name, format_type_be(type)),
+				 errhint("Register the artifact again with categories => '{\"%s\": [...]}', listing them in code order, or pass the codes.",
+						 feature->name)));
+	if (!category_map_is_text(feature->categories))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is of type %s, the categories of the feature are integers",
+						feature->name, format_type_be(type)),
+				 errhint("Cast the column to an integer.")));
+	column->categories = feature->categories;
+}
+
+/* The type cache's identifier of a row type's descriptor. */
+static uint64
+row_type_identifier(Oid type, int32 typmod, TypeCacheEntry **type_cache)
+{
+	if (type == RECORDOID)
+	{
+		*type_cache = NULL;
+		return assign_record_type_identifier(type, typmod);
+	}
+	*type_cache = lookup_type_cache(type, TYPECACHE_TUPDESC);
+	return (*type_cache)->tupDesc_identifier;
+}
+
+/* Match the columns of a row type with a version's features. */
+static Binding *
+make_binding(Version *version, Oid type, int32 typmod)
+{
+	int			n = version->num_features;
+	TupleDesc	tupdesc = lookup_rowtype_tupdesc_copy(type, typmod);
+	Binding    *binding = palloc0(offsetof(Binding, columns) + sizeof(BoundColumn) * n);
+	bool	   *unmatched = palloc0(sizeof(bool) * n);
+	bool		complete = true;
+
+	require_names(version);
+	binding->type = type;
+	binding->typmod = typmod;
+	binding->identifier = row_type_identifier(type, typmod, &binding->type_cache);
+	binding->tupdesc = tupdesc;
+	binding->num_features = n;
+	for (int i = 0; i < n; i++)
+	{
+		AttrNumber	attnum = find_column(tupdesc, version->features[i].name);
+
+		binding->columns[i].attnum = attnum;
+		unmatched[i] = attnum == 0;
+		complete &= attnum != 0;
+	}
+	if (!complete)
+		report_unmatched(version, unmatched, "column in the transaction",
+						 "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
+	for (int i = 0; i < n; i++)
+		bind_column(&binding->columns[i], &version->features[i],
+					TupleDescAttr(tupdesc, binding->columns[i].attnum - 1)->atttypid);
+	return binding;
+}
+
+/* Is a row of this type one that the binding was made for? */
+bool
+bind_is_current(const Binding *binding, Oid type, int32 typmod)
+{
+	return binding->type == type && binding->typmod == typmod &&
+		(binding->type_cache == NULL ||
+		 binding->type_cache->tupDesc_identifier == binding->identifier);
+}
+
+TupleDesc
+bind_tupdesc(const Binding *binding)
+{
+	return binding->tupdesc;
+}
+
+/*
+ * The match of a row type with a version's features.
+ *
+ * Errors: 42703 features without a column, 42804 wrong type of a column,
+ * 42702 column twice, 55000 the version has no feature names.
+ */
+Binding *
+bind_row_type(Version *version, Oid type, int32 typmod)
+{
+	TypeCacheEntry *type_cache;
+	uint64		identifier = row_type_identifier(type, typmod, &type_cache);
+	MemoryContext building;
+	MemoryContext caller;
+	Binding    *binding;
+
+	for (binding = version->bindings; binding; binding = binding->next)
+	{
+		if (binding->type == type && binding->typmod == typmod &&
+			binding->identifier == identifier)
+			return binding;
+	}
+
+	/* A binding that fails halfway goes with the caller's context. */
+	building = AllocSetContextCreate(CurrentMemoryContext, "pg_risk binding",
+									 ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(building);
+	binding = make_binding(version, type, typmod);
+	MemoryContextSwitchTo(caller);
+	MemoryContextSetParent(building, version->context);
+	binding->next = version->bindings;
+	version->bindings = binding;
+	return binding;
+}
+
+/* Features of a row whose columns stand in arrays. */
+void
+bind_columns(const Binding *binding, const Datum *values, const bool *nulls, float *row)
+{
+	for (int i = 0; i < binding->num_features; i++)
+	{
+		const BoundColumn *column = &binding->columns[i];
+
+		row[i] = nulls[column->attnum - 1] ? get_float4_nan() :
+			value_feature(column->kind, column->categories, values[column->attnum - 1]);
+	}
+}
+
+/* Features of a row. */
+void
+bind_row(const Binding *binding, HeapTuple tuple, float *row)
+{
+	int			natts = binding->tupdesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
+
+	heap_deform_tuple(tuple, binding->tupdesc, values, nulls);
+	bind_columns(binding, values, nulls, row);
+	pfree(values);
+	pfree(nulls);
+}
+
+/* ---- jsonb ---- */
+
+/* One member of a JSON object as a feature. */
+static float
+json_feature(const VersionFeature *feature, const JsonbValue *value)
+{
+	const CategoryMap *categories = feature->categories;
+	bool		by_name = categories && category_map_is_text(categories);
+
+	switch (value->type)
+	{
+		case jbvNull:
+			return get_float4_nan();
+		case jbvNumeric:
+			{
+				double		number = numeric_double(value->val.numeric);
+
+				return categories && !by_name ? number_category(categories, number) : (float) number;
+			}
+		case jbvBool:
+			return value->val.boolean ? 1 : 0;
+		case jbvString:
+			if (by_name)
+				return category_of_text(categories, value->val.string.val, value->val.string.len);
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("feature \"%s\" is a JSON string, a number is expected", feature->name),
+					 feature->categorical && !categories ?
+					 errhint("Register the artifact again with categories => '{\"%s\": [...]}', or give the category's code.", feature->name) :
+					 errhint("Write the number without quotation marks.")));
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("feature \"%s\" is a JSON object or array, a number is expected", feature->name),
+					 errhint("Features are members of the top-level object.")));
+	}
+	return get_float4_nan();
+}
+
+/*
+ * Features of a JSON object.  null is missing; a member that is not there is
+ * an error, since a misspelt one would change the score unnoticed.
+ */
+void
+bind_jsonb(const Version *version, Datum datum, float *row)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(datum);
+	bool	   *unmatched = NULL;
+
+	require_names(version);
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the transaction must be a JSON object"),
+				 errhint("For example '{\"amount\": 12.5, \"hour\": 3}'::jsonb.")));
+	for (int i = 0; i < version->num_features; i++)
+	{
+		const VersionFeature *feature = &version->features[i];
+		JsonbValue	buffer;
+		JsonbValue *value = getKeyJsonValueFromContainer(&jsonb->root, feature->name,
+														 strlen(feature->name), &buffer);
+
+		if (value)
+			row[i] = json_feature(feature, value);
+		else
+		{
+			if (!unmatched)
+				unmatched = palloc0(sizeof(bool) * version->num_features);
+			unmatched[i] = true;
+		}
+	}
+	if (unmatched)
+		report_unmatched(version, unmatched, "member in the JSON object",
+						 "Members are matched by name, letter case included. Write null for a value that is missing.");
+	if ((Pointer) jsonb != DatumGetPointer(datum))
+		pfree(jsonb);
+}
+
+/* ---- arrays ---- */
+
+/* Features of an array in feature order; categories are codes. */
+void
+bind_array(const Version *version, Datum datum, float *row)
+{
+	ArrayType  *array = DatumGetArrayTypeP(datum);
+	Oid			element = ARR_ELEMTYPE(array);
+	ValueKind	kind = value_kind(element);
+	int			count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	if (kind == VALUE_UNSUPPORTED || is_text_kind(kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("cannot score an array of %s", format_type_be(element)),
+				 errhint("Pass real[] or double precision[]; categorical features as the codes of their categories.")));
+	if (ARR_NDIM(array) > 1 || count != version->num_features)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 ARR_NDIM(array) > 1 ?
+				 errmsg("the transaction must be an array of one dimension") :
+				 errmsg("the transaction has %d elements, version \"%s\" of model \"%s\" has %d features",
+						count, version->name, version->model, version->num_features),
+				 errhint("Give one element for each feature, in the model's order; NULL is missing.")));
+
+	if (!ARR_HASNULL(array) && kind == VALUE_FLOAT4)
+		memcpy(row, ARR_DATA_PTR(array), sizeof(float) * count);
+	else if (!ARR_HASNULL(array) && kind == VALUE_FLOAT8)
+	{
+		const float8 *values = (const float8 *) ARR_DATA_PTR(array);
+
+		for (int i = 0; i < count; i++)
+			row[i] = (float) values[i];
+	}
+	else
+	{
+		Datum	   *values;
+		bool	   *nulls;
+		int16		length;
+		bool		by_value;
+		char		alignment;
+
+		get_typlenbyvalalign(element, &length, &by_value, &alignment);
+		deconstruct_array(array, element, length, by_value, alignment, &values, &nulls, &count);
+		for (int i = 0; i < count; i++)
+			row[i] = nulls[i] ? get_float4_nan() : value_feature(kind, NULL, values[i]);
+	}
+	if ((Pointer) array != DatumGetPointer(datum))
+		pfree(array);
+}

@@ -1,0 +1,456 @@
+/*
+ * cache.c
+ *		Forest images in shared memory: one copy of each distinct image for the
+ *		whole server, whatever the number of connections, versions and databases.
+ *
+ * The arena is one block of main shared memory, so an image has the same
+ * address in every process.  An entry is a slot in a fixed array; the entries
+ * in use, in the order of their place in the arena, are listed in `order`, and
+ * the gaps between neighbours are the free memory.
+ *
+ * Locking.  `lock` protects everything but the atomics of an entry: shared to
+ * look an image up by its hash, exclusive to add or evict.  It is never held
+ * across I/O, allocation of backend memory, or anything that can raise an
+ * error; an image is copied and checked between reserving its place and
+ * publishing its hash, without the lock.
+ *
+ * Reclaiming.  Who reads an image holds a pin (for the rest of its transaction;
+ * see version.c), and only an entry without pins is evicted, the one least
+ * recently used first.  Pinning takes no lock: an entry's `state` is one
+ * 64-bit word, the tenure in its high half and the number of pins in its low
+ * half.  To pin is to add one and then look whether the tenure is still the
+ * expected one; to evict is to compare-and-swap "this tenure, no pins" with
+ * "next tenure, no pins".  Whichever comes first, the other one sees it.
+ *
+ * After a crash of any process the postmaster makes all of this anew, so no
+ * pin outlives its holder.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "../forest/forest.h"
+#include "cache.h"
+#include "guc.h"
+
+#define CACHE_ENTRIES		1024
+#define CACHE_ALIGN(size)	TYPEALIGN(64, size)
+
+#define STATE(tenure, pins)	(((uint64) (tenure) << 32) | (pins))
+#define STATE_TENURE(state)	((uint32) ((state) >> 32))
+#define STATE_PINS(state)	((uint32) (state))
+
+typedef struct CacheEntry
+{
+	pg_atomic_uint64 state;		/* tenure and pins; see above */
+	pg_atomic_uint64 last_used; /* TimestampTz of the last pin */
+	/* the rest is protected by the lock */
+	Size		offset;			/* of the image in the arena */
+	Size		size;			/* of the image */
+	bool		published;		/* hash is valid: the image may be found */
+	TimestampTz loaded_at;
+	uint8		hash[IMAGE_HASH_LENGTH];
+} CacheEntry;
+
+typedef struct CacheShared
+{
+	LWLock	   *lock;
+	Size		arena_size;
+	uint64		loads;
+	uint64		evictions;
+	int			used;			/* entries listed in order */
+	uint16		order[CACHE_ENTRIES];	/* by offset; the unused ones follow */
+	CacheEntry	entries[CACHE_ENTRIES];
+} CacheShared;
+
+static CacheShared *cache = NULL;
+static char *arena = NULL;
+
+static Size
+arena_size(void)
+{
+	return (Size) guc_cache_size * 1024;
+}
+
+/* Ask for the memory and the lock; runs in the postmaster. */
+void
+cache_shmem_request(void)
+{
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(CacheShared)),
+									add_size(arena_size(), 128)));
+	RequestNamedLWLockTranche("PgRiskCache", 1);
+}
+
+/* Make, or find, the shared structures. */
+void
+cache_shmem_startup(void)
+{
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	cache = ShmemInitStruct("pg_risk cache", sizeof(CacheShared), &found);
+	arena = ShmemInitStruct("pg_risk arena", arena_size() + 64, &(bool){false});
+	arena = (char *) CACHE_ALIGN((uintptr_t) arena);
+	if (!found)
+	{
+		memset(cache, 0, sizeof(CacheShared));
+		cache->lock = &(GetNamedLWLockTranche("PgRiskCache"))->lock;
+		cache->arena_size = arena_size();
+		for (int i = 0; i < CACHE_ENTRIES; i++)
+		{
+			cache->order[i] = i;
+			pg_atomic_init_u64(&cache->entries[i].state, STATE(1, 0));
+			pg_atomic_init_u64(&cache->entries[i].last_used, 0);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Note the moment of use: the order of eviction, and shown to users. */
+static inline void
+touch(CacheEntry *entry)
+{
+	pg_atomic_write_u64(&entry->last_used,
+						(uint64) GetCurrentTransactionStartTimestamp());
+}
+
+/*
+ * Pin the image of a claim made earlier.  False, and nothing is held, when it
+ * has been evicted since.
+ */
+bool
+cache_pin(CacheClaim *claim)
+{
+	CacheEntry *entry = &cache->entries[claim->slot];
+
+	if (STATE_TENURE(pg_atomic_fetch_add_u64(&entry->state, 1)) != claim->tenure)
+	{
+		pg_atomic_fetch_sub_u64(&entry->state, 1);
+		return false;
+	}
+	touch(entry);
+	return true;
+}
+
+void
+cache_unpin(CacheClaim *claim)
+{
+	pg_atomic_fetch_sub_u64(&cache->entries[claim->slot].state, 1);
+}
+
+/* Pin the image of a hash.  The lock is held, so it cannot go away. */
+static bool
+find_locked(const uint8 *hash, CacheClaim *claim)
+{
+	for (int i = 0; i < cache->used; i++)
+	{
+		int			slot = cache->order[i];
+		CacheEntry *entry = &cache->entries[slot];
+
+		if (entry->published && memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0)
+		{
+			uint64		state = pg_atomic_fetch_add_u64(&entry->state, 1);
+
+			claim->slot = slot;
+			claim->tenure = STATE_TENURE(state);
+			claim->image = arena + entry->offset;
+			touch(entry);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Find an image by its hash and pin it.  False when it is not in the cache. */
+bool
+cache_find(const uint8 *hash, CacheClaim *claim)
+{
+	bool		found;
+
+	LWLockAcquire(cache->lock, LW_SHARED);
+	found = find_locked(hash, claim);
+	LWLockRelease(cache->lock);
+	return found;
+}
+
+/* Take entry number `position` of the order out of use, if nobody has it pinned. */
+static bool
+release_entry(int position)
+{
+	uint16		slot = cache->order[position];
+	CacheEntry *entry = &cache->entries[slot];
+	uint64		state = pg_atomic_read_u64(&entry->state);
+
+	if (STATE_PINS(state) != 0 ||
+		!pg_atomic_compare_exchange_u64(&entry->state, &state,
+										STATE(STATE_TENURE(state) + 1, 0)))
+		return false;
+
+	entry->published = false;
+	memmove(&cache->order[position], &cache->order[position + 1],
+			(cache->used - position - 1) * sizeof(uint16));
+	cache->order[--cache->used] = slot;
+	return true;
+}
+
+/* Evict the least recently used image that nobody reads. */
+static bool
+evict_one(void)
+{
+	int			victim = -1;
+	uint64		oldest = 0;
+
+	for (int i = 0; i < cache->used; i++)
+	{
+		CacheEntry *entry = &cache->entries[cache->order[i]];
+		uint64		last_used = pg_atomic_read_u64(&entry->last_used);
+
+		if (STATE_PINS(pg_atomic_read_u64(&entry->state)) == 0 &&
+			(victim < 0 || last_used < oldest))
+		{
+			victim = i;
+			oldest = last_used;
+		}
+	}
+	/* Somebody may pin the victim at this moment; then look for another. */
+	if (victim < 0)
+		return false;
+	if (release_entry(victim))
+		cache->evictions++;
+	return true;
+}
+
+/*
+ * Where an image of this size fits: the position in the order at which its
+ * entry would stand, and its offset.  False when there is no such gap.
+ */
+static bool
+find_gap(Size size, int *position, Size *offset)
+{
+	Size		end = 0;
+
+	if (cache->used == CACHE_ENTRIES)
+		return false;
+	for (int i = 0; i <= cache->used; i++)
+	{
+		CacheEntry *next = i < cache->used ? &cache->entries[cache->order[i]] : NULL;
+		Size		limit = next ? next->offset : cache->arena_size;
+
+		if (limit - end >= size)
+		{
+			*position = i;
+			*offset = end;
+			return true;
+		}
+		if (next)
+			end = CACHE_ALIGN(next->offset + next->size);
+	}
+	return false;
+}
+
+/*
+ * Reserve room for an image: an entry that holds one pin, ours, and cannot be
+ * found yet.  False when the images in use leave no room.
+ */
+static bool
+reserve_locked(Size size, CacheClaim *claim)
+{
+	int			position;
+	Size		offset;
+	uint16		slot;
+	CacheEntry *entry;
+
+	while (!find_gap(size, &position, &offset))
+	{
+		if (!evict_one())
+			return false;
+	}
+
+	slot = cache->order[cache->used];
+	memmove(&cache->order[position + 1], &cache->order[position],
+			(cache->used - position) * sizeof(uint16));
+	cache->order[position] = slot;
+	cache->used++;
+
+	entry = &cache->entries[slot];
+	entry->offset = offset;
+	entry->size = size;
+	entry->published = false;
+	claim->slot = slot;
+	claim->tenure = STATE_TENURE(pg_atomic_fetch_add_u64(&entry->state, 1));
+	claim->image = arena + offset;
+	touch(entry);
+	return true;
+}
+
+/* Give a reserved place back. */
+static void
+abandon_locked(CacheClaim *claim)
+{
+	cache_unpin(claim);
+	for (int i = 0; i < cache->used; i++)
+	{
+		if (cache->order[i] == claim->slot)
+		{
+			(void) release_entry(i);
+			return;
+		}
+	}
+}
+
+/* Say why an image of this size has no room. */
+static void
+report_no_room(Size size)
+{
+	Size		in_use = 0;
+	int			images = 0;
+
+	LWLockAcquire(cache->lock, LW_SHARED);
+	for (int i = 0; i < cache->used; i++)
+	{
+		CacheEntry *entry = &cache->entries[cache->order[i]];
+
+		if (STATE_PINS(pg_atomic_read_u64(&entry->state)) > 0)
+		{
+			images++;
+			in_use += entry->size;
+		}
+	}
+	LWLockRelease(cache->lock);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no room for a model of %zu kB in shared memory",
+					(size + 1023) / 1024),
+			 errdetail("pg_risk.cache_size is %d kB; transactions that are running use %d models of %zu kB together.",
+					   guc_cache_size, images, (in_use + 1023) / 1024),
+			 errhint("Increase pg_risk.cache_size and restart the server.")));
+}
+
+/*
+ * Bring an image into the cache and pin it.  Another process that brings the
+ * same image at the same time is let win.  The bytes are not trusted: the
+ * copy that will be scored is checked before anybody can find it.
+ *
+ * Errors: 53400 no room, XX001 the image is damaged.
+ */
+void
+cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim)
+{
+	CacheClaim	ours;
+	bool		found;
+	bool		reserved = false;
+	const char *damage = NULL;
+
+	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
+	found = find_locked(hash, claim);
+	if (!found)
+		reserved = size <= cache->arena_size && reserve_locked(size, &ours);
+	LWLockRelease(cache->lock);
+	if (found)
+		return;
+	if (!reserved)
+		report_no_room(size);
+
+	memcpy(unconstify(void *, ours.image), image, size);
+	damage = forest_check(ours.image, size);
+
+	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
+	found = damage == NULL && find_locked(hash, claim);
+	if (found || damage)
+		abandon_locked(&ours);
+	else
+	{
+		CacheEntry *entry = &cache->entries[ours.slot];
+
+		memcpy(entry->hash, hash, IMAGE_HASH_LENGTH);
+		entry->loaded_at = GetCurrentTimestamp();
+		entry->published = true;
+		cache->loads++;
+		*claim = ours;
+	}
+	LWLockRelease(cache->lock);
+
+	if (damage)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("forest image of a model version is damaged: %s", damage),
+				 errhint("Restore risk.model_versions from a backup, or register the artifact again.")));
+}
+
+PG_FUNCTION_INFO_V1(risk_cache_entries);
+PG_FUNCTION_INFO_V1(risk_cache_status);
+
+/* risk.cache_entries(): one row per image that can be found. */
+Datum
+risk_cache_entries(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	CacheEntry *copies = palloc(sizeof(CacheEntry) * CACHE_ENTRIES);
+	int			n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	LWLockAcquire(cache->lock, LW_SHARED);
+	for (int i = 0; i < cache->used; i++)
+	{
+		CacheEntry *entry = &cache->entries[cache->order[i]];
+
+		if (entry->published)
+			memcpy(&copies[n++], entry, sizeof(CacheEntry));
+	}
+	LWLockRelease(cache->lock);
+
+	for (int i = 0; i < n; i++)
+	{
+		CacheEntry *entry = &copies[i];
+		bytea	   *hash = palloc(VARHDRSZ + IMAGE_HASH_LENGTH);
+		Datum		values[5];
+		bool		nulls[5] = {false};
+
+		SET_VARSIZE(hash, VARHDRSZ + IMAGE_HASH_LENGTH);
+		memcpy(VARDATA(hash), entry->hash, IMAGE_HASH_LENGTH);
+		values[0] = PointerGetDatum(hash);
+		values[1] = Int64GetDatum((int64) entry->size);
+		values[2] = Int32GetDatum((int32) STATE_PINS(pg_atomic_read_u64(&entry->state)));
+		values[3] = TimestampTzGetDatum(entry->loaded_at);
+		values[4] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* risk.cache_status(): size and use of the arena. */
+Datum
+risk_cache_status(PG_FUNCTION_ARGS)
+{
+	TupleDesc	tupdesc;
+	Datum		values[5];
+	bool		nulls[5] = {false};
+	Size		used = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	LWLockAcquire(cache->lock, LW_SHARED);
+	for (int i = 0; i < cache->used; i++)
+		used += CACHE_ALIGN(cache->entries[cache->order[i]].size);
+	values[0] = Int64GetDatum((int64) cache->arena_size);
+	values[1] = Int64GetDatum((int64) used);
+	values[2] = Int32GetDatum(cache->used);
+	values[3] = Int64GetDatum((int64) cache->loads);
+	values[4] = Int64GetDatum((int64) cache->evictions);
+	LWLockRelease(cache->lock);
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc),
+													  values, nulls)));
+}

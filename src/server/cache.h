@@ -1,0 +1,32 @@
+/*
+ * cache.h
+ *		Forest images in shared memory: one copy of each for the whole server.
+ */
+#ifndef PG_RISK_CACHE_H
+#define PG_RISK_CACHE_H
+
+#define IMAGE_HASH_LENGTH 32		/* SHA-256 */
+
+/*
+ * A process's claim on a cached image.  The image may be read between a
+ * cache_pin() or cache_load() that succeeded and the cache_unpin().  Kept
+ * afterwards, the claim is the way back to the image without a lock, for as
+ * long as it has not been evicted.
+ */
+typedef struct CacheClaim
+{
+	int			slot;
+	uint32		tenure;
+	const void *image;
+} CacheClaim;
+
+extern void cache_shmem_request(void);
+extern void cache_shmem_startup(void);
+
+extern bool cache_pin(CacheClaim *claim);
+extern void cache_unpin(CacheClaim *claim);
+extern bool cache_find(const uint8 *hash, CacheClaim *claim);
+extern void cache_load(const uint8 *hash, const void *image, Size size,
+					   CacheClaim *claim);
+
+#endif							/* PG_RISK_CACHE_H */

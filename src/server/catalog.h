@@ -1,0 +1,40 @@
+/*
+ * catalog.h
+ *		The tables of schema risk, as C sees them.
+ */
+#ifndef PG_RISK_CATALOG_H
+#define PG_RISK_CATALOG_H
+
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
+
+#include "cache.h"
+
+/* A row of risk.model_versions, in the caller's memory. */
+typedef struct VersionRow
+{
+	char	   *model;
+	char	   *version;
+	uint8		image_hash[IMAGE_HASH_LENGTH];
+	Jsonb	   *metadata;
+	ArrayType  *feature_names;	/* NULL: none */
+	Jsonb	   *categories;
+} VersionRow;
+
+extern void catalog_init(void);
+extern bool catalog_installed(void);
+
+/* Who has which role, and which version has which name: as the active
+ * snapshot sees it. */
+extern int64 catalog_champion(const text *model);
+extern int64 catalog_version(const text *model, const text *version);
+extern int	catalog_positive_class(const text *model);
+extern List *catalog_versions_with_role(void);
+extern void catalog_read_version(int64 version_id, VersionRow *row);
+extern bytea *catalog_read_image(int64 version_id);
+
+/* Counts the changes of risk.model_versions that this process heard of. */
+extern uint64 catalog_generation(void);
+
+#endif							/* PG_RISK_CATALOG_H */

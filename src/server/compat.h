@@ -1,0 +1,35 @@
+/*
+ * compat.h
+ *		What differs between PostgreSQL 15, 16, 17 and 18, one entry each.
+ *		Nothing else in the project looks at PG_VERSION_NUM.
+ */
+#ifndef PG_RISK_COMPAT_H
+#define PG_RISK_COMPAT_H
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "pg_risk supports PostgreSQL 15 to 18"
+#endif
+
+/* 16 moved the VARDATA_ANY() family out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18 lets a module say its name and version (pg_get_loaded_modules()). */
+#if PG_VERSION_NUM >= 180000
+#define PG_RISK_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "pg_risk", .version = PG_RISK_VERSION)
+#else
+#define PG_RISK_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* 16 declares this in fmgr.h. */
+#if PG_VERSION_NUM < 160000
+extern PGDLLEXPORT void _PG_init(void);
+#endif
+
+/* 17 added a constant for the ON COMMIT-safe wait event of extensions that
+ * have not registered one of their own; 15 and 16 have only this one. */
+#define PG_RISK_WAIT_EVENT PG_WAIT_EXTENSION
+
+#endif							/* PG_RISK_COMPAT_H */

@@ -1,0 +1,18 @@
+/*
+ * guc.h
+ *		The settings of pg_risk (all start with "pg_risk.").
+ */
+#ifndef PG_RISK_GUC_H
+#define PG_RISK_GUC_H
+
+extern int	guc_cache_size;		/* kB of shared memory for forest images */
+extern char *guc_importer_path; /* importer program; empty: beside postgres */
+extern int	guc_import_memory;	/* MB of address space of an import */
+extern int	guc_import_cpu_time;	/* seconds of CPU time of an import */
+extern int	guc_import_open_files;	/* file descriptors of an import */
+extern int	guc_import_timeout; /* ms an import may take; 0: no limit */
+extern int	guc_worker_naptime; /* seconds between the launcher's rounds */
+
+extern void guc_define(void);
+
+#endif							/* PG_RISK_GUC_H */

@@ -1,0 +1,343 @@
+/*
+ * version.c
+ *		What a process remembers about the versions it scores with: names,
+ *		categories, and its claim on the image in shared memory.
+ *
+ * A version is immutable, so it is remembered from transaction to transaction,
+ * and forgotten when the catalog says that versions were dropped.  An image is
+ * pinned at its first use in a transaction until the transaction ends; that is
+ * two atomic additions a transaction, and idle connections hold nothing.
+ *
+ * What a running statement points to must stay: forgetting only takes a
+ * version off the list, and its memory goes when the transaction ends.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "version.h"
+
+static Version *versions = NULL;	/* remembered */
+static Version *forgotten = NULL;	/* until the transaction ends */
+static uint64 remembered_generation = 0;
+static uint64 transaction_number = 1;
+
+/* ---- categories ---- */
+
+typedef struct Category
+{
+	const char *name;
+	int			length;
+	int64		number;			/* where categories are integers */
+	int			code;
+} Category;
+
+struct CategoryMap
+{
+	bool		is_text;
+	int			count;
+	Category	categories[FLEXIBLE_ARRAY_MEMBER];	/* sorted */
+};
+
+static int
+compare_text(const void *a, const void *b)
+{
+	const Category *left = a;
+	const Category *right = b;
+
+	if (left->length != right->length)
+		return left->length < right->length ? -1 : 1;
+	return memcmp(left->name, right->name, left->length);
+}
+
+static int
+compare_integer(const void *a, const void *b)
+{
+	const Category *left = a;
+	const Category *right = b;
+
+	return left->number < right->number ? -1 : left->number > right->number;
+}
+
+/* The map of a JSON array of strings, or of integers, in code order. */
+static CategoryMap *
+make_category_map(JsonbContainer *array)
+{
+	int			count = JsonContainerSize(array);
+	CategoryMap *map = palloc0(offsetof(CategoryMap, categories) + sizeof(Category) * count);
+
+	map->count = count;
+	for (int i = 0; i < count; i++)
+	{
+		Category   *category = &map->categories[i];
+		JsonbValue *value = getIthJsonbValueFromContainer(array, i);
+
+		category->code = i;
+		if (value->type == jbvString)
+		{
+			map->is_text = true;
+			category->name = pnstrdup(value->val.string.val, value->val.string.len);
+			category->length = value->val.string.len;
+		}
+		else if (value->type == jbvNumeric)
+			category->number = DatumGetInt64(DirectFunctionCall1(numeric_int8,
+																 NumericGetDatum(value->val.numeric)));
+	}
+	qsort(map->categories, count, sizeof(Category),
+		  map->is_text ? compare_text : compare_integer);
+	return map;
+}
+
+bool
+category_map_is_text(const CategoryMap *map)
+{
+	return map->is_text;
+}
+
+int
+category_of_text(const CategoryMap *map, const char *name, int length)
+{
+	Category	key = {.name = name,.length = length};
+	Category   *found = bsearch(&key, map->categories, map->count, sizeof(Category), compare_text);
+
+	return found ? found->code : CATEGORY_UNSEEN;
+}
+
+int
+category_of_integer(const CategoryMap *map, int64 value)
+{
+	Category	key = {.number = value};
+	Category   *found = bsearch(&key, map->categories, map->count, sizeof(Category), compare_integer);
+
+	return found ? found->code : CATEGORY_UNSEEN;
+}
+
+/* ---- transactions ---- */
+
+/* Let go of all images when the transaction ends, whichever way. */
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			break;
+		default:
+			return;
+	}
+
+	transaction_number++;
+	for (Version *version = versions; version; version = version->next)
+	{
+		if (version->pinned)
+			cache_unpin(&version->claim);
+		version->pinned = false;
+	}
+	while (forgotten)
+	{
+		Version    *version = forgotten;
+
+		forgotten = version->next;
+		if (version->pinned)
+			cache_unpin(&version->claim);
+		MemoryContextDelete(version->context);
+	}
+}
+
+void
+version_init(void)
+{
+	/* Registered in the postmaster, inherited by every process. */
+	RegisterXactCallback(transaction_ended, NULL);
+}
+
+/* Number of the transaction in this process; for telling them apart only. */
+uint64
+version_transaction(void)
+{
+	return transaction_number;
+}
+
+/* ---- versions ---- */
+
+/* Forget all versions if the catalog heard that some may be gone. */
+static void
+forget_stale_versions(void)
+{
+	if (remembered_generation == catalog_generation())
+		return;
+	remembered_generation = catalog_generation();
+	while (versions)
+	{
+		Version    *version = versions;
+
+		versions = version->next;
+		version->next = forgotten;
+		forgotten = version;
+	}
+}
+
+/* Names and categories of the features.  Runs in the version's context. */
+static void
+describe_features(Version *version, const VersionRow *row)
+{
+	JsonbValue	buffer;
+	JsonbValue *value;
+
+	version->features = palloc0(sizeof(VersionFeature) * version->num_features);
+
+	if (row->feature_names)
+	{
+		Datum	   *names;
+		bool	   *nulls;
+		int			count;
+
+		deconstruct_array(row->feature_names, TEXTOID, -1, false, TYPALIGN_INT,
+						  &names, &nulls, &count);
+		if (count != version->num_features)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("version \"%s\" of model \"%s\" has %d feature names and %d features",
+							version->name, version->model, count, version->num_features)));
+		version->has_names = true;
+		for (int i = 0; i < count; i++)
+			version->features[i].name = nulls[i] ? pstrdup("") : TextDatumGetCString(names[i]);
+	}
+
+	value = getKeyJsonValueFromContainer(&row->metadata->root, "categorical_features",
+										 strlen("categorical_features"), &buffer);
+	if (value && value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
+	{
+		JsonbContainer *array = value->val.binary.data;
+
+		for (uint32 i = 0; i < JsonContainerSize(array); i++)
+		{
+			JsonbValue *number = getIthJsonbValueFromContainer(array, i);
+			int			feature = number->type != jbvNumeric ? -1 :
+				DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(number->val.numeric)));
+
+			if (feature >= 0 && feature < version->num_features)
+				version->features[feature].categorical = true;
+		}
+	}
+
+	for (int i = 0; i < version->num_features; i++)
+	{
+		VersionFeature *feature = &version->features[i];
+		const char *key = feature->name ? feature->name : psprintf("%d", i);
+
+		if (!feature->categorical)
+			continue;
+		value = getKeyJsonValueFromContainer(&row->categories->root, key, strlen(key), &buffer);
+		if (value && value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
+			feature->categories = make_category_map(value->val.binary.data);
+	}
+}
+
+/* Pin the version's image, loading it when it is nowhere. */
+static void
+pin_image(Version *version)
+{
+	CacheClaim	claim;
+
+	if (version->pinned)
+		return;
+	if (version->claimed && cache_pin(&version->claim))
+	{
+		version->pinned = true;
+		return;
+	}
+	if (!cache_find(version->image_hash, &claim))
+	{
+		bytea	   *image = catalog_read_image(version->id);
+		bytea	   *hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(image)));
+
+		if (memcmp(VARDATA_ANY(hash), version->image_hash, IMAGE_HASH_LENGTH) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("forest image of version \"%s\" of model \"%s\" does not match its checksum",
+							version->name, version->model),
+					 errhint("Restore risk.model_versions from a backup, or register the artifact again.")));
+		cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim);
+		pfree(image);
+	}
+	version->claim = claim;
+	version->claimed = true;
+	version->pinned = true;
+	forest_open(&version->forest, claim.image);
+}
+
+/* Read a version and remember it, pinned. */
+static Version *
+remember_version(int64 version_id)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_risk version row",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk version",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(scratch);
+	Version    *version = MemoryContextAllocZero(context, sizeof(Version));
+	VersionRow	row;
+
+	catalog_read_version(version_id, &row);
+	version->id = version_id;
+	version->context = context;
+	version->model = MemoryContextStrdup(context, row.model);
+	version->name = MemoryContextStrdup(context, row.version);
+	memcpy(version->image_hash, row.image_hash, IMAGE_HASH_LENGTH);
+
+	/*
+	 * From the pin on the version is on a list, so whatever fails, the end of
+	 * the transaction gives the pin back; until it is whole it is on the list
+	 * of those that nobody finds.
+	 */
+	MemoryContextSetParent(context, TopMemoryContext);
+	version->next = forgotten;
+	forgotten = version;
+	pin_image(version);
+	version->num_features = version->forest.header->num_features;
+
+	MemoryContextSwitchTo(context);
+	describe_features(version, &row);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(scratch);
+
+	Assert(forgotten == version);
+	forgotten = version->next;
+	version->next = versions;
+	versions = version;
+	return version;
+}
+
+/*
+ * The version of a number, its image pinned until the transaction ends.
+ *
+ * Errors: XX001 its row or image is damaged, 53400 no room for the image.
+ */
+Version *
+version_use(int64 version_id)
+{
+	forget_stale_versions();
+	for (Version *version = versions; version; version = version->next)
+	{
+		if (version->id == version_id)
+		{
+			pin_image(version);
+			return version;
+		}
+	}
+	return remember_version(version_id);
+}
