@@ -199,8 +199,7 @@ BEGIN
 	END IF;
 	IF array_ndims(given) IS DISTINCT FROM 1 OR cardinality(given) <> num_features
 	   OR array_position(given, NULL) IS NOT NULL THEN
-		RAISE EXCEPTION 'feature_names has % names, the model has % features',
-			cardinality(array_remove(given, NULL)), num_features
+		RAISE EXCEPTION 'feature_names must be % names, as many as the model has features', num_features
 			USING ERRCODE = 'invalid_parameter_value',
 				  HINT = 'Give one name for each feature, in the order in which the model was trained.';
 	END IF;
@@ -290,6 +289,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	imported record;
 	names text[];
+	category_names jsonb;
 BEGIN
 	IF model IS NULL OR coalesce(version, '') = '' OR artifact IS NULL THEN
 		RAISE EXCEPTION 'model, version and artifact must not be null or empty'
@@ -302,19 +302,18 @@ BEGIN
 			USING ERRCODE = 'undefined_object',
 				  HINT = 'Create it first with risk.create_model(). SELECT model FROM risk.models lists those that exist.';
 	END IF;
-	IF EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version) THEN
-		imported := NULL;
-	ELSE
+	IF NOT EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version) THEN
 		SELECT * INTO imported
 		FROM risk.import_artifact(artifact, missing, coalesce(use_best_iteration, false));
 		names := risk.checked_feature_names(imported.metadata, feature_names);
+		category_names := risk.checked_categories(imported.metadata, names, categories);
+		-- Waits for a registration of the same version that runs at this moment.
 		INSERT INTO risk.model_versions
 			(model, version, artifact, artifact_sha256, image, image_sha256,
 			 metadata, feature_names, categories, card, note)
 		VALUES
 			(model, version, artifact, sha256(artifact), imported.image, sha256(imported.image),
-			 imported.metadata, names,
-			 risk.checked_categories(imported.metadata, names, categories), card, note)
+			 imported.metadata, names, category_names, card, note)
 		ON CONFLICT DO NOTHING;
 		IF FOUND THEN
 			RETURN imported.metadata -> 'certificate';

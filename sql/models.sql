@@ -1,11 +1,11 @@
 -- Models and versions: creating, registering, promoting, dropping, and what is said about wrong use
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set toy :abs_srcdir '/test/toy.sql'
-\set VERBOSITY default
+\set SHOW_CONTEXT never
 CREATE EXTENSION pg_risk;
-SET client_min_messages = warning;
+\set ECHO none
 \i :toy
-RESET client_min_messages;
+\set ECHO all
 
 -- nothing there yet
 SELECT * FROM risk.models;
@@ -38,9 +38,9 @@ SELECT model, version, role, format, xgboost_version, objective, booster, trees,
 	   features, feature_names, categories, missing, best_iteration, used_rounds, card, note,
 	   registered_by = session_user AS by_me
 FROM risk.model_versions_info;
-SELECT artifact_sha256 = encode(sha256(artifact), 'hex') AND artifact_bytes = length(artifact)
-	   AND image_sha256 = encode(sha256(image), 'hex') AND image_bytes = length(image) AS described
-FROM risk.model_versions_info JOIN risk.model_versions USING (version_id);
+SELECT i.artifact_sha256 = encode(sha256(artifact), 'hex') AND artifact_bytes = length(artifact)
+	   AND i.image_sha256 = encode(sha256(image), 'hex') AND image_bytes = length(image) AS described
+FROM risk.model_versions_info AS i JOIN risk.model_versions USING (version_id);
 
 -- names and categories given at registration
 SELECT 1 FROM risk.register_model('card_fraud', 'named', toy_model('{a,b}', '[[0, 100, 1, -1, 2], [1, 6, 0, 0.5, -0.5]]'),

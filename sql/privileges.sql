@@ -1,4 +1,5 @@
 -- Who may do what; search_path attacks; what every object of the extension must have
+\set SHOW_CONTEXT never
 CREATE ROLE risk_test_nobody;
 CREATE ROLE risk_test_analyst;
 CREATE ROLE risk_test_admin;
@@ -41,17 +42,20 @@ CREATE SCHEMA trap;
 CREATE FUNCTION trap.sha256(bytea) RETURNS bytea LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trapped'; END $$;
 CREATE FUNCTION trap.equal(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trapped'; END $$;
 CREATE OPERATOR trap.= (LEFTARG = text, RIGHTARG = text, FUNCTION = trap.equal);
-CREATE FUNCTION trap.coalesce_trap(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trapped'; END $$;
+CREATE TABLE public.artifact AS SELECT toy_model('{a}', '[[0, 0, 1, -1, 1]]', 'reg:squarederror', base_score => '0') AS bytes;
 CREATE TABLE trap.model_roles (model text, role text, version_id bigint);
 SET search_path = trap, pg_catalog, public;
 SELECT risk.create_model('n');
-SELECT 1 FROM risk.register_model('n', 'v1', toy_model('{a}', '[[0, 0, 1, -1, 1]]', 'reg:squarederror', base_score => '0'));
+SELECT 1 FROM risk.register_model('n', 'v1', (SELECT bytes FROM public.artifact), categories => '{}');
 SELECT risk.promote('n', 'v1');
 SELECT risk.score_transaction('n', '{1}'::real[]);
 SELECT risk.drop_model('n');
 SELECT model, champion FROM risk.models;
 RESET search_path;
+SET client_min_messages = warning;
 DROP SCHEMA trap CASCADE;
+RESET client_min_messages;
+DROP TABLE artifact;
 
 -- every object is described; what runs as its owner pins its search_path; nothing that writes is callable in parallel
 SELECT p.oid::regprocedure AS undescribed FROM pg_proc p WHERE pronamespace = 'risk'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;

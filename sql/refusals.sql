@@ -1,4 +1,5 @@
 -- Files that are no sound models: each is refused with a reason, and nothing is left behind
+\set SHOW_CONTEXT never
 SELECT risk.create_model('m');
 -- what is said about a file: SQLSTATE, message, hint
 CREATE FUNCTION refusal(artifact bytea) RETURNS text LANGUAGE plpgsql AS $$
@@ -7,7 +8,8 @@ DECLARE
 	hint text;
 BEGIN
 	PERFORM risk.register_model('m', 'bad', artifact);
-	RETURN 'ACCEPTED';
+	PERFORM risk.drop_version('m', 'bad');
+	RETURN 'accepted';
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 	RETURN format(E'%s %s\n%s', SQLSTATE, message, hint);
@@ -18,6 +20,8 @@ CREATE FUNCTION broken(path text, value jsonb) RETURNS bytea LANGUAGE sql AS $$
 		replace(replace(path, 'TREE', 'learner,gradient_booster,model,trees,0'), 'CATS', 'learner,gradient_booster,model,trees,1')::text[], value)::text, 'UTF8')
 $$;
 
+\pset format unaligned
+\pset tuples_only on
 SELECT refusal('');
 SELECT refusal('x');
 SELECT refusal('{');
@@ -49,7 +53,7 @@ SELECT refusal(broken('{TREE,split_indices}', '[2, 0, 0]'));
 SELECT refusal(broken('{TREE,split_indices}', '[-1, 0, 0]'));
 SELECT refusal(broken('{TREE,split_conditions}', '[1, 2]'));
 SELECT refusal(broken('{TREE,split_conditions}', '["x", 1, 2]'));
-SELECT refusal(broken('{TREE,split_conditions}', '[1e99, 1, 2]'));
+SELECT refusal(broken('{TREE,split_conditions}', '[1, 1e99, 2]'));
 SELECT refusal(broken('{TREE,split_conditions}', '{}'));
 SELECT refusal(convert_to(replace(convert_from(broken('{TREE,split_conditions}', '[77, 1, 2]'), 'UTF8'), '77', 'NaN'), 'UTF8'));
 SELECT refusal(broken('{TREE,tree_param,num_nodes}', '"4"'));

@@ -1,4 +1,5 @@
 -- Who is champion: transactional, and seen at once by everything that scores
+\set SHOW_CONTEXT never
 SELECT risk.create_model('m');
 SELECT 1 FROM risk.register_model('m', 'v1', toy_model('{a}', '[[0, 0, 1, -1, 1]]', 'reg:squarederror', base_score => '0'));
 SELECT 1 FROM risk.register_model('m', 'v2', toy_model('{a}', '[[0, 0, 1, -2, 2]]', 'reg:squarederror', base_score => '0'));
@@ -48,9 +49,9 @@ END $$;
 CREATE FUNCTION score_now() RETURNS float8 LANGUAGE plpgsql AS $$ BEGIN RETURN risk.score_transaction('m', '{"a": 1}'::jsonb); END $$;
 SELECT score_now();
 BEGIN;
-SELECT score_now(), risk.promote('m', 'v1'), score_now();
+SELECT score_now(), risk.promote('m', 'v2'), score_now();
 SELECT score_now();
-SELECT risk.promote('m', 'v2');
+SELECT risk.promote('m', 'v1');
 SELECT score_now();
 ROLLBACK;
 SELECT score_now();

@@ -1,6 +1,5 @@
 -- Scoring: every shape of input, every type, missing values, categories, several outputs
-\getenv abs_srcdir PG_ABS_SRCDIR
-\set toy :abs_srcdir '/test/toy.sql'
+\set SHOW_CONTEXT never
 SET extra_float_digits = 0;
 
 -- margins of two stumps: amount < 100 ? -1 : 2, plus hour < 6 ? 0.5 : -0.5; missing goes left, right
@@ -16,9 +15,9 @@ INSERT INTO tx VALUES (1, 'small', 50, 3), (2, 'at the threshold', 100, 12), (3,
 SELECT id, risk.score_margin('m', t) AS of_row,
 	   risk.score_margin('m', r) AS of_record,
 	   risk.score_margin('m', to_jsonb(t)) AS of_jsonb,
-	   risk.score_margin('m', ARRAY[amount, hour]::real[]) AS of_real,
-	   risk.score_margin('m', ARRAY[amount, hour]::float8[]) AS of_float8,
-	   risk.score_margin('m', ARRAY[amount, hour]) AS of_numeric,
+	   risk.score_margin('m', ARRAY[t.amount, t.hour]::real[]) AS of_real,
+	   risk.score_margin('m', ARRAY[t.amount, t.hour]::float8[]) AS of_float8,
+	   risk.score_margin('m', ARRAY[t.amount, t.hour]) AS of_numeric,
 	   round(risk.score_transaction('m', t)::numeric, 6) AS score
 FROM tx t, LATERAL (SELECT t.hour, t.amount) r ORDER BY id;
 SELECT id, risk.score_vector('m', t) = ARRAY[risk.score_transaction('m', t)] AS same FROM tx t ORDER BY id;

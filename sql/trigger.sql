@@ -1,4 +1,5 @@
 -- The scoring trigger: INSERT of every kind, partitions, column types, wrong use
+\set SHOW_CONTEXT never
 SELECT risk.create_model('m');
 SELECT 1 FROM risk.register_model('m', 'v1', toy_model('{amount,hour}', '[[0, 100, 1, -1, 2], [1, 6, 0, 0.5, -0.5]]', 'reg:squarederror', base_score => '0'));
 SELECT 1 FROM risk.register_model('m', 'v2', toy_model('{amount,hour}', '[[0, 100, 1, -10, 20], [1, 6, 0, 0.5, -0.5]]', 'reg:squarederror', base_score => '0'));

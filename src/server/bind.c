@@ -71,6 +71,8 @@ struct Binding
 	uint64		identifier;		/* of the descriptor; see typcache.h */
 	TypeCacheEntry *type_cache; /* NULL for record types, which never change */
 	TupleDesc	tupdesc;
+	Datum	   *values;			/* [natts], where a row is taken apart */
+	bool	   *nulls;			/* [natts] */
 	int			num_features;
 	BoundColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -413,6 +415,8 @@ make_binding(Version *version, Oid type, int32 typmod)
 	binding->typmod = typmod;
 	binding->identifier = row_type_identifier(type, typmod, &binding->type_cache);
 	binding->tupdesc = tupdesc;
+	binding->values = palloc(sizeof(Datum) * Max(tupdesc->natts, 1));
+	binding->nulls = palloc(sizeof(bool) * Max(tupdesc->natts, 1));
 	binding->num_features = n;
 	for (int i = 0; i < n; i++)
 	{
@@ -438,12 +442,6 @@ bind_is_current(const Binding *binding, Oid type, int32 typmod)
 	return binding->type == type && binding->typmod == typmod &&
 		(binding->type_cache == NULL ||
 		 binding->type_cache->tupDesc_identifier == binding->identifier);
-}
-
-TupleDesc
-bind_tupdesc(const Binding *binding)
-{
-	return binding->tupdesc;
 }
 
 /*
@@ -480,31 +478,19 @@ bind_row_type(Version *version, Oid type, int32 typmod)
 	return binding;
 }
 
-/* Features of a row whose columns stand in arrays. */
-void
-bind_columns(const Binding *binding, const Datum *values, const bool *nulls, float *row)
-{
-	for (int i = 0; i < binding->num_features; i++)
-	{
-		const BoundColumn *column = &binding->columns[i];
-
-		row[i] = nulls[column->attnum - 1] ? get_float4_nan() :
-			value_feature(column->kind, column->categories, values[column->attnum - 1]);
-	}
-}
-
 /* Features of a row. */
 void
 bind_row(const Binding *binding, HeapTuple tuple, float *row)
 {
-	int			natts = binding->tupdesc->natts;
-	Datum	   *values = palloc(sizeof(Datum) * natts);
-	bool	   *nulls = palloc(sizeof(bool) * natts);
+	heap_deform_tuple(tuple, binding->tupdesc, binding->values, binding->nulls);
+	for (int i = 0; i < binding->num_features; i++)
+	{
+		const BoundColumn *column = &binding->columns[i];
+		int			position = column->attnum - 1;
 
-	heap_deform_tuple(tuple, binding->tupdesc, values, nulls);
-	bind_columns(binding, values, nulls, row);
-	pfree(values);
-	pfree(nulls);
+		row[i] = binding->nulls[position] ? get_float4_nan() :
+			value_feature(column->kind, column->categories, binding->values[position]);
+	}
 }
 
 /* ---- jsonb ---- */

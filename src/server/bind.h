@@ -6,7 +6,6 @@
 #define PG_RISK_BIND_H
 
 #include "access/htup.h"
-#include "access/tupdesc.h"
 
 #include "version.h"
 
@@ -23,11 +22,8 @@ typedef struct Binding Binding;
 extern InputKind bind_input_kind(Oid type);
 extern Binding *bind_row_type(Version *version, Oid type, int32 typmod);
 extern bool bind_is_current(const Binding *binding, Oid type, int32 typmod);
-extern TupleDesc bind_tupdesc(const Binding *binding);
 
 extern void bind_row(const Binding *binding, HeapTuple tuple, float *row);
-extern void bind_columns(const Binding *binding, const Datum *values, const bool *nulls,
-						 float *row);
 extern void bind_jsonb(const Version *version, Datum jsonb, float *row);
 extern void bind_array(const Version *version, Datum array, float *row);
 

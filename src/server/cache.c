@@ -95,10 +95,11 @@ void
 cache_shmem_startup(void)
 {
 	bool		found;
+	bool		arena_found;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	cache = ShmemInitStruct("pg_risk cache", sizeof(CacheShared), &found);
-	arena = ShmemInitStruct("pg_risk arena", arena_size() + 64, &(bool){false});
+	arena = ShmemInitStruct("pg_risk arena", arena_size() + 64, &arena_found);
 	arena = (char *) CACHE_ALIGN((uintptr_t) arena);
 	if (!found)
 	{

@@ -350,13 +350,11 @@ score_value(TupleDesc tupdesc, AttrNumber attnum, float score)
 	}
 }
 
-/* A stored generated column is computed after the trigger, so it would count
- * as missing: refuse it.  Errors: 0A000. */
+/* A generated column is computed after the trigger, so it would count as
+ * missing: refuse it.  Errors: 0A000. */
 static void
 refuse_generated_features(const Version *version, TupleDesc tupdesc)
 {
-	if (!tupdesc->constr || !tupdesc->constr->has_generated_stored)
-		return;
 	for (int i = 0; i < version->num_features; i++)
 	{
 		AttrNumber	attnum = SPI_fnumber(tupdesc, version->features[i].name);
@@ -408,8 +406,6 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 	HeapTuple	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 	CallSite   *site = get_call_site(fcinfo->flinfo, INPUT_ROW);
-	Datum	   *row_values = palloc(sizeof(Datum) * tupdesc->natts);
-	bool	   *row_nulls = palloc(sizeof(bool) * tupdesc->natts);
 	int			columns[2];
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
@@ -420,8 +416,7 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		site->binding = bind_row_type(site->version, rel->rd_rel->reltype, -1);
 		refuse_generated_features(site->version, tupdesc);
 	}
-	heap_deform_tuple(tuple, tupdesc, row_values, row_nulls);
-	bind_columns(site->binding, row_values, row_nulls, site->row);
+	bind_row(site->binding, tuple, site->row);
 	forest_margins(&site->version->forest, site->row, site->scratch, site->margins);
 
 	columns[0] = target_column(trigger, 1);

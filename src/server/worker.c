@@ -343,7 +343,7 @@ risk_launcher_main(Datum arg)
 {
 	TimestampTz next_round = 0;
 
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
@@ -358,6 +358,9 @@ risk_launcher_main(Datum arg)
 		Oid			database;
 		long		timeout;
 
+		/* Status 1: unless the server stops, the postmaster restarts us. */
+		if (ShutdownRequestPending)
+			proc_exit(1);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
@@ -371,11 +374,8 @@ risk_launcher_main(Datum arg)
 			next_round = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													 (int64) guc_worker_naptime * 1000);
 		}
-		while (OidIsValid(database = next_wanted_database()))
-		{
+		while (!ShutdownRequestPending && OidIsValid(database = next_wanted_database()))
 			run_worker(database);
-			CHECK_FOR_INTERRUPTS();
-		}
 
 		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_round);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

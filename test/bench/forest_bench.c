@@ -1,0 +1,270 @@
+/*
+ * forest_bench.c
+ *		What one row costs: forest_margins() against libxgboost's in-place
+ *		prediction, in one process, alternating, over the same rows.
+ *
+ *		forest_bench MODEL.ubj IMAGE_FILE FEATURES
+ *
+ * Prints one line: the kernel, the median nanoseconds a row of each side over
+ * the repetitions, their ratio, and in how many rows a margin differs in any
+ * bit (0 is what the forest promises).  One thread; rows are random, a tenth
+ * of the values missing.
+ */
+#define _GNU_SOURCE				/* RTLD_DEFAULT */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <xgboost/c_api.h>
+
+#include "forest.h"
+
+#define NUM_ROWS		2000
+#define REPETITIONS		9
+#define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
+
+static const char predict_config[] =
+"{\"type\": 1, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, "
+"\"strict_shape\": true, \"missing\": NaN, \"cache_id\": 0}";
+
+/* Give up with a message. */
+static void
+fail(const char *what, const char *why)
+{
+	fprintf(stderr, "forest_bench: %s: %s\n", what, why);
+	exit(1);
+}
+
+/* Memory or the end of the program. */
+static void *
+allocate(size_t size)
+{
+	void	   *block = malloc(size > 0 ? size : 1);
+
+	if (block == NULL)
+		fail("malloc", "out of memory");
+	return block;
+}
+
+/* A call of libxgboost that has to succeed. */
+static void
+xgboost(int result)
+{
+	if (result != 0)
+		fail("libxgboost", XGBGetLastError());
+}
+
+/* All bytes of a file. */
+static void *
+read_file(const char *name, size_t *size)
+{
+	FILE	   *file = fopen(name, "rb");
+	void	   *bytes;
+	long		length;
+
+	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (length = ftell(file)) < 0)
+		fail(name, "cannot be read");
+	rewind(file);
+	*size = (size_t) length;
+	bytes = allocate(*size);
+	if (fread(bytes, 1, *size, file) != *size)
+		fail(name, "cannot be read");
+	fclose(file);
+	return bytes;
+}
+
+/* Seconds of processor time of this thread: other load disturbs it little. */
+static double
+seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+}
+
+/* A number from 0 to 1 (xorshift64*, so that every machine sees the same rows). */
+static double
+uniform(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return (double) (*state * UINT64_C(0x2545F4914F6CDD1D) >> 11) / 9007199254740992.0;
+}
+
+/* Values like those of transactions: bell-shaped, skewed, small counts. */
+static void
+fill_rows(float *rows, uint32_t num_features)
+{
+	uint64_t	state = 42;
+	size_t		i;
+
+	for (i = 0; i < (size_t) NUM_ROWS * num_features; i++)
+	{
+		double		bell = uniform(&state) + uniform(&state) + uniform(&state) - 1.5;
+
+		if (uniform(&state) < 0.1)
+			memset(&rows[i], 0xff, sizeof(float));	/* a NaN */
+		else if (i % 3 == 0)
+			rows[i] = (float) (2 * bell);
+		else if (i % 3 == 1)
+			rows[i] = (float) (1 / (uniform(&state) + 0.05));
+		else
+			rows[i] = (float) (int) (8 * uniform(&state));
+	}
+}
+
+static int
+compare_doubles(const void *left, const void *right)
+{
+	double		a = *(const double *) left;
+	double		b = *(const double *) right;
+
+	return (a > b) - (a < b);
+}
+
+static double
+median(double *values)
+{
+	qsort(values, REPETITIONS, sizeof(double), compare_doubles);
+	return values[REPETITIONS / 2];
+}
+
+/* libxgboost, one call a row; returns seconds. */
+static double
+run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows,
+			const ForestHeader *header, float *margins)
+{
+	double		start = seconds();
+	size_t		row;
+
+	for (row = 0; row < NUM_ROWS; row++)
+	{
+		char		values[160];
+		const bst_ulong *shape;
+		bst_ulong	dimensions;
+		const float *result;
+
+		snprintf(values, sizeof(values),
+				 "{\"data\": [%zu, true], \"shape\": [1, %u], \"typestr\": \"<f4\", \"version\": 3}",
+				 (size_t) (rows + row * header->num_features), header->num_features);
+		xgboost(XGBoosterPredictFromDense(booster, values, predict_config, proxy,
+										  &shape, &dimensions, &result));
+		memcpy(margins + row * header->num_outputs, result,
+			   header->num_outputs * sizeof(float));
+	}
+	return seconds() - start;
+}
+
+/* The forest, one call a row; returns seconds for one pass over the rows. */
+static double
+run_forest(const Forest *forest, const float *rows, void *scratch, float *margins)
+{
+	const ForestHeader *header = forest->header;
+	double		start = seconds();
+	int			pass;
+	size_t		row;
+
+	for (pass = 0; pass < FOREST_PASSES; pass++)
+		for (row = 0; row < NUM_ROWS; row++)
+			forest_margins(forest, rows + row * header->num_features, scratch,
+						   margins + row * header->num_outputs);
+	return (seconds() - start) / FOREST_PASSES;
+}
+
+/* One thread for libxgboost, through the OpenMP run time that it brought along. */
+static void
+limit_threads(void)
+{
+	void		(*set_num_threads) (int);
+
+	*(void **) &set_num_threads = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+	if (set_num_threads != NULL)
+		set_num_threads(1);
+}
+
+/* Load a model into libxgboost with one thread. */
+static BoosterHandle
+load_booster(const char *name)
+{
+	BoosterHandle booster;
+	size_t		size;
+	void	   *model = read_file(name, &size);
+
+	limit_threads();
+	xgboost(XGBoosterCreate(NULL, 0, &booster));
+	xgboost(XGBoosterSetParam(booster, "nthread", "1"));
+	xgboost(XGBoosterLoadModelFromBuffer(booster, model, size));
+	free(model);
+	return booster;
+}
+
+/* Measure both sides in turn and print the line. */
+static void
+compare(const char *name, const Forest *forest, BoosterHandle booster)
+{
+	const ForestHeader *header = forest->header;
+	size_t		width = header->num_outputs * sizeof(float);
+	float	   *rows = allocate((size_t) NUM_ROWS * header->num_features * sizeof(float));
+	float	   *expected = allocate(NUM_ROWS * width);
+	float	   *margins = allocate(NUM_ROWS * width);
+	void	   *scratch = allocate(forest_scratch_size(forest));
+	DMatrixHandle proxy;
+	double		theirs[REPETITIONS];
+	double		ours[REPETITIONS];
+	int			differing = 0;
+	size_t		i;
+
+	fill_rows(rows, header->num_features);
+	xgboost(XGProxyDMatrixCreate(&proxy));
+	run_xgboost(booster, proxy, rows, header, expected);
+	run_forest(forest, rows, scratch, margins);
+	for (i = 0; i < REPETITIONS; i++)
+	{
+		theirs[i] = run_xgboost(booster, proxy, rows, header, expected) * 1e9 / NUM_ROWS;
+		ours[i] = run_forest(forest, rows, scratch, margins) * 1e9 / NUM_ROWS;
+	}
+	for (i = 0; i < NUM_ROWS; i++)
+		differing += memcmp((char *) expected + i * width, (char *) margins + i * width,
+							width) != 0;
+	printf("%-24s %7u trees  %-26s libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+		   "differing rows %d of %d\n", name, header->num_trees, forest->kernel_name,
+		   median(theirs), median(ours), median(theirs) / median(ours), differing, NUM_ROWS);
+	XGDMatrixFree(proxy);
+	free(rows);
+	free(expected);
+	free(margins);
+	free(scratch);
+}
+
+int
+main(int argc, char **argv)
+{
+	BoosterHandle booster;
+	Forest		forest;
+	size_t		size;
+	void	   *image;
+	const char *slash;
+	const char *wrong;
+
+	if (argc != 4)
+	{
+		fprintf(stderr, "usage: forest_bench MODEL.ubj IMAGE_FILE FEATURES\n");
+		return 2;
+	}
+	image = read_file(argv[2], &size);
+	wrong = forest_check(image, size);
+	if (wrong != NULL)
+		fail(argv[2], wrong);
+	forest_open(&forest, image);
+	if (strtoul(argv[3], NULL, 10) != forest.header->num_features)
+		fail(argv[2], "another number of features");
+	booster = load_booster(argv[1]);
+	slash = strrchr(argv[1], '/');
+	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster);
+	XGBoosterFree(booster);
+	free(image);
+	return 0;
+}
