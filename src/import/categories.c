@@ -5,13 +5,18 @@
  *
  * Strings are cut out of one array of bytes, signed in UBJSON, at offsets;
  * integers stand as they are.  Features without names have empty arrays.
+ *
+ * Only names in ASCII are given away.  Python's package up to 3.3 at least
+ * counts the offsets in characters but the array in bytes, so that names with
+ * other characters are cut at the wrong places, the last ones lost
+ * (npstr_to_arrow_strarr() of python-package/xgboost/_data_utils.py), and the
+ * file does not tell whether it came from there.  A wrong name would be a wrong
+ * code, so such a feature counts as one without names.
  */
-#include <string.h>
-
 #include "fields.h"
 #include "memory.h"
 
-/* The names of one feature, cut out of bytes. */
+/* The names of one feature, cut out of bytes; none unless all bytes are ASCII. */
 static void
 read_strings(const Value *encoded, uint32_t feature, CategoryNames *names)
 {
@@ -24,18 +29,19 @@ read_strings(const Value *encoded, uint32_t feature, CategoryNames *names)
 	char	   *bytes = region_get(num_bytes, 1);
 
 	for (uint32_t i = 0; i < num_bytes; i++)
-		bytes[i] = (char) (uint8_t) values[i];
+	{
+		if (values[i] < 1 || values[i] > 127)
+			return;
+		bytes[i] = (char) values[i];
+	}
 	names->count = num_offsets == 0 ? 0 : num_offsets - 1;
 	names->names = region_get(names->count, sizeof(char *));
 	for (uint32_t i = 0; i < names->count; i++)
 	{
-		uint32_t	length = (uint32_t) (offsets[i + 1] - offsets[i]);
-
 		if (offsets[i] > offsets[i + 1] || (uint32_t) offsets[i + 1] > num_bytes)
 			model_malformed("names of categories out of range, feature %u", feature);
-		if (!text_is_valid(bytes + offsets[i], length))
-			model_malformed("a name of a category that is not UTF-8, feature %u", feature);
-		names->names[i] = region_get_string(bytes + offsets[i], length);
+		names->names[i] = region_get_string(bytes + offsets[i],
+											(size_t) (offsets[i + 1] - offsets[i]));
 	}
 }
 

@@ -3,6 +3,9 @@
  *		A strict parser of the UBJSON that XGBoost writes: big-endian numbers
  *		of the types i U I l L d D, strings, booleans, null, objects, and arrays
  *		that are plain, counted ([#) or typed ([$).
+ *
+ * Booleans and null are refused in lists: XGBoost writes none there, and the
+ * tree would take many times the byte that each has here.
  */
 #include <string.h>
 
@@ -269,6 +272,8 @@ ubjson_value(Parser *parser, Value *value)
 		else
 			value->as.number = number.number;
 	}
+	else if (parser->depth > 0 && !parser->frames[parser->depth - 1].is_object)
+		parser_refuse(parser, "a value that does not fit into its array");
 	else if (type == 'T' || type == 'F')
 	{
 		value->kind = VALUE_BOOLEAN;

@@ -148,7 +148,8 @@ run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows,
 		const float *result;
 
 		snprintf(values, sizeof(values),
-				 "{\"data\": [%zu, true], \"shape\": [1, %u], \"typestr\": \"<f4\", \"version\": 3}",
+				 "{\"data\": [%zu, true], \"shape\": [1, %u], \"typestr\": \"<f4\", "
+				 "\"version\": 3}",
 				 (size_t) (rows + row * header->num_features), header->num_features);
 		xgboost(XGBoosterPredictFromDense(booster, values, predict_config, proxy,
 										  &shape, &dimensions, &result));

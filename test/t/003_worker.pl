@@ -1,0 +1,145 @@
+# The background worker: versions with a role are loaded without anybody
+# scoring, in all databases; it stands in nobody's way; and everything works
+# without it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PgRisk;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = PgRisk->server('main', conf => "pg_risk.worker_naptime = '1d'");
+$node->start;
+
+# After COMMIT of a promotion, without a score, and not after ROLLBACK.
+$node->install('postgres');
+$node->add_model('postgres', 'm', v1 => constant(1), v2 => constant(2), v3 => constant(3));
+ok($node->wait_for_cached('postgres', 'm/v1'), 'a promoted version is loaded, the others are not');
+$node->safe_psql('postgres', "BEGIN; SELECT risk.promote('m', 'v2'); ROLLBACK");
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v3')");
+ok($node->wait_for_cached('postgres', 'm/v1 m/v3'),
+	'so is the next one, but not one whose promotion was rolled back');
+
+# Several databases; after a start all of them, whatever the naptime.
+for my $database ('one', 'two')
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	$node->install($database);
+	$node->add_model($database, 'm', v1 => constant(10));
+	ok($node->wait_for_cached($database, 'm/v1'), "a new database is found: $database");
+}
+$node->restart;
+ok($node->wait_for_cached('postgres', 'm/v3'), 'after a start the champion is loaded');
+ok($node->wait_for_cached('two', 'm/v1'), 'in every database');
+is($node->safe_psql('postgres', 'SELECT images FROM risk.cache_status()'),
+	2, 'one copy for the two databases that have the same version');
+
+# A damaged version is reported; the others are loaded all the same.
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.create_model('damaged');
+	SELECT risk.create_model('other');
+	SELECT risk.register_model('damaged', 'v1', toy_forest(3, 1));
+	SELECT risk.register_model('other', 'v1', toy_forest(3, 2));
+	ALTER TABLE risk.model_versions DISABLE TRIGGER immutable;
+	UPDATE risk.model_versions SET image = '\x00' WHERE model = 'damaged';
+	ALTER TABLE risk.model_versions ENABLE TRIGGER immutable;
+	SQL
+my $offset = -s $node->logfile;
+$node->safe_psql('postgres', "SELECT risk.promote('damaged', 'v1'), risk.promote('other', 'v1')");
+ok($node->wait_for_cached('postgres', 'm/v3 other/v1'), 'versions beside a damaged one are loaded');
+ok( $node->wait_for_log(
+		qr/WARNING: .*could not load version number \d+: forest image of version "v1" of model "damaged" does not match its checksum/,
+		$offset),
+	'the damaged one gives a warning');
+$node->safe_psql('postgres', "SELECT risk.drop_model('damaged'), risk.drop_model('other')");
+
+# In nobody's way: the worker comes and goes while databases do.
+for my $round (1 .. 5)
+{
+	$node->safe_psql('postgres', "CREATE DATABASE gone TEMPLATE two");
+	$node->safe_psql('gone', "SELECT risk.promote('m', 'v1')");
+	$node->safe_psql('postgres', 'ALTER DATABASE gone RENAME TO going');
+	$node->safe_psql('going', "SELECT risk.promote('m', 'v1')");
+	$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE going');
+	$node->safe_psql('going', "SELECT risk.promote('m', 'v1')");
+	$node->safe_psql('postgres', 'DROP DATABASE going');
+	$node->safe_psql('postgres', 'DROP DATABASE copy');
+}
+pass('databases are copied, renamed and dropped under the worker');
+$node->safe_psql('postgres', 'DROP DATABASE one');
+$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+is($node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{1}'::real[])"), 3, 'scores go on');
+
+# The worker held up by somebody's lock: scoring and shutting down are not.
+my ($session) = $node->session('postgres');
+$session->query_safe('BEGIN; LOCK TABLE risk.model_roles IN ACCESS EXCLUSIVE MODE');
+$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+my $worker = $node->process('pg_risk worker', "wait_event_type = 'Lock'");
+is( $node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{1}'::real[], 'v1')"),
+	1, 'scores while the worker waits');
+my $launcher = $node->process('pg_risk launcher');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
+wait_until(sub { !running($worker) });
+is($node->process('pg_risk launcher'), $launcher, 'the launcher outlives its worker');
+$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+$node->process('pg_risk worker', "wait_event_type = 'Lock'");
+my $began = time;
+$node->stop('fast');
+cmp_ok(time - $began, '<', 10, 'a fast shutdown does not wait for it');
+$session->{run}->finish;
+$node->start;
+
+# The launcher comes back by itself.
+$launcher = $node->process('pg_risk launcher');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($launcher)");
+wait_until(sub { !running($launcher) });
+isnt($node->process('pg_risk launcher'), $launcher, 'the launcher comes back');
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v2')");
+ok($node->wait_for_cached('postgres', 'm/v2 m/v3'), 'and does its work');
+
+# The naptime in effect is the one in the file.
+$node->safe_psql('postgres', <<~'SQL');
+	ALTER TABLE risk.model_roles DISABLE TRIGGER catalog_changed;
+	SELECT risk.promote('m', 'v1');
+	ALTER TABLE risk.model_roles ENABLE ALWAYS TRIGGER catalog_changed;
+	SQL
+$node->set_and_reload('pg_risk.worker_naptime', '1s');
+ok($node->wait_for_cached('postgres', 'm/v1 m/v2 m/v3'), 'a shorter naptime holds after a reload');
+
+# No process to be had: who scores loads.  One slot is the launcher's, one that
+# of logical replication.
+$node->append_conf('postgresql.conf', "max_worker_processes = 2");
+$node->restart;
+$node->process('pg_risk launcher');
+is($node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{1}'::real[])"),
+	1, 'scores without a slot for a worker');
+is($node->safe_psql('two', "SELECT risk.score_transaction('m', '{1}'::real[])"), 10, 'in every database');
+
+# A database that appears while somebody else has the only slot is not forgotten.
+$node->append_conf('postgresql.conf', "max_worker_processes = 3");
+$node->restart;
+ok($node->wait_for_cached('postgres', 'm/v1'), 'one slot is enough');
+my $forced = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
+($session) = $node->session('postgres');
+$session->query_until(qr/started/, "\\echo started\nSET $forced = on; SELECT pg_sleep(1000);\n");
+my $parallel = $node->process('parallel worker');
+$node->safe_psql('postgres', 'CREATE DATABASE three TEMPLATE template0');
+$node->install('three');
+$node->add_model('three', 'm', v1 => constant(30));
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(leader_pid) FROM pg_stat_activity WHERE pid = $parallel");
+ok($node->wait_for_cached('three', 'm/v1'), 'a database that came while no slot was free is found later');
+$session->{run}->finish;
+
+$node->append_conf('postgresql.conf', "max_worker_processes = 0");
+$node->restart;
+is($node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{1}'::real[])"),
+	1, 'scores without a slot for the launcher');
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v2')");
+is($node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{1}'::real[])"),
+	2, 'and rolls out');
+
+done_testing();

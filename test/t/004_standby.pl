@@ -1,0 +1,79 @@
+# A streaming standby scores as its primary does, follows its rollouts by
+# replay, and takes over.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PgRisk;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = PgRisk->server('primary', streaming => 1, conf => "pg_risk.worker_naptime = '1s'");
+$primary->start;
+$primary->install('postgres');
+$primary->add_model('postgres', 'm', v1 => forest(50, 3), v2 => forest(50, 5));
+$primary->backup('backup');
+my $standby = PgRisk->new('standby');
+$standby->init_from_backup($primary, 'backup', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 0');
+$standby->start;
+
+ok($standby->wait_for_cached('postgres', 'm/v1'), 'the worker loads the champion on the standby');
+my $v1 = $primary->scores('postgres', 'm');
+is($standby->scores('postgres', 'm'), $v1, 'scores are equal');
+like($standby->error_of('postgres', "SELECT risk.promote('m', 'v2')"),
+	qr/^25006: cannot execute .* in a read-only transaction/, 'no promotion on the standby');
+
+# Sessions of the standby follow what is replayed.
+my ($session) = $standby->session('postgres');
+my $margin = "SELECT risk.score_margin('m', '{1,1}'::real[])";
+my $margin_v1 = $session->query_safe($margin);
+$primary->safe_psql('postgres', "SELECT risk.promote('m', 'v2')");
+$primary->wait_for_catchup($standby);
+isnt($session->query_safe($margin), $margin_v1, 'a running session sees the promotion');
+my $v2 = $primary->scores('postgres', 'm');
+isnt($v2, $v1, 'which changes the scores');
+is($standby->scores('postgres', 'm'), $v2, 'scores are equal again');
+ok($standby->wait_for_cached('postgres', 'm/v1 m/v2'), 'the worker loads it there too');
+
+# A version that is gone is gone there.
+$session->query_safe("SELECT risk.score_margin('m', '{1,1}'::real[], 'v1')");
+$primary->safe_psql('postgres', "SELECT risk.drop_version('m', 'v1')");
+$primary->safe_psql('postgres', "SELECT risk.register_model('m', 'v1', " . constant(9) . ')');
+$primary->wait_for_catchup($standby);
+is($session->query_safe("SELECT risk.score_margin('m', '{1}'::real[], 'v1')"),
+	'{9}', 'a name that was given to another version is that version');
+
+# The extension goes while a session of the standby has scored.
+$primary->safe_psql('postgres', 'CREATE DATABASE other TEMPLATE template0');
+$primary->install('other');
+$primary->add_model('other', 'm', v1 => constant(4));
+$primary->wait_for_catchup($standby);
+my ($other) = $standby->session('other');
+my $score = "SELECT risk.score_transaction('m', '{1}'::real[])";
+is($other->query_safe($score), 4, 'another database');
+$primary->safe_psql('other', 'DROP EXTENSION pg_risk');
+$primary->wait_for_catchup($standby);
+$other->query($score);
+like($other->{stderr}, qr/does not exist/, 'the extension is dropped under a session');
+$other->{stderr} = '';
+$primary->safe_psql('other', 'CREATE EXTENSION pg_risk');
+$primary->add_model('other', 'm', v1 => constant(5));
+$primary->wait_for_catchup($standby);
+is($other->query_safe($score), 5, 'and is back with other models');
+$other->quit;
+
+# The standby takes over.
+$primary->stop('fast');
+$standby->promote;
+is($standby->scores('postgres', 'm'), $v2, 'scores are the same after a failover');
+is($standby->safe_psql('postgres', "SELECT risk.promote('m', 'v1')"), 'v2', 'versions roll out there');
+is($session->query_safe("SELECT risk.score_margin('m', '{1}'::real[])"), '{9}', 'for sessions from before, too');
+$standby->safe_psql('postgres', "SELECT risk.register_model('m', 'v3', " . constant(11) . ')');
+is($standby->safe_psql('postgres', "SELECT risk.score_margin('m', '{1}'::real[], 'v3')"),
+	'{11}', 'and are registered there');
+$session->quit;
+
+done_testing();
