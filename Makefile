@@ -82,9 +82,10 @@ build/src/%.o: src/%.c $(headers) Makefile
 	$(CC) $(language) $(optimize) -g $(harden) $(warnings) -Isrc -c -o $@ $<
 
 # --- Tests and benchmarks of the pure cores ---------------------------------
-# NAME_test.c, NAME_fuzz.c and NAME_bench.c are one program each.  Tests and
-# fuzz targets are linked with the sanitized cores; those of the importer
-# (import_*) also with all of it but its main.
+# NAME_test.c and NAME_bench.c are one program each, NAME_fuzz.c is two: one of
+# fixed mutants and one for libFuzzer (test/fuzz/fuzz.h).  Tests are linked with
+# the sanitized cores; those of the importer (import_*) also with all of it but
+# its main; fuzz targets with what of it does without libxgboost.
 
 test_includes = -Isrc -Isrc/forest -Isrc/rolling -Isrc/measure -Itest/unit
 sanitize = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -93,21 +94,31 @@ import_library = $(patsubst %.c,build/$1/%.o,$(filter-out %/main.c,$(import_sour
 
 unit_tests = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 fuzz_targets = $(patsubst test/fuzz/%.c,build/fuzz/%,$(sort $(wildcard test/fuzz/*_fuzz.c)))
+fuzz_mutants = $(fuzz_targets:%_fuzz=%_mutants)
+fuzz_sources = $(filter-out $(patsubst %,src/import/%.c,main confine library certify predict),$(import_sources)) \
+	$(filter-out %_fuzz.c %/driver.c %/libfuzzer.c,$(wildcard test/fuzz/*.c))
+fuzz_library = $(call core_library,$1) $(patsubst %.c,build/$1/%.o,$(fuzz_sources))
+fuzz_wrap = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc free _exit)
+comma = ,
 benchmarks = $(patsubst test/bench/%.c,build/bench/%,$(sort $(wildcard test/bench/*_bench.c)))
 
 unit-tests: $(unit_tests)
 fuzz-targets: $(fuzz_targets)
+fuzz-mutants: $(fuzz_mutants)
 benchmarks: $(benchmarks)
 
 $(filter build/unit/import_%,$(unit_tests)): $(call import_library,unit)
-$(filter build/fuzz/import_%,$(fuzz_targets)): $(call import_library,fuzz)
-build/unit/import_% build/fuzz/import_%: libraries = -lxgboost
+build/unit/import_%: libraries = -lxgboost
 
 build/unit/%_test: build/unit/test/unit/%_test.o $(call core_library,unit)
 	$(SANITIZER_CC) $(sanitize) -o $@ $^ $(libraries) -lm
 
-build/fuzz/%_fuzz: build/fuzz/test/fuzz/%_fuzz.o $(call core_library,fuzz)
-	clang $(sanitize) -fsanitize=fuzzer -o $@ $^ $(libraries) -lm
+build/fuzz/%_mutants: build/unit/test/fuzz/%_fuzz.o build/unit/test/fuzz/driver.o $(call fuzz_library,unit)
+	@mkdir -p $(@D)
+	$(SANITIZER_CC) $(sanitize) $(fuzz_wrap) -o $@ $^ -lm
+
+build/fuzz/%_fuzz: build/fuzz/test/fuzz/%_fuzz.o build/fuzz/test/fuzz/libfuzzer.o $(call fuzz_library,fuzz)
+	clang $(sanitize) -fsanitize=fuzzer $(fuzz_wrap) -o $@ $^ -lm
 
 build/bench/%_bench: test/bench/%_bench.c $(patsubst %.c,build/%.o,$(core_sources)) $(headers) Makefile
 	@mkdir -p $(@D)
@@ -153,5 +164,5 @@ help:		## this list
 	@echo "make install	install them into the server of PG_CONFIG"
 	@sed -n 's/^\([a-z]*\):\t*## /make \1	/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-.PHONY: all install uninstall installcheck clean unit-tests fuzz-targets benchmarks \
+.PHONY: all install uninstall installcheck clean unit-tests fuzz-targets fuzz-mutants benchmarks \
 	demo test unit matrix bench fuzz help

@@ -226,6 +226,8 @@ tree_read(const Value *tree, uint32_t index, const Model *model,
 	if ((vector_size > 1) != model->has_vector_leaves ||
 		(vector_size > 1 && vector_size != model->num_outputs))
 		bad_tree(&reader, "an unexpected size of leaves");
+	if (vector_size > 1 && (uint64_t) num_nodes * model->num_outputs > INT32_MAX)
+		bad_tree(&reader, "too many leaf values");
 
 	forest->num_nodes = num_nodes;
 	forest->weight = 1.0f;

@@ -151,6 +151,11 @@ is_text_kind(ValueKind kind)
 static double
 interval_seconds(const Interval *interval)
 {
+	if (INTERVAL_IS_NOBEGIN(interval))
+		return -get_float8_infinity();
+	if (INTERVAL_IS_NOEND(interval))
+		return get_float8_infinity();
+
 	/* As EXTRACT(EPOCH FROM interval): a year has 365.25 days, a month 30. */
 	return (double) interval->time / USECS_PER_SEC
 		+ (double) interval->day * SECS_PER_DAY

@@ -28,8 +28,10 @@
 extern PGDLLEXPORT void _PG_init(void);
 #endif
 
-/* 17 added a constant for the ON COMMIT-safe wait event of extensions that
- * have not registered one of their own; 15 and 16 have only this one. */
-#define PG_RISK_WAIT_EVENT PG_WAIT_EXTENSION
+/* 17 has infinite intervals. */
+#ifndef INTERVAL_IS_NOBEGIN
+#define INTERVAL_IS_NOBEGIN(interval) false
+#define INTERVAL_IS_NOEND(interval) false
+#endif
 
 #endif							/* PG_RISK_COMPAT_H */

@@ -172,7 +172,7 @@ wait_for_importer(const Importer *importer, int timeout)
 		{.fd = importer->out,.events = POLLIN}
 	};
 
-	pgstat_report_wait_start(PG_RISK_WAIT_EVENT);
+	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	(void) poll(fds, 2, timeout);
 	pgstat_report_wait_end();
 	CHECK_FOR_INTERRUPTS();

@@ -107,7 +107,7 @@ int
 category_of_text(const CategoryMap *map, const char *name, int length)
 {
 	Category	key = {.name = name,.length = length};
-	Category   *found = bsearch(&key, map->categories, map->count, sizeof(Category), compare_text);
+	const Category *found = bsearch(&key, map->categories, map->count, sizeof(Category), compare_text);
 
 	return found ? found->code : CATEGORY_UNSEEN;
 }
@@ -116,7 +116,7 @@ int
 category_of_integer(const CategoryMap *map, int64 value)
 {
 	Category	key = {.number = value};
-	Category   *found = bsearch(&key, map->categories, map->count, sizeof(Category), compare_integer);
+	const Category *found = bsearch(&key, map->categories, map->count, sizeof(Category), compare_integer);
 
 	return found ? found->code : CATEGORY_UNSEEN;
 }

@@ -41,6 +41,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -173,28 +174,35 @@ risk_wake_worker(PG_FUNCTION_ARGS)
 /* ---- the worker of a database ---- */
 
 /*
- * Load one version.  What goes wrong (no room, a damaged row) is a warning in
- * the log: the others are loaded all the same, and scoring says it to users.
+ * Load one version, in a subtransaction.  What goes wrong (no room, a damaged
+ * row) is a warning in the log: the others are loaded all the same, and scoring
+ * says it to users.  A shutdown is no error: it ends the process.
  */
 static void
 load_version(int64 version_id)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		(void) version_use(version_id);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(caller);
+		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			PG_RE_THROW();
 		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("could not load version number %lld: %s",
@@ -379,7 +387,7 @@ risk_launcher_main(Datum arg)
 
 		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_round);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 timeout, PG_RISK_WAIT_EVENT);
+						 timeout, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }

@@ -28,7 +28,7 @@ like($standby->error_of('postgres', "SELECT risk.promote('m', 'v2')"),
 
 # Sessions of the standby follow what is replayed.
 my ($session) = $standby->session('postgres');
-my $margin = "SELECT risk.score_margin('m', '{1,1}'::real[])";
+my $margin = "SELECT risk.score_margin('m', '{900,900}'::real[])";
 my $margin_v1 = $session->query_safe($margin);
 $primary->safe_psql('postgres', "SELECT risk.promote('m', 'v2')");
 $primary->wait_for_catchup($standby);

@@ -1,0 +1,131 @@
+/*
+ * score.c
+ *		Scoring with images that were accepted: rows of every kind of number,
+ *		memory of exactly the promised sizes, and the kernel against the
+ *		reference.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "forest/forest.h"
+#include "fuzz.h"
+
+#define MANY_FEATURES	4096
+
+/* Memory of exactly this size, which sanitizers watch. */
+static void *
+exactly(size_t size)
+{
+	void	   *block = malloc(size);
+
+	if (block == NULL && size > 0)
+		fuzz_fail("out of memory");
+	return block;
+}
+
+/* Equal bit for bit, but for the bits of what is not a number. */
+static bool
+same_floats(const float *left, const float *right, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+	{
+		if (memcmp(&left[i], &right[i], sizeof(float)) != 0 && !(isnan(left[i]) && isnan(right[i])))
+			return false;
+	}
+	return true;
+}
+
+/* See fuzz.h. */
+uint32_t
+score_num_rows(const void *image)
+{
+	return ((const ForestHeader *) image)->num_features > MANY_FEATURES ? 1 : 12;
+}
+
+/* A number to score: missing, special, a category, or one from the nodes. */
+static float
+odd_number(const Forest *forest, Random *random)
+{
+	static const float numbers[] = {0.0f, -0.0f, 1.0f, -1.0f, 0.5f, 31.0f, 32.0f, 63.0f, 255.0f,
+		16777215.0f, 16777216.0f, -0.5f, 1e-45f, -1e-45f, 3.4028235e38f, -3.4028235e38f,
+	INFINITY, -INFINITY, 4294967296.0f, 2147483648.0f};
+	float		value = NAN;
+	uint32_t	bits;
+
+	switch (random_below(random, 8))
+	{
+		case 0:
+			break;
+		case 1:
+			value = forest->header->missing;
+			break;
+		case 2:
+			value = numbers[random_below(random, sizeof(numbers) / sizeof(numbers[0]))];
+			break;
+		case 3:
+			bits = (uint32_t) random_bits(random);
+			memcpy(&value, &bits, sizeof(value));
+			break;
+		case 4:
+		case 5:
+			value = (float) random_below(random, 70);
+			break;
+		default:
+			if (forest->header->num_nodes > 0)
+				value = forest->nodes[random_below(random, forest->header->num_nodes)].value.cut;
+			if (random_below(random, 2) == 0)
+				value = nextafterf(value, random_below(random, 2) == 0 ? INFINITY : -INFINITY);
+			break;
+	}
+	return value;
+}
+
+/* See fuzz.h. */
+float *
+score_rows(const void *image, uint32_t num_rows, Random *random)
+{
+	Forest		forest;
+	size_t		count;
+	float	   *rows;
+
+	forest_open(&forest, image);
+	count = (size_t) num_rows * forest.header->num_features;
+	rows = exactly(count * sizeof(float));
+	for (size_t i = 0; i < count; i++)
+		rows[i] = odd_number(&forest, random);
+	return rows;
+}
+
+/* See fuzz.h. */
+void
+score_image(const void *image, const float *rows, uint32_t num_rows)
+{
+	Forest		forest;
+	uint32_t	num_outputs;
+	void	   *scratch;
+	float	   *margins;
+	float	   *reference;
+	float	   *predictions;
+
+	forest_open(&forest, image);
+	num_outputs = forest.header->num_outputs;
+	scratch = exactly(forest_scratch_size(&forest));
+	margins = exactly(num_outputs * sizeof(float));
+	reference = exactly(num_outputs * sizeof(float));
+	predictions = exactly(forest_num_predictions(&forest) * sizeof(float));
+	for (uint32_t i = 0; i < num_rows; i++)
+	{
+		const float *row = rows + (size_t) i * forest.header->num_features;
+
+		forest_margins(&forest, row, scratch, margins);
+		forest_margins_reference(&forest, row, reference);
+		if (!same_floats(margins, reference, num_outputs))
+			fuzz_fail("kernel \"%s\" and reference disagree in row %u", forest.kernel_name, i);
+		forest_transform(&forest, margins, predictions);
+	}
+	free(predictions);
+	free(reference);
+	free(margins);
+	free(scratch);
+}

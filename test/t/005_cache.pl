@@ -1,0 +1,198 @@
+# The cache: one copy of each image, least recently used out first, what a
+# transaction uses stays, a clear error when nothing can go, little memory of
+# a connection's own; and no damaged image, whatever the damage, harms anybody.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PgRisk;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PgRisk->server('main', conf => <<'CONF');
+pg_risk.cache_size = '1MB'
+pg_risk.worker_naptime = '1d'
+CONF
+$node->start;
+$node->install('postgres');
+
+# Versions v1 to v4 of which two fit at a time, by the size that images have.
+$node->add_model('postgres', 'probe', v1 => forest(1, 1), v1001 => forest(1001, 1));
+my $bytes = $node->safe_psql('postgres', <<~'SQL');
+	SELECT (max(image_bytes) - min(image_bytes)) / 1000.0 FROM risk.model_versions_info
+	SQL
+$node->safe_psql('postgres', "SELECT risk.drop_model('probe')");
+my $trees = int(0.4 * 1024 * 1024 / $bytes);
+$node->add_model('postgres', 'm', map { ("v$_" => forest($trees, $_)) } (1 .. 4));
+$node->safe_psql('postgres', "DELETE FROM risk.model_roles");
+$node->restart;
+
+# SQL that scores with a version, and what is cached now.
+sub score { return "SELECT risk.score_margin('m', '{1,1}'::real[], '$_[0]');" }
+
+sub cached
+{
+	return $node->safe_psql('postgres',
+		"SELECT string_agg(version || ':' || in_use, ' ' ORDER BY version) FROM risk.cached_models");
+}
+
+is($node->safe_psql('postgres', 'SELECT cache_bytes, used_bytes, images, loads, evictions FROM risk.cache_status()'),
+	'1048576|0|0|0|0', 'the cache is empty');
+$node->safe_psql('postgres', score('v1') . score('v2'));
+is(cached(), 'v1:0 v2:0', 'two versions fit; idle sessions hold nothing');
+$node->safe_psql('postgres', score('v1') . score('v3'));
+is(cached(), 'v1:0 v3:0', 'the one used least recently goes');
+is( $node->safe_psql('postgres', <<~'SQL'), '3|1|t', 'loads and evictions are counted, memory is measured');
+	SELECT loads, evictions, used_bytes BETWEEN (SELECT sum(image_bytes) FROM risk.cached_models)
+		AND (SELECT sum(image_bytes) + 2 * 64 FROM risk.cached_models) FROM risk.cache_status()
+	SQL
+
+# What a transaction uses stays until its end.
+my ($one) = $node->session('postgres');
+my ($two) = $node->session('postgres');
+my ($three) = $node->session('postgres');
+$one->query_safe('BEGIN; ' . score('v1'));
+$two->query_safe(score('v3'));
+$two->query_safe('BEGIN; ' . score('v2'));
+is(cached(), 'v1:1 v2:1', 'a version in use stays, though it is the older one');
+$three->query_safe('BEGIN; ' . score('v1'));
+is(cached(), 'v1:2 v2:1', 'two transactions use one copy');
+$three->query(score('v3'));
+like($three->{stderr}, qr/^(psql.*)?ERROR:  no room for a model of \d+ kB in shared memory\n/m, 'no room');
+like($three->{stderr}, qr/DETAIL:  pg_risk.cache_size is 1024 kB; transactions that are running use 2 models of \d+ kB together\.\n/,
+	'the error says what takes it');
+like($three->{stderr}, qr/HINT:  Increase pg_risk.cache_size and restart the server\./, 'and what to set');
+$three->{stderr} = '';
+$three->query_safe('ROLLBACK');
+is(cached(), 'v1:1 v2:1', 'the failed transaction holds nothing');
+like($node->error_of('postgres', score('v3')), qr/^53400: /, 'the error is 53400');
+$one->query_safe('SAVEPOINT a; ' . score('v1') . ' ROLLBACK TO a;');
+is(cached(), 'v1:1 v2:1', 'a subtransaction changes nothing');
+$one->query_safe('COMMIT');
+$two->query_safe('ROLLBACK');
+is(cached(), 'v1:0 v2:0', 'after COMMIT and ROLLBACK nothing is in use');
+$three->query_safe(score('v3'));
+like(cached(), qr/v3:0/, 'there is room again');
+
+# A cursor, a prepared transaction, a session that ends in its transaction.
+$one->query_safe(<<~'SQL');
+	BEGIN;
+	DECLARE c CURSOR FOR SELECT risk.score_margin('m', ARRAY[i, i]::real[], 'v1') FROM generate_series(1, 1000) AS i;
+	FETCH 1 FROM c;
+	SQL
+$two->query(score('v2'));
+$two->query(score('v3'));
+$two->query(score('v4'));
+like($one->query_safe('FETCH 900 FROM c'), qr/^\{/, 'an open cursor reads on');
+like(cached(), qr/v1:1/, 'its version stays');
+$one->quit;
+ok($node->wait_until_idle('postgres'), 'a session that ends in its transaction gives back what it used');
+is($two->{stderr}, '', 'nobody else failed');
+$_->quit for ($two, $three);
+
+# A model larger than the cache.
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'huge', " . forest(int(3 * $trees), 9) . ')');
+like($node->error_of('postgres', score('huge')), qr/^53400: no room for a model of .*pg_risk.cache_size/s,
+	'a model larger than the cache is refused when it scores');
+isnt($node->safe_psql('postgres', score('v1')), '', 'the others go on');
+
+# One copy of equal images: of two versions, and of two databases.
+$node->append_conf('postgresql.conf', "pg_risk.cache_size = '64MB'");
+$node->restart;
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'again', " . forest($trees, 1) . ')');
+$node->safe_psql('postgres', 'CREATE DATABASE other TEMPLATE template0');
+$node->install('other');
+$node->add_model('other', 'n', v => forest($trees, 1));
+$node->safe_psql('postgres', score('v1') . score('again'));
+$node->safe_psql('other', "SELECT risk.score_margin('n', '{1,1}'::real[])");
+is($node->safe_psql('postgres', 'SELECT images, loads FROM risk.cache_status()'),
+	'1|1', 'equal images are in memory once');
+is(cached(), 'again:0 v1:0', 'and shown as each version that has them');
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'v1')");
+is($node->safe_psql('other', "SELECT count(*) FROM risk.score_margin('n', '{1,1}'::real[])"),
+	1, 'dropping one leaves the other');
+
+# A connection's own memory does not grow with the model.
+SKIP:
+{
+	skip 'needs /proc/PID/smaps_rollup', 1 unless -r '/proc/self/smaps_rollup';
+	$node->safe_psql('postgres', "SELECT risk.register_model('m', 'small', " . forest(10, 1) . ')');
+	$node->safe_psql('postgres', score('small') . score('huge'));
+	my ($session, $pid) = $node->session('postgres');
+	$session->query_safe(score('small'));
+	my $before = private_memory($pid);
+	$session->query_safe(score('huge'));
+	my $grown = private_memory($pid) - $before;
+	my $image = $node->safe_psql('postgres',
+		"SELECT image_bytes / 1024 FROM risk.model_versions_info WHERE version = 'huge'");
+	cmp_ok($grown, '<', 128, "the first score with a model of $image kB takes less than 128 kB of memory ($grown)");
+	$session->quit;
+}
+
+# Memory of a process that it shares with nobody, in kB.
+sub private_memory
+{
+	my ($pid) = @_;
+	my $sum = 0;
+
+	$sum += $1 while slurp_file("/proc/$pid/smaps_rollup") =~ /^Private_\w+: +(\d+) kB/mg;
+	return $sum;
+}
+
+# Images damaged in every way, with a checksum that fits.
+sub damage
+{
+	my ($what, $model, @expressions) = @_;
+	my $sql = <<~'SQL';
+		ALTER TABLE risk.model_versions DISABLE TRIGGER immutable;
+		CREATE TEMP TABLE sound AS SELECT image FROM risk.model_versions WHERE model = 'damaged';
+		SQL
+	my ($stdout, $stderr);
+
+	$node->safe_psql('postgres', "SELECT risk.create_model('damaged'), risk.register_model('damaged', 'v1', $model)");
+	for my $expression (@expressions)
+	{
+		$sql .= <<~"SQL";
+			UPDATE risk.model_versions AS v SET image = d.image, image_sha256 = sha256(d.image)
+			FROM (SELECT $expression FROM sound) AS d (image) WHERE model = 'damaged';
+			SELECT count(risk.score_vector('damaged', ARRAY(SELECT random() * 1000 FROM
+				generate_series(1, (metadata ->> 'num_features')::int))::real[], 'v1'))
+			FROM risk.model_versions, generate_series(1, 3) WHERE model = 'damaged';
+			SQL
+	}
+	$sql .= "SELECT risk.drop_model('damaged'); ALTER TABLE risk.model_versions ENABLE TRIGGER immutable;";
+	$node->psql('postgres', "\\set VERBOSITY verbose\n$sql",
+		on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
+
+	my $scored = () = $stdout =~ /^3$/mg;
+	my $refused = () = $stderr =~ /ERROR:  XX001: forest image of a model version is damaged/g;
+	my $errors = () = $stderr =~ /ERROR: /g;
+	is($errors, $refused, "$what: no error but a damaged image");
+	is($scored + $refused, scalar @expressions, "$what: all are refused ($refused) or score ($scored)");
+	cmp_ok($refused, '>', 0, "$what: damage is noticed");
+	return;
+}
+
+srand(20240229);
+my $small = "toy_model('{a,b,c}', '[[0, 5, 1, -1, 2], [1, [1, 3, 40], 0, 3, 4], [2, 7, 1, 5, 6]]', 'multi:softprob', 3)";
+my $size = $node->safe_psql('postgres', "SELECT length((risk.import_artifact($small, NULL, false)).image)");
+damage('each byte', $small,
+	map { my $at = $_; map { "set_byte(image, $at, get_byte(image, $at) # $_)" } (1, 0x80, 0xff) } (0 .. $size - 1));
+damage('random bytes', forest(40, 3), map
+	{
+		my $image = 'image';
+		$image = "set_byte($image, (random() * (length(image) - 1))::int, (random() * 255)::int)"
+			for (0 .. rand(6));
+		$image
+	} (1 .. 200));
+damage('other lengths', $small,
+	"'\\x'", map({ "substr(image, 1, $_)" } (1, 7, 8, 63, 64, $size / 2, $size - 1)),
+	map({ "image || decode(repeat('00', $_), 'hex')" } (1, 8, 64, 4096)), 'substr(image, 2)', 'image || image');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM risk.cache_entries() WHERE in_use <> 0'),
+	0, 'nothing is in use afterwards');
+like($node->safe_psql('postgres', score('v2')), qr/^\{/, 'the other models score');
+unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'no process died');
+
+done_testing();
