@@ -78,8 +78,8 @@ Value
 parser_close_frame(Parser *parser)
 {
 	Frame	   *frame = &parser->frames[--parser->depth];
-	Member	   *entries = parser->entries + frame->base;
 	size_t		count = parser->num_entries - frame->base;
+	Member	   *entries = count > 0 ? parser->entries + frame->base : NULL;
 	Value		value = {.kind = VALUE_LIST,.count = (uint32_t) count};
 
 	if (frame->is_object)

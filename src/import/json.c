@@ -316,19 +316,20 @@ static bool
 json_value(Parser *parser, Value *value)
 {
 	char		byte = json_peek(parser);
+	char		first;
 
 	memset(value, 0, sizeof(*value));
 	if (byte == '{' || byte == '[')
 	{
 		parser->at++;
-		if (byte == '[' && (json_begins_number(json_peek(parser)) ||
-							*parser->at == 't' || *parser->at == 'f'))
+		first = json_peek(parser);
+		if (byte == '[' && (json_begins_number(first) || first == 't' || first == 'f'))
 		{
 			*value = json_packed_array(parser);
 			return true;
 		}
 		parser_open_frame(parser, byte == '{');
-		if (json_peek(parser) == (byte == '{' ? '}' : ']'))
+		if (first == (byte == '{' ? '}' : ']'))
 		{
 			parser->at++;
 			*value = parser_close_frame(parser);

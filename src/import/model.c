@@ -299,6 +299,25 @@ read_alphas(const Value *learner, Model *model)
 }
 
 /*
+ * libxgboost reads at most nine digits of a base score and takes the default
+ * for a longer text (src/common/charconv.cc); XGBoost 1.0 wrote such texts, as
+ * others may.  Nine digits give the same float32.
+ */
+static const char *
+shorten_number(const char *text, float number)
+{
+	char		shorter[32];
+	int			digits = 0;
+
+	for (const char *at = text; *at != '\0' && *at != 'e' && *at != 'E'; at++)
+		digits += *at >= '0' && *at <= '9';
+	if (digits <= 9)
+		return text;
+	snprintf(shorter, sizeof(shorter), "%.8E", (double) number);
+	return region_get_string(shorter, strlen(shorter));
+}
+
+/*
  * Base score and the margins that follow from it.  A linear model adds the
  * first one to every output (src/gbm/gblinear.cc).
  */
@@ -315,6 +334,9 @@ read_base_score(const Value *learner, Model *model)
 											  model->base_score_texts, model->base_scores);
 	if (model->num_base_scores != 1 && model->num_base_scores != model->num_outputs)
 		model_malformed("\"base_score\" does not have one value for each output");
+	for (uint32_t i = 0; i < model->num_base_scores; i++)
+		model->base_score_texts[i] = shorten_number(model->base_score_texts[i],
+													model->base_scores[i]);
 	for (uint32_t i = 0; i < model->num_outputs; i++)
 		scores[i] = model->base_scores[model->num_base_scores == 1 ? 0 : i];
 	if (!objective_base_margins(model->objective, scores, model->num_outputs,
