@@ -218,11 +218,14 @@ tree_read(const Value *tree, uint32_t index, const Model *model,
 													FIELD_REQUIRED);
 	int64_t		vector_size = field_number(parameters, "size_leaf_vector", 0,
 										   FOREST_MAX_OUTPUTS, 0);
+	int64_t		num_features = field_number(parameters, "num_feature", 0, INT32_MAX, 0);
 	int64_t		num_deleted = field_number(parameters, "num_deleted", 0, num_nodes, -1);
 
 	reader.num_nodes = num_nodes;
 	if (id == NULL || id->kind != VALUE_INTEGER || id->as.integer != index)
 		bad_tree(&reader, "a wrong id");
+	if (num_features != 0 && num_features != model->num_features)
+		bad_tree(&reader, "a wrong number of features");
 	if ((vector_size > 1) != model->has_vector_leaves ||
 		(vector_size > 1 && vector_size != model->num_outputs))
 		bad_tree(&reader, "an unexpected size of leaves");
