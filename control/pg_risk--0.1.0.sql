@@ -144,6 +144,19 @@ END $$;
 COMMENT ON FUNCTION risk.create_model(text, text, text, text[], integer) IS
 	'Create a model: a named scoring task whose versions are registered next. Errors: 42710 exists, 22023 bad argument.';
 
+CREATE FUNCTION risk.require_model(model text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	IF NOT EXISTS (SELECT FROM risk.model_definitions AS d WHERE d.model = model) THEN
+		RAISE EXCEPTION 'model "%" does not exist', model
+			USING ERRCODE = 'undefined_object',
+				  HINT = 'Create it with risk.create_model(). SELECT model FROM risk.models lists those that exist.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.require_model(text) IS
+	'Raise an error unless the model exists. Errors: 42704 no such model.';
+
 CREATE FUNCTION risk.alter_model(
 	model text,
 	entity_id text DEFAULT NULL,
@@ -159,17 +172,13 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				  HINT = 'Outputs are counted from 0.';
 	END IF;
+	PERFORM risk.require_model(model);
 	UPDATE risk.model_definitions AS d
 	SET entity_id = coalesce(entity_id, d.entity_id),
 		event_time = coalesce(event_time, d.event_time),
 		cohorts = coalesce(cohorts, d.cohorts),
 		positive_class = coalesce(positive_class, d.positive_class)
 	WHERE d.model = model;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'model "%" does not exist', model
-			USING ERRCODE = 'undefined_object',
-				  HINT = 'SELECT model FROM risk.models lists those that exist.';
-	END IF;
 END $$;
 COMMENT ON FUNCTION risk.alter_model(text, text, text, text[], integer) IS
 	'Change what a model knows about its transactions; NULL leaves a property as it is. Errors: 42704 no such model, 22023 bad argument.';
@@ -296,12 +305,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				  HINT = 'Call risk.register_model(''card_fraud'', ''v1'', artifact) with the bytes of the model file.';
 	END IF;
-	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR KEY SHARE;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'model "%" does not exist', model
-			USING ERRCODE = 'undefined_object',
-				  HINT = 'Create it first with risk.create_model(). SELECT model FROM risk.models lists those that exist.';
-	END IF;
+	PERFORM risk.require_model(model);
 	IF NOT EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version) THEN
 		SELECT * INTO imported
 		FROM risk.import_artifact(artifact, missing, coalesce(use_best_iteration, false));
@@ -337,11 +341,7 @@ BEGIN
 	IF FOUND THEN
 		RETURN id;
 	END IF;
-	IF NOT EXISTS (SELECT FROM risk.model_definitions AS d WHERE d.model = model) THEN
-		RAISE EXCEPTION 'model "%" does not exist', model
-			USING ERRCODE = 'undefined_object',
-				  HINT = 'SELECT model FROM risk.models lists those that exist.';
-	END IF;
+	PERFORM risk.require_model(model);
 	RAISE EXCEPTION 'version "%" of model "%" does not exist', version, model
 		USING ERRCODE = 'undefined_object',
 			  HINT = format('Registered versions: %s.',
@@ -355,11 +355,12 @@ CREATE FUNCTION risk.promote(model text, version text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-	promoted CONSTANT bigint := risk.version_id(model, version);
+	promoted bigint;
 	previous text;
 BEGIN
-	-- One rollout of a model at a time; a second one waits for the first.
+	-- One move of a model at a time; a second one waits for the first.
 	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR NO KEY UPDATE;
+	promoted := risk.version_id(model, version);
 	SELECT v.version INTO previous
 	FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
 	WHERE r.model = model AND r.role = 'champion';
@@ -376,10 +377,11 @@ CREATE FUNCTION risk.drop_version(model text, version text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-	dropped CONSTANT bigint := risk.version_id(model, version);
+	dropped bigint;
 	held text;
 BEGIN
 	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR NO KEY UPDATE;
+	dropped := risk.version_id(model, version);
 	SELECT r.role INTO held FROM risk.model_roles AS r WHERE r.version_id = dropped;
 	IF FOUND THEN
 		RAISE EXCEPTION 'version "%" is % of model "%"', version, held, model
@@ -396,11 +398,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
 	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR UPDATE;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'model "%" does not exist', model
-			USING ERRCODE = 'undefined_object',
-				  HINT = 'SELECT model FROM risk.models lists those that exist.';
-	END IF;
+	PERFORM risk.require_model(model);
 	DELETE FROM risk.model_roles AS r WHERE r.model = model;
 	DELETE FROM risk.model_versions AS v WHERE v.model = model;
 	DELETE FROM risk.model_definitions AS d WHERE d.model = model;
