@@ -311,7 +311,10 @@ BEGIN
 		FROM risk.import_artifact(artifact, missing, coalesce(use_best_iteration, false));
 		names := risk.checked_feature_names(imported.metadata, feature_names);
 		category_names := risk.checked_categories(imported.metadata, names, categories);
-		-- Waits for a registration of the same version that runs at this moment.
+		-- The import took its time: the model may be gone.  A registration of
+		-- the same version that runs at this moment is waited for.
+		PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR KEY SHARE;
+		PERFORM risk.require_model(model);
 		INSERT INTO risk.model_versions
 			(model, version, artifact, artifact_sha256, image, image_sha256,
 			 metadata, feature_names, categories, card, note)
@@ -415,7 +418,7 @@ CREATE FUNCTION risk.score_transaction(model text, transaction anyelement, versi
 	RETURNS float8 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
 	AS 'MODULE_PATHNAME', 'risk_score_transaction';
 COMMENT ON FUNCTION risk.score_transaction(text, anyelement, text) IS
-	'Score of a transaction (high = risky) by the model''s champion, or by the version named. The transaction is a row, a record, jsonb, or an array in feature order; NULL and NaN are missing values. NULL transaction: NULL. Errors: 42704 no such model or version, 55000 no champion, 42703 features without a column, 42804 wrong type, 22P02 or 22023 bad value, 53400 cache too small.';
+	'Score of a transaction (high = risky) by the model''s champion, or by the version named. The transaction is a row, a record, jsonb, or an array in feature order; NULL and NaN are missing values. NULL transaction: NULL. Errors: 42704 no such model or version, 55000 no champion, 42703 features without a column, 42804 wrong type, 22023 bad value, 53400 cache too small.';
 
 CREATE FUNCTION risk.score_margin(model text, transaction anyelement, version text DEFAULT NULL)
 	RETURNS float8[] LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
@@ -496,7 +499,7 @@ CREATE VIEW risk.cached_models AS
 	LEFT JOIN risk.model_versions AS v ON v.image_sha256 = c.image_sha256
 	LEFT JOIN risk.model_roles AS r USING (version_id);
 COMMENT ON VIEW risk.cached_models IS
-	'Versions whose forest is in shared memory; model and version are NULL for those of other databases';
+	'Versions whose forest is in shared memory; model and version are NULL for those of other databases and for dropped ones';
 
 -- Nothing here is for everybody: docs/reference.md has the GRANTs for the
 -- analyst, service and admin roles.

@@ -68,6 +68,10 @@ SELECT 1 FROM risk.register_model('types', 'missing', toy_model('{x}', '[[0, -10
 SELECT missing FROM risk.model_versions_info WHERE version = 'missing';
 SELECT risk.score_margin('types', ARRAY[x]::real[], 'missing') FROM unnest('{-9998,-9999,NULL,NaN,0}'::real[]) x;
 
+SELECT 1 FROM risk.register_model('types', 'infinite', toy_model('{x}', '[[0, -1000, 0, -1, 1]]', 'reg:squarederror', base_score => '0'), missing => '-Infinity');
+SELECT x, risk.score_margin('types', ARRAY[x]::real[], 'infinite'), i.missing
+FROM unnest('{-Infinity,-9999}'::real[]) x, risk.model_versions_info i WHERE i.version = 'infinite';
+
 -- categories: 1 and 3 go right; missing goes right; unseen, negative, beyond 2^24 go left
 SELECT risk.create_model('cats');
 SELECT 1 FROM risk.register_model('cats', 'codes', toy_model('{country}', '[[0, [1, 3], 0, -1, 1]]', 'reg:squarederror', base_score => '0'));
@@ -82,6 +86,10 @@ SELECT x, risk.score_margin('cats', jsonb_build_object('country', x), 'names') F
 SELECT x, risk.score_margin('cats', r, 'names') AS code FROM unnest('{0,1,NULL}'::int[]) x, LATERAL (SELECT x AS country) r;
 SELECT x, risk.score_margin('cats', r, 'numbers') FROM unnest('{40,276,250,248,1,NULL}'::int[]) x, LATERAL (SELECT x AS country) r;
 SELECT x, risk.score_margin('cats', jsonb_build_object('country', x), 'numbers') FROM unnest('{40,276,276.5,NULL}'::numeric[]) x;
+SELECT 1 FROM risk.register_model('cats', 'truths', toy_model('{country}', '[[0, [1, 3], 0, -1, 1]]', 'reg:squarederror', base_score => '0'),
+	categories => '{"country": [7, 1, 8, 9]}');
+SELECT x, risk.score_margin('cats', r, 'truths') AS of_row, risk.score_margin('cats', to_jsonb(r), 'truths') AS of_jsonb
+FROM unnest('{f,t}'::bool[]) x, LATERAL (SELECT x AS country) r;
 CREATE TYPE country AS ENUM ('DE', 'FR', 'XX');
 SELECT x, risk.score_margin('cats', r, 'names') FROM unnest(enum_range(NULL::country)) x, LATERAL (SELECT x AS country) r;
 SELECT risk.score_margin('cats', r, 'codes') FROM (SELECT 'DE'::text AS country) r;

@@ -94,8 +94,8 @@ weighted(const ForestSourceTree *tree, float value)
 static bool
 reach(Builder *builder, const ForestSourceTree *tree, int32_t node)
 {
-	if (node < 0 || (uint32_t) node >= tree->num_nodes || builder->reached[node])
-		return false;
+	if ((uint32_t) node >= tree->num_nodes || builder->reached[node])
+		return false;			/* a negative number is out of range, too */
 	builder->reached[node] = 1;
 	builder->order[builder->num_ordered++] = node;
 	return true;

@@ -231,6 +231,8 @@ report_as_json(const Report *report, FILE *stream)
 	write_key(&json, "missing");
 	if (isfinite(header->missing))
 		fprintf(stream, "%.9g", (double) header->missing);
+	else if (isinf(header->missing))	/* JSON has no such number */
+		fprintf(stream, "\"%sInfinity\"", header->missing < 0 ? "-" : "");
 	else
 		fputs("null", stream);
 	write_number(&json, "image_version", header->image_version);
@@ -323,7 +325,7 @@ report_as_text(const Report *report, FILE *stream)
 	for (uint32_t i = 0; i < model->num_base_scores; i++)
 		fprintf(stream, "%s%.9g", i == 0 ? "" : ", ", (double) model->base_scores[i]);
 	fputc('\n', stream);
-	if (isfinite(header->missing))
+	if (!isnan(header->missing))
 		fprintf(stream, "%-22s%.9g\n", "missing value", (double) header->missing);
 	for (uint32_t i = 0; model->attributes != NULL && i < model->attributes->count; i++)
 	{

@@ -506,19 +506,18 @@ json_feature(const VersionFeature *feature, const JsonbValue *value)
 {
 	const CategoryMap *categories = feature->categories;
 	bool		by_name = categories && category_map_is_text(categories);
+	double		number;
 
 	switch (value->type)
 	{
 		case jbvNull:
 			return get_float4_nan();
 		case jbvNumeric:
-			{
-				double		number = numeric_double(value->val.numeric);
-
-				return categories && !by_name ? number_category(categories, number) : (float) number;
-			}
+			number = numeric_double(value->val.numeric);
+			return categories && !by_name ? number_category(categories, number) : (float) number;
 		case jbvBool:
-			return value->val.boolean ? 1 : 0;
+			number = value->val.boolean ? 1 : 0;
+			return categories && !by_name ? number_category(categories, number) : (float) number;
 		case jbvString:
 			if (by_name)
 				return category_of_text(categories, value->val.string.val, value->val.string.len);

@@ -37,13 +37,13 @@ guc_define(void)
 	DefineCustomIntVariable("pg_risk.import_memory",
 							"Limit on the memory of an import.",
 							NULL,
-							&guc_import_memory, 2048, 64, INT_MAX,
+							&guc_import_memory, 2048, 64, 1 << 20,
 							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("pg_risk.import_cpu_time",
 							"Limit on the CPU time of an import.",
 							NULL,
-							&guc_import_cpu_time, 60, 1, INT_MAX,
+							&guc_import_cpu_time, 60, 1, 7 * 86400,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("pg_risk.import_open_files",

@@ -60,7 +60,7 @@ _PG_init(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_risk must be loaded when the server starts"),
-				 errhint("Run ALTER SYSTEM SET shared_preload_libraries = %s%spg_risk; and restart the server.",
+				 errhint("Set shared_preload_libraries = '%s%spg_risk' in postgresql.conf and restart the server.",
 						 current ? current : "",
 						 current && current[0] ? ", " : "")));
 	}
