@@ -312,6 +312,10 @@ check_trees(CheckState *state)
 		return "depth of the forest is wrong";
 	if (state->category_words != header->num_category_words)
 		return "category sets that no node uses";
+	/* a kernel for categories looks at the first set in any case: see score.c */
+	if (header->num_category_words == 0 &&
+		(state->forest.slots[header->num_slots - 1].flags & FOREST_SLOT_CATEGORICAL))
+		return "categorical slot that no node uses";
 	if (state->leaf_vectors != header->num_leaf_vectors)
 		return "leaf vectors that no leaf uses";
 	return NULL;

@@ -353,13 +353,37 @@ typedef struct Patch
 	const char *reason;
 } Patch;
 
-/* Each rule of the check by its own violation, so that none can get lost. */
+/* Apply each patch alone: the check must refuse the image for its reason. */
+static void
+expect_reasons(char *image, const Patch *patches, size_t num_patches)
+{
+	size_t		size = ((const ForestHeader *) image)->image_size;
+	size_t		i;
+
+	for (i = 0; i < num_patches; i++)
+	{
+		uint32_t	saved;
+		const char *reason;
+
+		memcpy(&saved, image + patches[i].offset, 4);
+		memcpy(image + patches[i].offset, &patches[i].value, 4);
+		reason = forest_check(image, size);
+		ok(reason != NULL && strcmp(reason, patches[i].reason) == 0,
+		   "check says: %s", reason != NULL ? reason : "nothing");
+		memcpy(image + patches[i].offset, &saved, 4);
+	}
+	ok(forest_check(image, size) == NULL, "the image is sound again");
+}
+
+#define EXPECT_REASONS(image, patches) \
+	expect_reasons(image, patches, sizeof(patches) / sizeof((patches)[0]))
+
+/* Each rule about headers, slots, trees and numeric nodes by its own violation. */
 static void
 test_check_reasons(void)
 {
 	Forest		forest;
 	char	   *image = open_source(&stump_source, &forest);
-	size_t		size = forest.header->image_size;
 	size_t		base = (const char *) forest.base_margins - image;
 	size_t		slots = (const char *) forest.slots - image;
 	size_t		trees = (const char *) forest.trees - image;
@@ -406,22 +430,110 @@ test_check_reasons(void)
 		{nodes + 12, 1 << 1 | 1, "children of a node out of place"},
 		{nodes + 20, 1, "children of a node out of place"},
 	};
-	size_t		i;
 
-	for (i = 0; i < sizeof(patches) / sizeof(patches[0]); i++)
+	EXPECT_REASONS(image, patches);
+	ok(forest_check(NULL, 0) != NULL, "no image is no sound image");
+	free(image);
+}
+
+/* The rules about sets, and about trees that follow one another. */
+static void
+test_check_sets(void)
+{
+	static const uint8_t categorical[] = {1, 0, 0};
+	static const int32_t begins[] = {0, 0, 0};
+	static const int32_t sizes[] = {1, 0, 0};
+	static const int32_t categories[] = {33};
+	static const int32_t feature[] = {1, 0, 0};
+	ForestSourceTree two[2] = {stump, stump};
+	ForestSource source = stump_source;
+	Forest		forest;
+	char	   *image;
+	size_t		slots;
+	size_t		roots;
+	size_t		nodes;
+	size_t		sets;
+
+	two[1].feature = feature;
+	source.num_features = 2;
+	source.num_trees = 2;
+	source.trees = two;
+	image = open_source(&source, &forest);
+	slots = (const char *) forest.slots - image;
+	roots = (const char *) forest.trees - image;
 	{
-		uint32_t	saved;
-		const char *reason;
+		const Patch patches[] = {
+			{slots + 16, 0, "slots are not in order"},
+			{slots + 12, 3, "slots are not in order"},
+			{roots + 16, 0, "root of a tree out of place"},
+			{roots + 16, 2, "children of a node out of place"},
+			{roots + 16, 4, "node without a parent"},
+			{roots + 16, 6, "node without a parent"},
+			{roots + 16, 7, "root of a tree out of place"},
+		};
 
-		memcpy(&saved, image + patches[i].offset, 4);
-		memcpy(image + patches[i].offset, &patches[i].value, 4);
-		reason = forest_check(image, size);
-		ok(reason != NULL && strcmp(reason, patches[i].reason) == 0,
-		   "check says: %s", reason != NULL ? reason : "nothing");
-		memcpy(image + patches[i].offset, &saved, 4);
+		EXPECT_REASONS(image, patches);
 	}
-	ok(forest_check(image, size) == NULL, "the image is sound again");
-	ok(forest_check(NULL, size) != NULL, "no image is no sound image");
+	free(image);
+
+	two[1].categorical = categorical;
+	two[1].set_begin = begins;
+	two[1].set_size = sizes;
+	two[1].categories = categories;
+	image = open_source(&source, &forest);
+	nodes = (const char *) forest.nodes - image;
+	sets = (const char *) forest.category_sets - image;
+	{
+		const Patch patches[] = {
+			{48, 4, "category sets that no node uses"},
+			{nodes + 24, 1, "category set out of place"},
+			{nodes + 24, UINT32_MAX, "category set out of place"},
+			{sets, 0, "size of a category set out of range"},
+			{sets, FOREST_MAX_CATEGORY + 2, "size of a category set out of range"},
+			{sets, 65, "category set does not fit"},
+			{sets, 34, "category set with bits past its end"},
+			{sets + 4, 0, "category set without bit 0"},
+			{sets + 8, 1 << 3, "category set with bits past its end"},
+			{sets + 12, 1, "bytes between sections are in use"},
+		};
+
+		EXPECT_REASONS(image, patches);
+	}
+	free(image);
+}
+
+/* The rules about vector leaves. */
+static void
+test_check_vectors(void)
+{
+	static const int32_t rows[] = {0, 0, 1};
+	static const float vectors[] = {1, 2};
+	ForestSourceTree tree = stump;
+	ForestSource source = stump_source;
+	Forest		forest;
+	char	   *image;
+	size_t		nodes;
+	size_t		values;
+
+	tree.leaf_vector = rows;
+	tree.leaf_vectors = vectors;
+	source.trees = &tree;
+	image = open_source(&source, &forest);
+	nodes = (const char *) forest.nodes - image;
+	values = (const char *) forest.leaf_vectors - image;
+	{
+		const Patch patches[] = {
+			{nodes + 8, 1, "leaf vector out of place"},
+			{nodes + 16, 2, "leaf vector out of place"},
+			{nodes + 16, UINT32_C(0xff800000), "leaf vector out of place"},
+			{values, UINT32_C(0x7fc00000), "leaf value is not finite"},
+			{values + 4, UINT32_C(0xff800000), "leaf value is not finite"},
+			{52, 3, "image size does not fit its contents"},
+			{52, 1, "bytes between sections are in use"},
+		};
+
+		EXPECT_REASONS(image, patches);
+	}
 	free(image);
 }
 
@@ -430,6 +542,8 @@ main(void)
 {
 	test_refusals();
 	test_check_reasons();
+	test_check_sets();
+	test_check_vectors();
 	test_corruption();
 	return done_testing();
 }
