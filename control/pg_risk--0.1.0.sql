@@ -5,7 +5,9 @@
 
 -- ---------------------------------------------------------------------------
 -- Catalog.  Three tables, ordinary data: dumped, replicated, rolled back.
--- Only the functions below write them.
+-- Only the functions below write them.  They keep the tables consistent by
+-- locking the model's row, so there are no foreign keys: a parallel pg_restore
+-- fills an extension's tables in any order and would break them.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE risk.model_definitions (
@@ -30,7 +32,7 @@ COMMENT ON COLUMN risk.model_definitions.positive_class IS
 
 CREATE TABLE risk.model_versions (
 	version_id		bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	model			text NOT NULL REFERENCES risk.model_definitions,
+	model			text NOT NULL,
 	version			text NOT NULL CHECK (version <> ''),
 	artifact		bytea NOT NULL,
 	artifact_sha256	bytea NOT NULL,
@@ -66,7 +68,7 @@ COMMENT ON COLUMN risk.model_versions.card IS
 CREATE TABLE risk.model_roles (
 	model		text NOT NULL,
 	role		text NOT NULL CHECK (role IN ('champion')),
-	version_id	bigint NOT NULL REFERENCES risk.model_versions,
+	version_id	bigint NOT NULL,
 	since		timestamptz NOT NULL DEFAULT now(),
 	granted_by	text NOT NULL DEFAULT session_user,
 	PRIMARY KEY (model, role)

@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "../forest/forest.h"
 #include "compat.h"
 #include "guc.h"
 
@@ -85,6 +86,18 @@ importer_arguments(char *path, const float *missing, bool use_best_iteration)
 	return arguments;
 }
 
+/*
+ * Have the program started without the server's open files.  Where the C
+ * library cannot do that, the program closes them itself.
+ */
+static void
+close_other_files(posix_spawn_file_actions_t *actions)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+	posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+#endif
+}
+
 /* Start the program with a pipe at each end. */
 static void
 start_importer(Importer *importer, char *path, char **arguments)
@@ -122,6 +135,7 @@ start_importer(Importer *importer, char *path, char **arguments)
 	posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
 	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	close_other_files(&actions);
 	error = posix_spawn(&importer->pid, path, &actions, &attributes, arguments, environment);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
@@ -257,6 +271,17 @@ report_death(int status)
 			 errhint("Is the XGBoost library installed? Try the program by hand: %s --help.", importer_path())));
 }
 
+/* Report a program that is not ours. */
+static void
+report_nonsense(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+			 errmsg("the importer program gave an answer that makes no sense"),
+			 errhint("It must be the %s of this release of pg_risk; see pg_risk.importer_path.",
+					 IMPORTER_PROGRAM)));
+}
+
 /* A text member of a JSON object; NULL when there is none. */
 static char *
 json_text(Jsonb *object, const char *key)
@@ -290,6 +315,22 @@ report_refusal(Jsonb *answer)
 			 hint ? errhint("%s", hint) : 0));
 }
 
+/* Does an answer hold together?  The image is aligned to 8 bytes. */
+static bool
+answer_is_sound(Jsonb *metadata, const void *image, Size size)
+{
+	JsonbValue	buffer;
+	JsonbValue *num_features;
+
+	if (forest_check(image, size) != NULL)
+		return false;
+	num_features = getKeyJsonValueFromContainer(&metadata->root, "num_features",
+												strlen("num_features"), &buffer);
+	return num_features && num_features->type == jbvNumeric &&
+		DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(num_features->val.numeric)))
+		== ((const ForestHeader *) image)->num_features;
+}
+
 /*
  * Take the program's answer apart: a line of JSON in UTF-8, then the image.
  */
@@ -299,6 +340,7 @@ parse_answer(StringInfo output, int status, Datum *metadata, Datum *image)
 	char	   *newline = memchr(output->data, '\n', output->len);
 	bool		finished = WIFEXITED(status) && WEXITSTATUS(status) <= 1;
 	Jsonb	   *answer;
+	char	   *aligned;
 	bytea	   *bytes;
 	Size		length;
 
@@ -309,10 +351,17 @@ parse_answer(StringInfo output, int status, Datum *metadata, Datum *image)
 												CStringGetDatum(pg_any_to_server(output->data,
 																				 newline - output->data,
 																				 PG_UTF8))));
+	if (!JB_ROOT_IS_OBJECT(answer))
+		report_nonsense();
 	if (WEXITSTATUS(status) != 0)
 		report_refusal(answer);
 
 	length = output->len - (newline + 1 - output->data);
+	aligned = palloc(Max(length, 1));
+	memcpy(aligned, newline + 1, length);
+	if (!answer_is_sound(answer, aligned, length))
+		report_nonsense();
+	pfree(aligned);
 	bytes = palloc(VARHDRSZ + length);
 	SET_VARSIZE(bytes, VARHDRSZ + length);
 	memcpy(VARDATA(bytes), newline + 1, length);

@@ -190,12 +190,24 @@ forget_stale_versions(void)
 	}
 }
 
+/* An array that is a member of a JSON object; NULL when there is none. */
+static JsonbContainer *
+json_array(Jsonb *object, const char *key)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = !JB_ROOT_IS_OBJECT(object) ? NULL :
+		getKeyJsonValueFromContainer(&object->root, key, strlen(key), &buffer);
+
+	if (!value || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		return NULL;
+	return value->val.binary.data;
+}
+
 /* Names and categories of the features.  Runs in the version's context. */
 static void
 describe_features(Version *version, const VersionRow *row)
 {
-	JsonbValue	buffer;
-	JsonbValue *value;
+	JsonbContainer *array;
 
 	version->features = palloc0(sizeof(VersionFeature) * version->num_features);
 
@@ -217,12 +229,9 @@ describe_features(Version *version, const VersionRow *row)
 			version->features[i].name = nulls[i] ? pstrdup("") : TextDatumGetCString(names[i]);
 	}
 
-	value = getKeyJsonValueFromContainer(&row->metadata->root, "categorical_features",
-										 strlen("categorical_features"), &buffer);
-	if (value && value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
+	array = json_array(row->metadata, "categorical_features");
+	if (array)
 	{
-		JsonbContainer *array = value->val.binary.data;
-
 		for (uint32 i = 0; i < JsonContainerSize(array); i++)
 		{
 			JsonbValue *number = getIthJsonbValueFromContainer(array, i);
@@ -241,9 +250,9 @@ describe_features(Version *version, const VersionRow *row)
 
 		if (!feature->categorical)
 			continue;
-		value = getKeyJsonValueFromContainer(&row->categories->root, key, strlen(key), &buffer);
-		if (value && value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
-			feature->categories = make_category_map(value->val.binary.data);
+		array = json_array(row->categories, key);
+		if (array)
+			feature->categories = make_category_map(array);
 	}
 }
 
