@@ -98,7 +98,8 @@ fuzz_mutants = $(fuzz_targets:%_fuzz=%_mutants)
 fuzz_sources = $(filter-out $(patsubst %,src/import/%.c,main confine library certify predict),$(import_sources)) \
 	$(filter-out %_fuzz.c %/driver.c %/libfuzzer.c,$(wildcard test/fuzz/*.c))
 fuzz_library = $(call core_library,$1) $(patsubst %.c,build/$1/%.o,$(fuzz_sources))
-fuzz_wrap = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc free _exit)
+fuzz_wrap = $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc free _exit \
+	region_get region_get_zero region_get_string)
 comma = ,
 benchmarks = $(patsubst test/bench/%.c,build/bench/%,$(sort $(wildcard test/bench/*_bench.c)))
 

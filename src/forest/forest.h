@@ -51,7 +51,7 @@
 #define FOREST_MAX_TREES		(1 << 20)
 #define FOREST_MAX_NODES		(1 << 28)
 #define FOREST_MAX_CATEGORY		(1 << 24)	/* categories are 0 .. this - 1 */
-#define FOREST_MAX_CATEGORY_WORDS	(1 << 28)	/* words of all category sets */
+#define FOREST_MAX_CATEGORY_WORDS	(1 << 25)	/* of all category sets: 128 MB */
 #define FOREST_MAX_DEPTH		65535
 
 typedef enum ForestKind

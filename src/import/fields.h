@@ -15,7 +15,6 @@ extern void model_malformed(const char *format,...)
 /* A member that must be there, of a kind that must be this. */
 extern const Value *field_object(const Value *object, const char *key);
 extern const char *field_text(const Value *object, const char *key);
-extern const char *field_text_or(const Value *object, const char *key, const char *absent);
 
 /* A number written as text, as all parameters are; absent may be out of range. */
 extern int64_t field_number(const Value *object, const char *key,

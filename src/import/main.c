@@ -249,7 +249,8 @@ take_model(FILE *stream, const Options *options, Import *import)
 	import->image = forest_build(&import->source, &import->image_size, &why);
 	if (import->image == NULL)
 		refuse(strstr(why, "memory") != NULL ? REFUSE_LIMIT : REFUSE_UNSUPPORTED,
-			   NULL, "cannot make a forest of the model: %s", why);
+			   "Train the model on fewer or smaller categories, features or trees.",
+			   "cannot make a forest of the model: %s", why);
 	why = forest_check(import->image, import->image_size);
 	if (why != NULL)
 		refuse(REFUSE_UNSUPPORTED, "Report this model to the authors of pg_risk.",

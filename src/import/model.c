@@ -57,13 +57,6 @@ field_text(const Value *object, const char *key)
 	return value->as.string;
 }
 
-/* See fields.h. */
-const char *
-field_text_or(const Value *object, const char *key, const char *absent)
-{
-	return document_member(object, key) == NULL ? absent : field_text(object, key);
-}
-
 /* A whole number in decimal, nothing else; false when it is none. */
 static bool
 read_integer(const char *text, int64_t *number)

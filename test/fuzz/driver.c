@@ -56,11 +56,13 @@ report_failure(const char *what)
 		fwrite(current.data, 1, current.size, file);
 		fclose(file);
 	}
-	snprintf(line, sizeof(line), "not ok %u - %s: %s\n# seed %llu, input %llu, %zu bytes, kept in %s\n",
+	snprintf(line, sizeof(line),
+			 "not ok %u - %s: %s\n# seed %llu, input %llu, %zu bytes, kept in %s\n",
 			 family_number + 1, fuzz_families[family_number].name, what,
-			 (unsigned long long) seed_number, (unsigned long long) input_number, current.size, name);
+			 (unsigned long long) seed_number, (unsigned long long) input_number,
+			 current.size, name);
 	if (write(STDOUT_FILENO, line, strlen(line)) < 0)
-		_exit(3);
+		_Exit(3);
 }
 
 /* A sanitizer has found something and is about to end the program. */
@@ -76,7 +78,7 @@ report_time(int signal_number)
 {
 	(void) signal_number;
 	report_failure("more than 2 s of processor time");
-	_exit(1);
+	_Exit(1);
 }
 
 /* See fuzz.h. */
@@ -90,7 +92,7 @@ fuzz_fail(const char *format,...)
 	vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
 	report_failure(what);
-	_exit(1);
+	_Exit(1);
 }
 
 /* Try the current input against the clock. */
@@ -137,7 +139,10 @@ read_seeds(char **files)
 		read_file(*files, &input);
 		input_set(&current, input.data, input.size);
 		if (!fuzz_seed(&input))
+		{
+			free(input.data);
 			continue;
+		}
 		seeds.inputs = realloc(seeds.inputs, (seeds.count + 1) * sizeof(Input));
 		if (seeds.inputs == NULL)
 			abort();
@@ -211,6 +216,7 @@ run_families(const Seeds *seeds, uint64_t inputs)
 	for (family_number = 0; family_number < count; family_number++)
 		failures += !run_family(seeds, &fuzz_families[family_number], inputs / count);
 	printf("1..%u\n", count);
+	family_number = 0;
 	return failures > 0;
 }
 
@@ -263,7 +269,7 @@ main(int argc, char **argv)
 	const char *folder = NULL;
 	bool		is_replay = false;
 	int			option;
-	Seeds		seeds;
+	static Seeds seeds;			/* static: not a leak */
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
 	{

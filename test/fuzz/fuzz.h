@@ -83,13 +83,11 @@ extern void mutate_image(Input *input, const Input *other, Random *random);
 
 /* ---- score.c ---- */
 
-struct ForestSource;
-
 /* Score rows with a sound image: the kernel and the reference must agree. */
 extern void score_image(const void *image, const float *rows, uint32_t num_rows);
 
-/* Rows for an image: numbers of all kinds, [num_rows][num_features], malloc'ed. */
-extern float *score_rows(const void *image, uint32_t num_rows, Random *random);
+/* Rows for an image: numbers of all kinds, [num_rows][num_features]. */
+extern void score_fill_rows(const void *image, float *rows, uint32_t num_rows, Random *random);
 
 /* How many rows are worth their time. */
 extern uint32_t score_num_rows(const void *image);

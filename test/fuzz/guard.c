@@ -22,7 +22,7 @@ static void *blocks[MAX_BLOCKS];	/* what the run has and did not give back */
 static uint32_t num_blocks;
 static size_t bytes_in_use;
 static uint64_t allocations;
-static uint64_t failing_allocation;
+static GuardMemory behaviour;
 static char refusal_line[REFUSAL_SIZE];
 
 extern void *__real_malloc(size_t size);
@@ -30,6 +30,7 @@ extern void *__real_calloc(size_t count, size_t size);
 extern void *__real_realloc(void *block, size_t size);
 extern void __real_free(void *block);
 extern void __real__exit(int status) __attribute__((noreturn));
+extern void *__real_region_get(size_t count, size_t size);
 
 /* The linker sends the program's calls here. */
 extern void *__wrap_malloc(size_t size);
@@ -37,6 +38,9 @@ extern void *__wrap_calloc(size_t count, size_t size);
 extern void *__wrap_realloc(void *block, size_t size);
 extern void __wrap_free(void *block);
 extern void __wrap__exit(int status) __attribute__((noreturn));
+extern void *__wrap_region_get(size_t count, size_t size);
+extern void *__wrap_region_get_zero(size_t count, size_t size);
+extern char *__wrap_region_get_string(const char *bytes, size_t length);
 
 /* Whether the next allocation is to fail; counts it. */
 static bool
@@ -49,7 +53,7 @@ fails(size_t size)
 		watching = false;
 		fuzz_fail("more than %zu MB of memory", GUARD_MEMORY_LIMIT >> 20);
 	}
-	return ++allocations == failing_allocation;
+	return ++allocations == behaviour.failing;
 }
 
 /* Remember a block of the run. */
@@ -125,6 +129,42 @@ __wrap_free(void *block)
 	__real_free(block);
 }
 
+/* An object of the region, with a block of its own while there is room. */
+void *
+__wrap_region_get(size_t count, size_t size)
+{
+	void	   *block;
+
+	if (!watching || behaviour.has_region || num_blocks > MAX_BLOCKS / 2 ||
+		(size != 0 && count > GUARD_MEMORY_LIMIT / size))
+		return __real_region_get(count, size);
+	block = __wrap_malloc(count * size);
+	if (block == NULL)
+		refuse(REFUSE_LIMIT, NULL, "out of memory");
+	return block;
+}
+
+/* The same, all zero. */
+void *
+__wrap_region_get_zero(size_t count, size_t size)
+{
+	void	   *block = __wrap_region_get(count, size);
+
+	memset(block, 0, count * size);
+	return block;
+}
+
+/* The same with a string. */
+char *
+__wrap_region_get_string(const char *bytes, size_t length)
+{
+	char	   *block = __wrap_region_get(length + 1, 1);
+
+	memcpy(block, bytes, length);
+	block[length] = '\0';
+	return block;
+}
+
 /* The end of a refusal. */
 void
 __wrap__exit(int status)
@@ -132,6 +172,17 @@ __wrap__exit(int status)
 	if (!watching)
 		__real__exit(status);
 	longjmp(way_back, 1);
+}
+
+/* See guard.h. */
+void *
+guard_malloc(size_t size)
+{
+	void	   *block = __real_malloc(size);
+
+	if (block == NULL && size > 0)
+		abort();
+	return block;
 }
 
 /* See guard.h. */
@@ -143,7 +194,7 @@ guard_allocations(void)
 
 /* See guard.h. */
 bool
-guard_run(void (*work) (void *), void *argument, uint64_t failing, const char **refusal)
+guard_run(void (*work) (void *), void *argument, GuardMemory memory, const char **refusal)
 {
 	static FILE *stream;
 	volatile bool is_done = false;
@@ -156,11 +207,11 @@ guard_run(void (*work) (void *), void *argument, uint64_t failing, const char **
 		refusal_open(stream, true);
 	}
 	rewind(stream);
-	refusal_line[0] = '\0';
+	memset(refusal_line, 0, sizeof(refusal_line));
 	num_blocks = 0;
 	bytes_in_use = 0;
 	allocations = 0;
-	failing_allocation = failing;
+	behaviour = memory;
 
 	watching = true;
 	if (setjmp(way_back) == 0)

@@ -9,6 +9,7 @@
  *		  imported, and is the same forest where nothing had to be changed;
  *		- an allocation that fails anywhere is a refusal for want of memory.
  */
+#define _GNU_SOURCE				/* memmem() */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "fuzz.h"
 #include "guard.h"
 #include "import/memory.h"
+#include "import/refusal.h"
 #include "import/report.h"
 #include "importing.h"
 
@@ -34,10 +36,12 @@ typedef struct Trial
 
 /* ---- families ---- */
 
+/* What a family's seeds are: JSON, UBJSON, anything that is not large. */
 static bool
 takes_json(const Input *seed)
 {
-	return seed->size > 1 && seed->data[0] == '{' && (seed->data[1] == '"' || seed->data[1] == '\n');
+	return seed->size > 1 && seed->data[0] == '{' &&
+		(seed->data[1] == '"' || seed->data[1] == '\n');
 }
 
 static bool
@@ -56,13 +60,17 @@ takes_small(const Input *seed)
 static void
 mutate_beginning(Input *input, const Input *other, Random *random)
 {
-	static const char *const beginnings[] = {"", "{", "[", "{}", " {", "\xEF\xBB\xBF{", "binf", "\x1F\x8B",
-	"PK\x03\x04", "\x80\x04", "tree\n", "booster[0]", "bs64", "\x08\x03\x12", "{\"", "{\"learner\"", "{L", "{i"};
+	static const char *const beginnings[] = {
+		"", "{", "[", "{}", " {", "\xEF\xBB\xBF{", "binf", "\x1F\x8B", "PK\x03\x04",
+		"\x80\x04", "tree\n", "booster[0]", "bs64", "\x08\x03\x12", "{\"", "{\"learner\"",
+		"{L", "{i"
+	};
 	const char *beginning = beginnings[random_below(random, sizeof(beginnings) / sizeof(char *))];
 	char		header[200];
 
 	(void) other;
-	input_replace(input, 0, random_below(random, 4) == 0 ? random_below(random, input->size) : input->size,
+	input_replace(input, 0,
+				  random_below(random, 4) == 0 ? random_below(random, input->size) : input->size,
 				  beginning, strlen(beginning));
 	for (size_t i = 0; i < sizeof(header); i++)
 		header[i] = (char) (random_below(random, 3) == 0 ? random_bits(random) : 0);
@@ -171,8 +179,11 @@ try_scores(const Trial *trial)
 	Random		random = {trial->hash};
 	Probes		probes;
 	uint32_t	num_rows = score_num_rows(imported->image);
-	float	   *rows = score_rows(imported->image, num_rows, &random);
+	float	   *rows = malloc((size_t) num_rows * header->num_features * sizeof(float));
 
+	if (rows == NULL)
+		refuse(REFUSE_LIMIT, NULL, "out of memory for rows");
+	score_fill_rows(imported->image, rows, num_rows, &random);
 	score_all_ways(imported, rows, num_rows);
 	free(rows);
 	num_rows = cells > MAX_CELLS / NUM_PROBES ? 4 : NUM_PROBES;
@@ -192,10 +203,13 @@ try_report(const Trial *trial)
 		.release_text = trial->imported.model->release_text,
 		.used_rounds = trial->imported.model->rounds
 	};
-	char	   *text = NULL;
+	static char *text = NULL;	/* static: the parser may not come back */
 	size_t		size = 0;
-	FILE	   *stream = open_memstream(&text, &size);
+	FILE	   *stream;
 
+	free(text);
+	text = NULL;
+	stream = open_memstream(&text, &size);
 	if (stream == NULL)
 		fuzz_fail("cannot open a stream for the report");
 	report_as_json(&report, stream);
@@ -206,15 +220,16 @@ try_report(const Trial *trial)
 	if (size == 0 || memchr(text, '\n', size) != text + size - 1)
 		fuzz_fail("metadata are not one line");
 	document_parse_json(text, size);
-	free(text);
 }
 
 /* What libxgboost would be given is a model, and the same one. */
 static void
 try_dialects(const Trial *trial)
 {
-	static const int releases[] = {RELEASE(1, 7), RELEASE(2, 0), RELEASE(3, 0), RELEASE(3, 1), RELEASE(3, 2),
-	RELEASE(3, 3), RELEASE(3, 4)};
+	static const int releases[] = {
+		RELEASE(1, 7), RELEASE(2, 0), RELEASE(3, 0), RELEASE(3, 1), RELEASE(3, 2),
+		RELEASE(3, 3), RELEASE(3, 4)
+	};
 	LibraryModel loaded = {0};
 	Buffer		ubjson = {0};
 	Imported	again;
@@ -297,7 +312,7 @@ check_refusal(const Trial *trial, const char *refusal)
 		fuzz_fail("a refusal is not one line of UTF-8");
 	if (has_address(line) && memmem(trial->bytes, trial->size, "0x", 2) == NULL)
 		fuzz_fail("a refusal has an address in it: %s", line);
-	if (!guard_run(read_refusal, line, 0, &ignored))
+	if (!guard_run(read_refusal, line, (GuardMemory){.has_region = true}, &ignored))
 		fuzz_fail("a refusal is not JSON: %s", line);
 }
 
@@ -305,18 +320,17 @@ check_refusal(const Trial *trial, const char *refusal)
 static void
 try_without_memory(Trial *trial)
 {
-	uint64_t	count = guard_allocations();
+	unsigned long long count = guard_allocations();
+	unsigned long long failing = count == 0 ? 0 : 1 + trial->hash / 256 % count;
+	GuardMemory memory = {trial->hash / 128 % 2, failing};
 	const char *refusal;
 
 	if (count == 0 || (trial->size > 65536 && trial->hash % 16 != 0))
 		return;
-	if (guard_run(run_trial, trial, 1 + trial->hash / 256 % count, &refusal))
-		fuzz_fail("allocation %llu of %llu can fail without a refusal",
-				  (unsigned long long) (1 + trial->hash / 256 % count), (unsigned long long) count);
+	if (guard_run(run_trial, trial, memory, &refusal))
+		fuzz_fail("allocation %llu of %llu can fail without a refusal", failing, count);
 	if (strstr(refusal, "\"kind\": \"limit\"") == NULL)
-		fuzz_fail("failed allocation %llu of %llu: %s",
-				  (unsigned long long) (1 + trial->hash / 256 % count),
-				  (unsigned long long) count, refusal);
+		fuzz_fail("failed allocation %llu of %llu: %s", failing, count, refusal);
 }
 
 /* See fuzz.h. */
@@ -330,7 +344,8 @@ fuzz_try(const char *bytes, size_t size)
 
 	if (size > 0)
 		memcpy(copy, bytes, size);
-	is_taken = guard_run(run_trial, &trial, 0, &refusal);
+	is_taken = guard_run(run_trial, &trial,
+						 (GuardMemory){.has_region = trial.hash / 128 % 2}, &refusal);
 	if (is_taken)
 		try_without_memory(&trial);
 	else

@@ -88,9 +88,8 @@ input_copy(Input *input, size_t at, size_t size, size_t from, size_t from_size)
 void
 mutate_bytes(Input *input, const Input *other, Random *random)
 {
-	static const unsigned char special[] = {0, 1, 0x7F, 0x80, 0xFF, '"', '\\', '{', '}', '[', ']',
-		',', ':', '-', '.', 'e', '0', '9', 'L', 'l', 'd', 'D', 'U', 'i', 'I', 'S', 'T', 'Z', '$', '#'};
-	uint32_t	changes = 1 + random_below(random, 4);
+	static const unsigned char special[] = "\0\1\x7F\x80\xFF\"\\{}[],:-.e09LldDUiISTZ$#";
+	uint32_t	changes = 1 + random_below(random, 4) / (1 + random_below(random, 4));
 
 	(void) other;
 	while (changes-- > 0 && input->size > 0)

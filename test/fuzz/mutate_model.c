@@ -65,41 +65,6 @@ drop_unfinished(void)
 	num_fields = kept;
 }
 
-/* A field whose key is chosen first; NO_FIELD when there is none. */
-static uint32_t
-choose_field(const Input *input, Random *random)
-{
-	uint32_t	model;
-	uint32_t	chosen = NO_FIELD;
-	uint32_t	seen = 0;
-	uint32_t	rank = random_below(random, UINT32_MAX);
-
-	/* the first field after a random rank in the order of hashed keys */
-	uint64_t	best = UINT64_MAX;
-
-	model = NO_FIELD;
-	for (uint32_t i = 0; i < num_fields; i++)
-	{
-		uint32_t	hash = (uint32_t) (hash_of(input->data + fields[i].key, fields[i].key_size) >> 16);
-		uint32_t	distance = hash - rank;
-
-		if (distance < best)
-		{
-			best = distance;
-			model = i;
-		}
-	}
-	for (uint32_t i = 0; i < num_fields; i++)
-	{
-		if (fields[i].key_size == fields[model].key_size &&
-			memcmp(input->data + fields[i].key, input->data + fields[model].key,
-				   fields[i].key_size) == 0 &&
-			random_below(random, ++seen) == 0)
-			chosen = i;
-	}
-	return chosen;
-}
-
 /* Another field with the same key, else the same one. */
 static uint32_t
 choose_namesake(const Input *input, uint32_t field, Random *random)
@@ -118,6 +83,42 @@ choose_namesake(const Input *input, uint32_t field, Random *random)
 	return chosen;
 }
 
+/* Whether a field is an array of scalars that has elements. */
+static bool
+is_array(const Input *input, const Field *field)
+{
+	return input->data[field->value] == '[' && field->end - field->value > 2 &&
+		strchr("{[\"", input->data[field->value + 1]) == NULL;
+}
+
+/*
+ * A field, by its key first: the next one to a random place in the order of
+ * hashed keys.  Half of the time an array; NO_FIELD when there is none.
+ */
+static uint32_t
+choose_field(const Input *input, Random *random)
+{
+	bool		wants_array = random_below(random, 2) == 0;
+	uint32_t	place = (uint32_t) random_bits(random);
+	uint32_t	nearest = NO_FIELD;
+	uint64_t	least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < num_fields; i++)
+	{
+		uint32_t	distance = (uint32_t) (hash_of(input->data + fields[i].key,
+												   fields[i].key_size) >> 16) - place;
+
+		if (distance < least && (!wants_array || is_array(input, &fields[i])))
+		{
+			least = distance;
+			nearest = i;
+		}
+	}
+	if (nearest == NO_FIELD || random_below(random, 2) == 0)
+		return nearest;
+	return choose_namesake(input, nearest, random);
+}
+
 /* What both formats have in common: fields go, double, and change places. */
 static void
 move_field(Input *input, uint32_t field, uint32_t way, Random *random)
@@ -129,15 +130,18 @@ move_field(Input *input, uint32_t field, uint32_t way, Random *random)
 	{
 		case 0:
 			from = &fields[choose_namesake(input, field, random)];
-			input_copy(input, at->value, at->end - at->value, from->value, from->end - from->value);
+			input_copy(input, at->value, at->end - at->value,
+					   from->value, from->end - from->value);
 			break;
 		case 1:
 			from = &fields[random_below(random, num_fields)];
-			input_copy(input, at->value, at->end - at->value, from->value, from->end - from->value);
+			input_copy(input, at->value, at->end - at->value,
+					   from->value, from->end - from->value);
 			break;
 		case 2:
 			from = &fields[random_below(random, num_fields)];
-			input_copy(input, at->start, at->value - at->start, from->start, from->value - from->start);
+			input_copy(input, at->start, at->value - at->start,
+					   from->start, from->value - from->start);
 			break;
 		default:
 			if (at->key_size > 0)
@@ -150,27 +154,30 @@ move_field(Input *input, uint32_t field, uint32_t way, Random *random)
 
 /* Numbers and other values that stand where numbers do. */
 static const char *const json_values[] = {
-	"0", "1", "-1", "2", "3", "5", "7", "-0", "0.5", "-1.5", "64", "255", "256", "65536", "1048576",
-	"16777215", "16777216", "2147483646", "2147483647", "2147483648", "-2147483648",
-	"-2147483649", "4294967295", "4294967296", "9223372036854775807", "9223372036854775808",
-	"999999999999999999", "1e38", "3.4028235E38", "3.5e38", "1e39", "-1e39", "1E-38", "1E-45", "1e-46",
-	"1e999999999", "1e-999999999", "0.1000000014901161193847656250000000000000000000000000000000000001",
-	"NaN", "Infinity", "-Infinity", "true", "false", "null", "01", "+1", "1.", ".5", "0x10", "-",
+	"0", "1", "-1", "2", "3", "5", "7", "-0", "0.5", "-1.5", "64", "255", "256", "65536",
+	"1048576", "16777215", "16777216", "2147483646", "2147483647", "2147483648",
+	"-2147483648", "-2147483649", "4294967295", "4294967296", "9223372036854775807",
+	"9223372036854775808", "999999999999999999", "1e38", "3.4028235E38", "3.5e38", "1e39",
+	"-1e39", "1E-38", "1E-45", "1e-46", "1e999999999", "1e-999999999",
+	"0.1000000014901161193847656250000000000000000000000000000000000001", "NaN",
+	"Infinity", "-Infinity", "true", "false", "null", "01", "+1", "1.", ".5", "0x10", "-",
 };
 
 /* Values of fields. */
 static const char *const json_field_values[] = {
-	"{}", "[]", "[0]", "[0,0]", "[1,2,3]", "[-1]", "[1.5]", "[true]", "[null]", "[[]]", "[{}]", "[\"c\"]",
-	"[NaN]", "\"\"", "\"0\"", "\"1\"", "\"2\"", "\"3\"", "\"-1\"", "\"+1\"", "\" 1\"", "\"1 \"", "\"1e1\"",
-	"\"16384\"", "\"16385\"", "\"1048576\"", "\"1048577\"", "\"2147483648\"", "\"4294967295\"",
-	"\"4294967296\"", "\"99999999999999999999\"", "\"5E-1\"", "\"[5E-1]\"", "\"[5E-1,2E-1]\"",
-	"\"[1E0, 2E0, 3E0]\"", "\"[]\"", "\"[,]\"", "\"[1,]\"", "\"1E0\"", "\"0E0\"", "\"-1E0\"", "\"1E-45\"",
-	"\"1E39\"", "\"NaN\"", "\"nan\"", "\"inf\"", "\"0x1p3\"", "\"\\u0000\"", "\"\\ud800\"",
-	"\"\\ud83d\\ude00\"", "\"\\n\\t\\\"\"", "\"c\"", "\"float\"", "\"gbtree\"", "\"dart\"", "\"gblinear\"",
-	"\"binary:logistic\"", "\"reg:squarederror\"", "\"multi:softprob\"", "\"multi:softmax\"",
-	"\"binary:hinge\"", "\"count:poisson\"", "\"reg:quantileerror\"", "\"reg:expectileerror\"",
-	"\"survival:aft\"", "\"rank:ndcg\"", "\"reg:absoluteerror\"", "[1,0,0]", "[1,7,6]", "[2,0,0]",
-	"[3,1,0]", "[3,2,0]", "[3,3,0]", "[3,4,0]", "[3,5,0]", "[999,999,999]",
+	"{}", "[]", "[0]", "[0,0]", "[1,2,3]", "[-1]", "[1.5]", "[true]", "[null]", "[[]]",
+	"[{}]", "[\"c\"]", "[NaN]", "[4294967296]", "\"\"", "\"0\"", "\"1\"", "\"2\"", "\"3\"",
+	"\"-1\"", "\"+1\"", "\" 1\"", "\"1 \"", "\"1e1\"", "\"16384\"", "\"16385\"",
+	"\"1048576\"", "\"1048577\"", "\"2147483648\"", "\"4294967295\"", "\"4294967296\"",
+	"\"99999999999999999999\"", "\"5E-1\"", "\"[5E-1]\"", "\"[5E-1,2E-1]\"",
+	"\"[1E0, 2E0, 3E0]\"", "\"[]\"", "\"[,]\"", "\"[1,]\"", "\"1E0\"", "\"0E0\"",
+	"\"-1E0\"", "\"1E-45\"", "\"1E39\"", "\"NaN\"", "\"nan\"", "\"inf\"", "\"0x1p3\"",
+	"\"\\u0000\"", "\"\\ud800\"", "\"\\ud83d\\ude00\"", "\"\\n\\t\\\"\"", "\"c\"",
+	"\"float\"", "\"gbtree\"", "\"dart\"", "\"gblinear\"", "\"binary:logistic\"",
+	"\"reg:squarederror\"", "\"multi:softprob\"", "\"multi:softmax\"", "\"binary:hinge\"",
+	"\"count:poisson\"", "\"reg:quantileerror\"", "\"reg:expectileerror\"",
+	"\"survival:aft\"", "\"rank:ndcg\"", "\"reg:absoluteerror\"", "[1,0,0]", "[1,7,6]",
+	"[2,0,0]", "[3,1,0]", "[3,2,0]", "[3,3,0]", "[3,4,0]", "[3,5,0]", "[999,999,999]",
 };
 
 #define COUNT_OF(array)	(sizeof(array) / sizeof((array)[0]))
@@ -179,7 +186,8 @@ static const char *const json_field_values[] = {
 static size_t
 json_blanks(const Input *input, size_t at)
 {
-	while (at < input->size && strchr(" \t\r\n", input->data[at]) != NULL && input->data[at] != '\0')
+	while (at < input->size && input->data[at] != '\0' &&
+		   strchr(" \t\r\n", input->data[at]) != NULL)
 		at++;
 	return at;
 }
@@ -211,17 +219,14 @@ outline_json(const Input *input)
 
 		if (byte == '"')
 		{
-			size_t		end = json_string_end(input, at);
+			size_t		key_size = json_string_end(input, at) - at;
+			size_t		end = at + key_size;
 			size_t		colon = json_blanks(input, end);
 
-			if (colon < input->size && input->data[colon] == ':' && end >= at + 2)
+			if (colon < input->size && input->data[colon] == ':' && key_size >= 2)
 			{
 				end = json_blanks(input, colon + 1);
-				pending = add_field(at, at + 1, colon - at - 2, end);
-				if (pending != NO_FIELD)
-				{
-					fields[pending].key_size = json_string_end(input, at) - at - 2;
-				}
+				pending = add_field(at, at + 1, key_size - 2, end);
 			}
 			at = end;
 			continue;
@@ -372,7 +377,7 @@ change_json(Input *input, Random *random)
 void
 mutate_json(Input *input, const Input *other, Random *random)
 {
-	uint32_t	changes = 1 + random_below(random, 3);
+	uint32_t	changes = 1 + random_below(random, 3) / (1 + random_below(random, 2));
 
 	(void) other;
 	while (changes-- > 0)
@@ -389,17 +394,20 @@ static const struct
 	size_t		size;
 }			ubjson_values[] =
 {
-	VALUE("Z"), VALUE("T"), VALUE("F"), VALUE("i\0"), VALUE("i\1"), VALUE("i\xFF"), VALUE("U\xFF"),
-	VALUE("I\x80\0"), VALUE("l\x7F\xFF\xFF\xFF"), VALUE("L\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"),
-	VALUE("L\x80\0\0\0\0\0\0\0"), VALUE("d\x7F\x80\0\0"), VALUE("d\x7F\xC0\0\0"), VALUE("D\x7F\xF0\0\0\0\0\0\0"),
-	VALUE("D\x47\xF0\0\0\0\0\0\0"), VALUE("SL\0\0\0\0\0\0\0\0"), VALUE("Si\1" "0"), VALUE("Si\1" "1"),
-	VALUE("Si\1" "3"), VALUE("Si\2" "-1"), VALUE("Si\x05" "[1,2]"), VALUE("SU\x0A" "4294967296"),
-	VALUE("Si\x08" "gblinear"), VALUE("Si\4" "dart"), VALUE("SU\x0E" "multi:softprob"), VALUE("Si\1\0"),
-	VALUE("Si\1\xFF"), VALUE("Si\xFF"), VALUE("SL\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), VALUE("{}"), VALUE("[]"),
-	VALUE("[#i\0"), VALUE("[#L\0\0\0\0\0\0\0\0"), VALUE("[#i\1Z"), VALUE("[$l#L\0\0\0\0\0\0\0\0"),
+	VALUE("Z"), VALUE("T"), VALUE("F"), VALUE("i\0"), VALUE("i\1"), VALUE("i\xFF"),
+	VALUE("U\xFF"), VALUE("I\x80\0"), VALUE("l\x7F\xFF\xFF\xFF"),
+	VALUE("L\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), VALUE("L\x80\0\0\0\0\0\0\0"),
+	VALUE("d\x7F\x80\0\0"), VALUE("d\x7F\xC0\0\0"), VALUE("D\x7F\xF0\0\0\0\0\0\0"),
+	VALUE("D\x47\xF0\0\0\0\0\0\0"), VALUE("SL\0\0\0\0\0\0\0\0"), VALUE("Si\1" "0"),
+	VALUE("Si\1" "1"), VALUE("Si\1" "3"), VALUE("Si\2" "-1"), VALUE("Si\x05" "[1,2]"),
+	VALUE("SU\x0A" "4294967296"), VALUE("Si\x08" "gblinear"), VALUE("Si\4" "dart"),
+	VALUE("SU\x0E" "multi:softprob"), VALUE("Si\1\0"), VALUE("Si\1\xFF"), VALUE("Si\xFF"),
+	VALUE("SL\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), VALUE("{}"), VALUE("[]"), VALUE("[#i\0"),
+	VALUE("[#L\0\0\0\0\0\0\0\0"), VALUE("[#i\1Z"), VALUE("[$l#L\0\0\0\0\0\0\0\0"),
 	VALUE("[$d#L\x3F\xFF\xFF\xFF\xFF\xFF\xFF\xFF"), VALUE("[$D#L\x20\0\0\0\0\0\0\0"),
-	VALUE("[$L#i\1\0\0\0\0\0\0\0\0"), VALUE("[$U#i\2\0\1"), VALUE("[$i#i\2\0\xFF"), VALUE("[$I#i\1\x80\0"),
-	VALUE("[$Z#i\x7F"), VALUE("[$[#i\2"), VALUE("[i\1d\0\0\0\0]"), VALUE("[#l\x7F\xFF\xFF\xFF"), VALUE("[[[]]]"),
+	VALUE("[$L#i\1\0\0\0\0\0\0\0\0"), VALUE("[$U#i\2\0\1"), VALUE("[$i#i\2\0\xFF"),
+	VALUE("[$I#i\1\x80\0"), VALUE("[$Z#i\x7F"), VALUE("[$[#i\2"), VALUE("[i\1d\0\0\0\0]"),
+	VALUE("[#l\x7F\xFF\xFF\xFF"), VALUE("[[[]]]"),
 };
 
 /* The width of a number of this type; 0: none. */
@@ -534,8 +542,9 @@ ubjson_add_to_count(Input *input, const Elements *elements, int step)
 static void
 ubjson_change_element(Input *input, const Elements *elements, Random *random)
 {
-	static const uint32_t words[] = {0, 1, 2, 3, 5, 64, 255, 0xFFFFFF, 0x1000000, 0x7FFFFFFE, 0x7FFFFFFF,
-	0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F7FFFFF, 0x3F000000, 0x3F800000};
+	static const uint32_t words[] = {0, 1, 2, 3, 5, 64, 255, 0xFFFFFF, 0x1000000, 0x7FFFFFFE,
+		0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0x7F800000, 0xFF800000, 0x7FC00000,
+	0x7F7FFFFF, 0x3F000000, 0x3F800000};
 	size_t		at = elements->first + elements->width * random_below(random, elements->count);
 	size_t		from = elements->first + elements->width * random_below(random, elements->count);
 	uint32_t	word = words[random_below(random, COUNT_OF(words))];
@@ -610,7 +619,7 @@ change_ubjson(Input *input, Random *random)
 void
 mutate_ubjson(Input *input, const Input *other, Random *random)
 {
-	uint32_t	changes = 1 + random_below(random, 3);
+	uint32_t	changes = 1 + random_below(random, 3) / (1 + random_below(random, 2));
 
 	(void) other;
 	while (changes-- > 0)

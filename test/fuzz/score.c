@@ -10,19 +10,9 @@
 
 #include "forest/forest.h"
 #include "fuzz.h"
+#include "guard.h"
 
 #define MANY_FEATURES	4096
-
-/* Memory of exactly this size, which sanitizers watch. */
-static void *
-exactly(size_t size)
-{
-	void	   *block = malloc(size);
-
-	if (block == NULL && size > 0)
-		fuzz_fail("out of memory");
-	return block;
-}
 
 /* Equal bit for bit, but for the bits of what is not a number. */
 static bool
@@ -82,19 +72,14 @@ odd_number(const Forest *forest, Random *random)
 }
 
 /* See fuzz.h. */
-float *
-score_rows(const void *image, uint32_t num_rows, Random *random)
+void
+score_fill_rows(const void *image, float *rows, uint32_t num_rows, Random *random)
 {
 	Forest		forest;
-	size_t		count;
-	float	   *rows;
 
 	forest_open(&forest, image);
-	count = (size_t) num_rows * forest.header->num_features;
-	rows = exactly(count * sizeof(float));
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < (size_t) num_rows * forest.header->num_features; i++)
 		rows[i] = odd_number(&forest, random);
-	return rows;
 }
 
 /* See fuzz.h. */
@@ -110,10 +95,10 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 
 	forest_open(&forest, image);
 	num_outputs = forest.header->num_outputs;
-	scratch = exactly(forest_scratch_size(&forest));
-	margins = exactly(num_outputs * sizeof(float));
-	reference = exactly(num_outputs * sizeof(float));
-	predictions = exactly(forest_num_predictions(&forest) * sizeof(float));
+	scratch = guard_malloc(forest_scratch_size(&forest));
+	margins = guard_malloc(num_outputs * sizeof(float));
+	reference = guard_malloc(num_outputs * sizeof(float));
+	predictions = guard_malloc(forest_num_predictions(&forest) * sizeof(float));
 	for (uint32_t i = 0; i < num_rows; i++)
 	{
 		const float *row = rows + (size_t) i * forest.header->num_features;
