@@ -16,7 +16,7 @@ import numpy as np
 import xgboost as xgb
 
 FEATURES = 30
-ROWS = 30000
+ROWS = 10000
 MODELS = {                      # (trees, depth): learning rate
     (100, 6): 0.1,
     (500, 6): 0.05,
@@ -41,7 +41,7 @@ def train(data, trees, depth, rate):
     parameters = {
         "objective": "binary:logistic", "tree_method": "hist", "max_bin": 256,
         "base_score": 0.1, "max_depth": depth, "eta": rate, "subsample": 0.8,
-        "min_child_weight": 0.01, "seed": 1}
+        "min_child_weight": 0.01, "nthread": 1, "seed": 1}
     return xgb.train(parameters, data, trees)
 
 

@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""bench.py: measures pg_risk side by side with what it replaces, and prints a report.
+
+Run by run.sh, which makes what it needs: the programs, the models of
+train_models.py and a private cluster (PGHOST, PGPORT, PGUSER).  Everything
+that is compared is measured in turn, in rounds (see report.Samples).
+"""
+import argparse
+import fcntl
+import json
+import os
+import re
+import subprocess
+import time
+
+import report
+from report import Samples, mebibytes, number, progress, times
+from server import Connection, pgbench, private_memory
+
+MODELS = ["trees100_depth6", "trees500_depth6", "trees2000_depth8"]
+SERVED = "trees500_depth6"      # the model of everything in the server
+FEATURES = 30
+PYTHON_ROWS = 5000
+LIMIT = 1e-6                    # how far PL/Python's score may be from ours (1 ulp of libm)
+
+COLUMNS = ", ".join(f"f{i}" for i in range(FEATURES))
+BY_ROW = "risk.score_transaction('m', t)"
+BY_PYTHON = f"python_score(array[{COLUMNS}])"
+
+
+class Bench:
+    """One run: its options, a connection and the report."""
+
+    def __init__(self, options):
+        self.options = options
+        self.report = report.Report()
+        self.server = Connection()
+        path = self.server.value("SHOW data_directory") + "/postmaster.pid"
+        with open(path, encoding="ascii") as file:
+            self.postmaster = int(file.readline())
+
+    def model(self, name, ending="ubj"):
+        return os.path.join(self.options.models, f"{name}.{ending}")
+
+    def register(self):
+        """Make the served model the champion of model m; its certificate."""
+        with open(self.model(SERVED), "rb") as file:
+            artifact = file.read().hex()
+        self.server.query("SELECT risk.create_model('m')")
+        certificate = self.server.value(f"SELECT risk.register_model('m', 'v1', '\\x{artifact}')")
+        self.server.query("SELECT risk.promote('m', 'v1')")
+        return json.loads(certificate)
+
+    def rounds(self, what, count=None):
+        """Counts the rounds of a section, telling who waits."""
+        count = count or self.options.rounds
+        for i in range(count):
+            progress(f"{what}: round {i + 1} of {count}")
+            yield i
+
+    # --- what the report begins with ----------------------------------------
+
+    def introduce(self, certificate):
+        """The machine, the versions and the rules."""
+        write = self.report.write
+        write("# Benchmarks")
+        write()
+        write(f"Printed by `make bench REPORT=docs/benchmarks.md` on {report.today()}: every "
+              "figure of this page comes from that one run.")
+        write()
+        write(f"- Machine: {report.machine()}; load average {report.load()} at the start.")
+        write(f"- PostgreSQL {self.server.value('SHOW server_version')}, "
+              f"libxgboost {certificate['library']}, {report.compiler()}, pg_risk "
+              + self.server.value("SELECT extversion FROM pg_extension WHERE extname = 'pg_risk'")
+              + ".")
+        write("- What is compared is measured in turn, round by round; medians of "
+              f"{self.options.rounds} rounds unless stated. A ratio or difference is the median of "
+              "those within a round, so it is not exactly that of the medians. Compare ratios, "
+              "not absolute times, with those of other machines.")
+        write(f"- Models: 30 features, binary:logistic; in the server: {SERVED}. Rows: synthetic, "
+              "a tenth of the values missing.")
+
+    def agree(self):
+        """PL/Python and pg_risk give the same scores, or there is nothing to compare."""
+        far = self.server.value(
+            f"SELECT count(*) FROM (SELECT * FROM transactions LIMIT 1000) AS t "
+            f"WHERE (abs({BY_ROW} - {BY_PYTHON}) <= {LIMIT}) IS NOT TRUE")
+        if far != "0":
+            raise RuntimeError(f"{far} of 1,000 rows have another score in PL/Python")
+
+    # --- 1: one row, in process ---------------------------------------------
+
+    def in_process(self):
+        self.report.section(
+            "One row, in process",
+            "One thread, one call a row, nanoseconds a row: the forest against libxgboost's "
+            "in-place prediction (`XGBoosterPredictFromDense`), margins compared bit for bit; "
+            "medians of 9 passes, processor time.")
+        rows = []
+        for name in MODELS:
+            progress(f"in process: {name}")
+            image = os.path.join(self.options.scratch, name + ".image")
+            with open(image, "wb") as file:
+                file.write(self.run_import(self.model(name))[0].partition(b"\n")[2])
+            line = subprocess.run([self.options.forest_bench, self.model(name), image,
+                                   str(FEATURES)], stdout=subprocess.PIPE, text=True,
+                                  check=True).stdout
+            found = re.search(r" trees +(.*\S) +libxgboost +(\d+) ns +forest +(\d+) ns "
+                              r".*differing rows (\d+ of \d+)", line)
+            xgboost, forest = int(found[2]), int(found[3])
+            rows.append([name, number(xgboost), number(forest), times(xgboost / forest),
+                         found[4], found[1]])
+        self.report.table(["model", "libxgboost", "forest", "libxgboost / forest",
+                           "rows that differ", "kernel"], rows)
+
+    # --- 2: many rows -------------------------------------------------------
+
+    def forms(self):
+        """Queries over many rows: name, statement, number of rows."""
+        rows, json_rows = self.options.rows, self.options.json_rows
+        python_rows = min(PYTHON_ROWS, rows)
+        return [
+            ("count(*)", "SELECT count(*) FROM transactions", rows),
+            ("sum(f29)", "SELECT sum(f29) FROM transactions", rows),
+            ("score, row", f"SELECT sum({BY_ROW}) FROM transactions AS t", rows),
+            ("score, real[]", "SELECT sum(risk.score_transaction('m', features)) "
+                              "FROM transactions_array", rows),
+            ("score, jsonb", "SELECT sum(risk.score_transaction('m', transaction)) "
+                             "FROM transactions_jsonb", json_rows),
+            ("PL/Python, real[]", "SELECT sum(python_score(features)) FROM transactions_array "
+                                  f"WHERE id <= {python_rows}", python_rows)]
+
+    def many_rows(self):
+        forms = self.forms()
+        settings = {
+            "serial": "SET max_parallel_workers_per_gather = 0",
+            "parallel": "SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; "
+                        "SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0"}
+        self.report.section(
+            "Many rows, in SQL",
+            f"`SELECT sum(...)` over a table in memory, nanoseconds a row: {forms[0][2]:,} rows; "
+            f"{forms[-2][2]:,} for jsonb and {forms[-1][2]:,} for PL/Python (the Booster cached in "
+            "the session, one row a call, serial only), whose figures are per row too. Processor "
+            "time is that of the serial query, and what ratios are of. Parallel: 2 workers and "
+            "the leader.")
+        elapsed, cpu = Samples(), Samples()
+        self.server.query("SET enable_indexonlyscan = off")
+        for table in ("transactions", "transactions_array", "transactions_jsonb"):
+            self.server.query(f"SELECT count(*) FROM {table}")
+        for i in self.rounds("many rows"):
+            for mode, setting in settings.items():
+                self.server.query(setting)
+                for name, sql, count in forms:
+                    if mode == "parallel" and name.startswith("PL/Python"):
+                        continue
+                    if i == 0:
+                        self.require_plan(sql, mode)
+                    seconds, cpu_seconds = self.server.cost(sql)
+                    elapsed.add((mode, name), seconds / count * 1e9)
+                    if mode == "serial":
+                        cpu.add(name, cpu_seconds / count * 1e9)
+        self.server.query("RESET ALL")
+        python = forms[-1][0]
+        table = []
+        for name, _, _ in forms:
+            parallel = ("parallel", name)
+            table.append([
+                name, number(cpu.median(name)),
+                number(cpu.difference(name, "sum(f29)")) if "score" in name else "",
+                times(cpu.ratio(python, name)) if "score" in name else "",
+                number(elapsed.median(("serial", name))),
+                number(elapsed.median(parallel)) if parallel in elapsed.values else ""])
+        self.report.table(["sum of", "processor time", "over sum(f29)", "PL/Python / this",
+                           "elapsed, serial", "elapsed, parallel"], table)
+
+    def require_plan(self, sql, mode):
+        """Workers where they are to be measured, and only there."""
+        plan = "\n".join(row[0] for row in self.server.query("EXPLAIN " + sql))
+        if ("Workers Planned: 2" in plan) != (mode == "parallel"):
+            raise RuntimeError(f"not a {mode} plan:\n{plan}")
+
+    # --- 3: statements of clients -------------------------------------------
+
+    def run_clients(self, what, scripts, settings="", between=None):
+        """Every script in turn, round by round: samples of rate and of processor time."""
+        rates, costs = Samples(), Samples()
+        for _ in self.rounds(what):
+            for name, script in scripts.items():
+                if between:
+                    self.server.query(between)
+                rate, cost = pgbench(script, self.options.seconds, self.postmaster, settings)
+                rates.add(name, rate)
+                costs.add(name, cost)
+        return rates, costs
+
+    def lookups(self):
+        self.report.section(
+            "One transaction by its key",
+            f"pgbench, prepared statements, 2 clients, runs of {self.options.seconds} s: "
+            "statements a second, and the server's processor time for a statement in "
+            "microseconds, each client's first one left out.")
+        scripts = {
+            name: f"\\set id random(1, {self.options.rows})\n"
+                  f"SELECT {what} FROM transactions AS t WHERE id = :id;"
+            for name, what in (("f29", "f29"), ("score, row", BY_ROW), ("PL/Python", BY_PYTHON))}
+        rates, costs = self.run_clients("by key", scripts)
+        self.report.table(
+            ["select", "statements/s", "server us", "over f29"],
+            [[name, number(rates.median(name)), number(costs.median(name)),
+              number(costs.difference(name, "f29")) if name != "f29" else ""]
+             for name in scripts])
+
+    def inserts(self):
+        self.report.section(
+            "Inserts with a scoring trigger",
+            f"pgbench, prepared statements, 2 clients, runs of {self.options.seconds} s; each "
+            "inserts one row of 30 random values into a table without a trigger, with "
+            "`risk.score_on_insert()`, and with a trigger in PL/Python. Microseconds are the "
+            "server's processor time for an insert, each client's first one left out.")
+        kinds = ["random_gaussian(-3000, 3000, 4.0) / 1000.0",
+                 "exp(random_gaussian(-3000, 3000, 4.0) / 1000.0)", "random(0, 7)"]
+        values = "".join(f"\\set f{i} {kinds[i % 3]}\n" for i in range(FEATURES))
+        parameters = ", ".join(f":f{i}" for i in range(FEATURES))
+        scripts = {
+            name: f"\\set id random(1, 1000000000)\n{values}"
+                  f"INSERT INTO {table} (id, {COLUMNS}) VALUES (:id, {parameters});"
+            for name, table in (("none", "inserts_plain"), ("pg_risk", "inserts_scored"),
+                                ("PL/Python", "inserts_python"))}
+        table = []
+        for commit in ("off", "on"):
+            rates, costs = self.run_clients(
+                f"inserts, synchronous_commit {commit}", scripts,
+                f"-c synchronous_commit={commit}",
+                "TRUNCATE inserts_plain, inserts_scored, inserts_python")
+            for name in scripts:
+                table.append([
+                    name, commit, number(rates.median(name)), times(rates.ratio(name, "none")),
+                    number(costs.median(name)),
+                    number(costs.difference(name, "none")) if name != "none" else ""])
+        self.report.table(["trigger", "synchronous_commit", "inserts/s", "rate / none",
+                           "server us", "over none"], table)
+
+    # --- 4: a new connection ------------------------------------------------
+
+    def connections(self):
+        count = 2 * self.options.rounds + 1
+        self.report.section(
+            "A new connection",
+            "Milliseconds from before connecting to the first answer, and the server process's "
+            "private memory after it (private mappings only; shared memory holds the model). "
+            f"Each line is a statement in connections of its own; medians of {count} rounds.")
+        key = "FROM transactions AS t WHERE id = 1"
+        first = {
+            "select pg_backend_pid()": "SELECT pg_backend_pid()",
+            "select f29 by key": f"SELECT f29 {key}",
+            "score, row by key": f"SELECT {BY_ROW} {key}",
+            "PL/Python by key": f"SELECT {BY_PYTHON} {key}"}
+        base = "select f29 by key"
+        durations, memories = Samples(), Samples()
+        for _ in self.rounds("new connection", count):
+            for name, sql in first.items():
+                start = time.perf_counter()
+                with Connection() as connection:
+                    connection.query(sql)
+                    durations.add(name, (time.perf_counter() - start) * 1000)
+                    memories.add(name, private_memory(connection.pid))
+        self.report.table(
+            ["first statement", "connect to answer, ms", "over select f29", "private memory",
+             "over select f29"],
+            [[name, number(durations.median(name)),
+              number(durations.difference(name, base)) if "key" in name and name != base else "",
+              mebibytes(memories.median(name)),
+              mebibytes(memories.difference(name, base)) if "key" in name and name != base else ""]
+             for name in first])
+        size, images = self.server.query("SELECT used_bytes, images FROM risk.cache_status()")[0]
+        self.report.write(f"\nIn shared memory, once for all connections: {images} image, "
+                          f"{mebibytes(int(size))}.")
+
+    # --- 5: import ----------------------------------------------------------
+
+    def run_import(self, path):
+        """Run the importer on a file: its answer, seconds, bytes of memory at its peak."""
+        start = time.perf_counter()
+        with open(path, "rb") as model, subprocess.Popen(
+                [self.options.importer, "import"], stdin=model, stdout=subprocess.PIPE) as process:
+            # It answers last, and cannot end before a small pipe is read: its
+            # peak is known then.  (rusage would count this program's pages.)
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            answer = process.stdout.read(1)
+            peak = report.first_match(f"/proc/{process.pid}/status", r"VmHWM:\s*(\d+)")
+            answer += process.stdout.read()
+        if process.returncode != 0:
+            raise RuntimeError(f"{path}: {answer.decode()}")
+        return answer, time.perf_counter() - start, int(peak) * 1024
+
+    def imports(self):
+        count = min(3, self.options.rounds)
+        self.report.section(
+            "Import",
+            "The importer program (`pg_risk_xgboost import`, one process): seconds to read, "
+            "flatten and certify a model, and its memory at the peak; medians of "
+            f"{count} rounds.")
+        durations, memories, images = Samples(), Samples(), {}
+        files = [(name, ending) for name in MODELS for ending in ("ubj", "json")]
+        for _ in self.rounds("import", count):
+            for key in files:
+                answer, seconds, memory = self.run_import(self.model(*key))
+                durations.add(key, seconds)
+                memories.add(key, memory)
+                images[key] = len(answer.partition(b"\n")[2])
+        self.report.table(
+            ["model", "file", "image", "seconds", "peak memory"],
+            [[".".join(key), mebibytes(os.path.getsize(self.model(*key))),
+              mebibytes(images[key]), number(durations.median(key)),
+              mebibytes(memories.median(key))] for key in files])
+
+    def run(self):
+        progress("tables")
+        subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "bench", "-f",
+                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "setup.sql"),
+                        "-v", f"rows={self.options.rows}",
+                        "-v", f"json_rows={self.options.json_rows}"],
+                       check=True, stdout=subprocess.DEVNULL)
+        certificate = self.register()
+        self.agree()
+        self.introduce(certificate)
+        for section in (self.in_process, self.many_rows, self.lookups, self.inserts,
+                        self.connections, self.imports):
+            section()
+        self.report.write(f"\nLoad average at the end: {report.load()}.")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--models", required=True, help="folder of train_models.py's files")
+    parser.add_argument("--forest-bench", required=True, help="the program")
+    parser.add_argument("--importer", required=True, help="the program")
+    parser.add_argument("--scratch", required=True, help="folder for what is made")
+    parser.add_argument("--report", help="file that the report is written to as well")
+    parser.add_argument("--rows", type=int, default=1000000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2, help="of one run of pgbench")
+    options = parser.parse_args()
+    options.json_rows = max(options.rows // 10, 1)
+
+    start = time.monotonic()
+    bench = Bench(options)
+    bench.run()
+    if options.report:
+        with open(options.report, "w", encoding="utf-8") as file:
+            file.write(bench.report.text)
+        progress(f"written to {options.report}")
+    progress(f"{time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

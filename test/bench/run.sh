@@ -1,0 +1,47 @@
+#!/bin/bash
+#
+# run.sh
+#	Measure pg_risk on a private cluster and print the report: what
+#	`make bench` runs after set-up, build and installation.
+#
+# Environment:
+#	REPORT		a file to write the report to as well (docs/benchmarks.md)
+#	ROWS		rows of the large table, 1000000 by default
+#	ROUNDS		rounds of each comparison, 5 by default
+#	SECONDS_EACH	seconds of each run of pgbench, 2 by default
+#	PG_CONFIG	which PostgreSQL
+#
+# The trained models stay in build/bench/models for the next run.  Python is
+# Debian's, for which libxgboost is packaged and which PL/Python runs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+python=/usr/bin/python3
+models=build/bench/models
+dir=$(mktemp -d /var/tmp/pg_risk-bench.XXXXXX)
+
+# Leave nothing running and nothing behind.
+clean()
+{
+	[ ! -e "$dir/cluster/.pg_risk_cluster" ] || scripts/cluster.sh remove "$dir/cluster"
+	rm -rf "$dir"
+}
+trap clean EXIT
+trap 'exit 1' INT TERM
+
+make --no-print-directory -s benchmarks
+nice $python test/bench/train_models.py $models
+
+chmod 711 "$dir"					# root's cluster is another user's
+PG_RISK_CONF="shared_buffers = 1GB
+work_mem = 64MB
+max_wal_size = 4GB
+checkpoint_timeout = 1h
+autovacuum = off
+jit = off" scripts/cluster.sh start "$dir/cluster"
+scripts/cluster.sh psql "$dir/cluster" -q -c "CREATE DATABASE bench"
+
+scripts/cluster.sh run "$dir/cluster" $python test/bench/bench.py \
+	--models $models --forest-bench build/bench/forest_bench --importer ./pg_risk_xgboost \
+	--scratch "$dir" ${REPORT:+--report "$REPORT"} ${ROWS:+--rows "$ROWS"} \
+	${ROUNDS:+--rounds "$ROUNDS"} ${SECONDS_EACH:+--seconds "$SECONDS_EACH"}

@@ -1,0 +1,65 @@
+-- setup.sql: the tables and functions of the benchmarks, in database bench.
+-- Variables: rows, and json_rows for the dearer forms.
+
+CREATE EXTENSION pg_risk;
+CREATE EXTENSION plpython3u;
+
+-- Thirty features, a third of them bell-shaped, log-normal and small counts
+-- each; a tenth of the values are missing.
+SELECT setseed(0.5);
+SELECT format('CREATE TABLE transactions AS SELECT id::bigint, %s FROM generate_series(1, %s) AS id',
+    string_agg(format('(CASE WHEN random() >= 0.1 THEN %s END)::real AS f%s', kinds[1 + i % 3], i), ', '
+      ORDER BY i), :rows)
+  FROM generate_series(0, 29) AS i, (SELECT ARRAY[
+    'sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())',
+    'exp(sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))',
+    'floor(5 * random())'] AS kinds) AS k
+\gexec
+ALTER TABLE transactions ADD PRIMARY KEY (id);
+
+SELECT format('array[%s]', string_agg('f' || i, ', ' ORDER BY i)) AS features
+  FROM generate_series(0, 29) AS i
+\gset
+CREATE TABLE transactions_array AS SELECT id, :features AS features FROM transactions;
+ALTER TABLE transactions_array ADD PRIMARY KEY (id);
+CREATE TABLE transactions_jsonb AS
+  SELECT id, to_jsonb(t) AS transaction FROM transactions AS t WHERE id <= :json_rows;
+
+-- What others do: the model in each session, one call a row.
+CREATE FUNCTION python_load() RETURNS void LANGUAGE plpython3u AS $$
+import numpy
+import xgboost
+
+booster = xgboost.Booster()
+model = plpy.execute("SELECT artifact FROM risk.model_versions")[0]["artifact"]
+booster.load_model(bytearray(model))
+booster.set_param("nthread", 1)
+GD["score"] = lambda features: float(
+    booster.inplace_predict(numpy.array([features], dtype=numpy.float32))[0])
+$$;
+
+CREATE FUNCTION python_score(features real[]) RETURNS float8 LANGUAGE plpython3u STABLE AS $$
+if "score" not in GD:
+    plpy.execute("SELECT python_load()")
+return GD["score"](features)
+$$;
+
+CREATE FUNCTION python_score_on_insert() RETURNS trigger LANGUAGE plpython3u AS $$
+if "score" not in GD:
+    plpy.execute("SELECT python_load()")
+TD["new"]["score"] = GD["score"]([TD["new"][f"f{i}"] for i in range(30)])
+return "MODIFY"
+$$;
+
+-- Where the inserts go.
+CREATE TABLE inserts_plain (LIKE transactions);
+ALTER TABLE inserts_plain ADD score float8;
+CREATE TABLE inserts_scored (LIKE inserts_plain);
+CREATE TRIGGER score BEFORE INSERT ON inserts_scored FOR EACH ROW
+  EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+CREATE TABLE inserts_python (LIKE inserts_plain);
+CREATE TRIGGER score BEFORE INSERT ON inserts_python FOR EACH ROW
+  EXECUTE FUNCTION python_score_on_insert();
+
+VACUUM (FREEZE, ANALYZE);
+CHECKPOINT;
