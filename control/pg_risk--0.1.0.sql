@@ -3,10 +3,29 @@
 -- complain if the script is sourced in psql rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION pg_risk" to load this file. \quit
 
+-- Every name below is qualified; operators must be PostgreSQL's own.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- Whoever can create objects in schema risk can have others run them.
+DO $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_namespace AS n
+			   WHERE n.nspname = 'risk'
+			   AND (EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = n.nspowner
+							AND NOT r.rolsuper AND r.rolname <> current_user)
+					OR EXISTS (SELECT FROM aclexplode(n.nspacl) AS a
+							   WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner))) THEN
+		RAISE EXCEPTION 'schema "risk" is there already, and others can create objects in it'
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'Drop or rename that schema, or give it to a superuser and revoke CREATE on it.';
+	END IF;
+END $$;
+COMMENT ON SCHEMA risk IS 'pg_risk: transaction risk scores by XGBoost models';
+
 -- ---------------------------------------------------------------------------
 -- Catalog.  Three tables, ordinary data: dumped, replicated, rolled back.
 -- Only the functions below write them.  They keep the tables consistent by
--- locking the model's row, so there are no foreign keys: a parallel pg_restore
+-- locking or changing the model's row, so there are no foreign keys: a parallel pg_restore
 -- fills an extension's tables in any order and would break them.
 -- ---------------------------------------------------------------------------
 
@@ -17,7 +36,8 @@ CREATE TABLE risk.model_definitions (
 	cohorts			text[] NOT NULL DEFAULT '{}',
 	positive_class	integer CHECK (positive_class >= 0),
 	created_by		text NOT NULL DEFAULT session_user,
-	created_at		timestamptz NOT NULL DEFAULT now()
+	created_at		timestamptz NOT NULL DEFAULT now(),
+	moved_at		timestamptz
 );
 COMMENT ON TABLE risk.model_definitions IS
 	'Models: named scoring tasks. Written by risk.create_model(); read risk.models.';
@@ -27,6 +47,8 @@ COMMENT ON COLUMN risk.model_definitions.event_time IS
 	'Column that says when the transaction happened';
 COMMENT ON COLUMN risk.model_definitions.cohorts IS
 	'Columns whose values divide transactions into cohorts (country, asset, ...)';
+COMMENT ON COLUMN risk.model_definitions.moved_at IS
+	'When a version was last promoted or dropped; moves of one model conflict on this';
 COMMENT ON COLUMN risk.model_definitions.positive_class IS
 	'Which output of a version of several outputs is the score; counted from 0';
 
@@ -76,6 +98,8 @@ CREATE TABLE risk.model_roles (
 COMMENT ON TABLE risk.model_roles IS
 	'The route: which version of a model does what on live traffic. Written by risk.promote().';
 
+COMMENT ON SEQUENCE risk.model_versions_version_id_seq IS 'Numbers of versions';
+
 SELECT pg_catalog.pg_extension_config_dump('risk.model_definitions', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.model_versions', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.model_versions_version_id_seq', '');
@@ -94,6 +118,10 @@ CREATE TRIGGER catalog_changed AFTER UPDATE OR DELETE OR TRUNCATE ON risk.model_
 	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
 CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON risk.model_roles
 	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
+COMMENT ON TRIGGER catalog_changed ON risk.model_versions IS
+	'Has all processes forget what they remember about versions';
+COMMENT ON TRIGGER catalog_changed ON risk.model_roles IS
+	'Wakes the worker at COMMIT';
 ALTER TABLE risk.model_versions ENABLE ALWAYS TRIGGER catalog_changed;
 ALTER TABLE risk.model_roles ENABLE ALWAYS TRIGGER catalog_changed;
 
@@ -109,6 +137,19 @@ COMMENT ON FUNCTION risk.refuse_update() IS
 
 CREATE TRIGGER immutable BEFORE UPDATE ON risk.model_versions
 	FOR EACH STATEMENT EXECUTE FUNCTION risk.refuse_update();
+COMMENT ON TRIGGER immutable ON risk.model_versions IS 'Keeps registered versions immutable';
+
+CREATE FUNCTION risk.require_writes() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF current_setting('transaction_read_only')::boolean THEN
+		RAISE EXCEPTION 'models and roles cannot be changed in a read-only transaction'
+			USING ERRCODE = 'read_only_sql_transaction',
+				  HINT = 'On a standby, do it on the primary: the standby follows.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.require_writes() IS
+	'Raise an error in a read-only transaction, as on a standby. Errors: 25006.';
 
 -- ---------------------------------------------------------------------------
 -- Models and versions.
@@ -124,6 +165,7 @@ RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+	PERFORM risk.require_writes();
 	IF coalesce(model, '') = '' THEN
 		RAISE EXCEPTION 'model name must not be null or empty'
 			USING ERRCODE = 'invalid_parameter_value',
@@ -169,6 +211,7 @@ RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+	PERFORM risk.require_writes();
 	IF positive_class < 0 THEN
 		RAISE EXCEPTION 'positive_class must not be negative'
 			USING ERRCODE = 'invalid_parameter_value',
@@ -199,28 +242,27 @@ CREATE FUNCTION risk.checked_feature_names(metadata jsonb, given text[]) RETURNS
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	num_features CONSTANT integer := metadata ->> 'num_features';
+	names text[];
 	duplicate text;
 BEGIN
-	IF given IS NULL THEN
-		IF jsonb_typeof(metadata -> 'feature_names') <> 'array' THEN
-			RETURN NULL;
-		END IF;
-		RETURN ARRAY(SELECT n FROM jsonb_array_elements_text(metadata -> 'feature_names')
-					 WITH ORDINALITY AS e (n, i) ORDER BY i);
+	IF given IS NULL AND jsonb_typeof(metadata -> 'feature_names') IS DISTINCT FROM 'array' THEN
+		RETURN NULL;
 	END IF;
-	IF array_ndims(given) IS DISTINCT FROM 1 OR cardinality(given) <> num_features
-	   OR array_position(given, NULL) IS NOT NULL THEN
+	names := coalesce(given, ARRAY(SELECT n FROM jsonb_array_elements_text(metadata -> 'feature_names')
+								   WITH ORDINALITY AS e (n, i) ORDER BY i));
+	IF array_ndims(names) IS DISTINCT FROM 1 OR cardinality(names) <> num_features
+	   OR array_position(names, NULL) IS NOT NULL OR '' = ANY (names) THEN
 		RAISE EXCEPTION 'feature_names must be % names, as many as the model has features', num_features
 			USING ERRCODE = 'invalid_parameter_value',
 				  HINT = 'Give one name for each feature, in the order in which the model was trained.';
 	END IF;
-	SELECT n INTO duplicate FROM unnest(given) AS n GROUP BY n HAVING count(*) > 1 LIMIT 1;
+	SELECT n INTO duplicate FROM unnest(names) AS n GROUP BY n HAVING count(*) > 1 LIMIT 1;
 	IF FOUND THEN
-		RAISE EXCEPTION 'feature name "%" is given more than once', duplicate
+		RAISE EXCEPTION 'feature name "%" is there more than once', duplicate
 			USING ERRCODE = 'invalid_parameter_value',
-				  HINT = 'Each feature needs a name of its own.';
+				  HINT = 'Each feature needs a name of its own: give them with feature_names => ARRAY[...].';
 	END IF;
-	RETURN given[:];
+	RETURN names[:];
 END $$;
 COMMENT ON FUNCTION risk.checked_feature_names(jsonb, text[]) IS
 	'Feature names of an import: those given, checked, else those of the artifact, else NULL';
@@ -302,6 +344,7 @@ DECLARE
 	names text[];
 	category_names jsonb;
 BEGIN
+	PERFORM risk.require_writes();
 	IF model IS NULL OR coalesce(version, '') = '' OR artifact IS NULL THEN
 		RAISE EXCEPTION 'model, version and artifact must not be null or empty'
 			USING ERRCODE = 'invalid_parameter_value',
@@ -341,6 +384,11 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	id bigint;
 BEGIN
+	IF model IS NULL OR version IS NULL THEN
+		RAISE EXCEPTION 'model and version must not be null'
+			USING ERRCODE = 'null_value_not_allowed',
+				  HINT = 'SELECT model, version FROM risk.model_versions_info lists the registered versions.';
+	END IF;
 	SELECT v.version_id INTO id FROM risk.model_versions AS v
 	WHERE v.model = model AND v.version = version;
 	IF FOUND THEN
@@ -354,7 +402,7 @@ BEGIN
 						  FROM risk.model_versions AS v WHERE v.model = model), 'none'));
 END $$;
 COMMENT ON FUNCTION risk.version_id(text, text) IS
-	'Number of a registered version. Errors: 42704 no such model or version.';
+	'Number of a registered version. Errors: 42704 no such model or version, 22004 null.';
 
 CREATE FUNCTION risk.promote(model text, version text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -363,8 +411,10 @@ DECLARE
 	promoted bigint;
 	previous text;
 BEGIN
-	-- One move of a model at a time; a second one waits for the first.
-	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR NO KEY UPDATE;
+	PERFORM risk.require_writes();
+	-- One move of a model at a time: a second one waits for the first, and one
+	-- that cannot see the first (REPEATABLE READ) fails with 40001.
+	UPDATE risk.model_definitions AS d SET moved_at = now() WHERE d.model = model;
 	promoted := risk.version_id(model, version);
 	SELECT v.version INTO previous
 	FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
@@ -385,7 +435,8 @@ DECLARE
 	dropped bigint;
 	held text;
 BEGIN
-	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR NO KEY UPDATE;
+	PERFORM risk.require_writes();
+	UPDATE risk.model_definitions AS d SET moved_at = now() WHERE d.model = model;
 	dropped := risk.version_id(model, version);
 	SELECT r.role INTO held FROM risk.model_roles AS r WHERE r.version_id = dropped;
 	IF FOUND THEN
@@ -402,6 +453,13 @@ CREATE FUNCTION risk.drop_model(model text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+	PERFORM risk.require_writes();
+	-- All versions must be seen, those registered a moment ago included.
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION 'a model cannot be dropped in a % transaction', upper(current_setting('transaction_isolation'))
+			USING ERRCODE = 'active_sql_transaction',
+				  HINT = 'Drop it in a READ COMMITTED transaction.';
+	END IF;
 	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR UPDATE;
 	PERFORM risk.require_model(model);
 	DELETE FROM risk.model_roles AS r WHERE r.model = model;

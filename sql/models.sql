@@ -32,6 +32,7 @@ SELECT risk.register_model('card_fraud', '', '');
 SELECT risk.register_model('card_fraud', 'v2', NULL);
 
 SELECT risk.promote('card_fraud', 'v2');
+SELECT risk.promote('card_fraud', NULL);
 SELECT risk.promote('card_fraud', 'v1');
 SELECT model, champion, versions, entity_id, event_time, cohorts, positive_class FROM risk.models;
 SELECT model, version, role, format, xgboost_version, objective, booster, trees, max_depth, outputs,
@@ -49,6 +50,8 @@ SELECT feature_names FROM risk.model_versions_info WHERE version = 'named';
 SELECT risk.register_model('card_fraud', 'x', toy_model('{a,b}', '[[0, 1, 1, -1, 2]]'), feature_names => '{amount}');
 SELECT risk.register_model('card_fraud', 'x', toy_model('{a,b}', '[[0, 1, 1, -1, 2]]'), feature_names => '{amount,amount}');
 SELECT risk.register_model('card_fraud', 'x', toy_model('{a,b}', '[[0, 1, 1, -1, 2]]'), feature_names => '{amount,NULL}');
+SELECT risk.register_model('card_fraud', 'x', toy_model('{a,a}', '[[0, 1, 1, -1, 2]]'));
+SELECT risk.register_model('card_fraud', 'x', toy_model('{a,""}', '[[0, 1, 1, -1, 2]]'));
 SELECT risk.register_model('card_fraud', 'x', toy_model('{a,b}', '[[0, [1], 1, -1, 2]]'), categories => '{"b": ["x"]}');
 SELECT risk.register_model('card_fraud', 'x', toy_model('{a,b}', '[[0, [1], 1, -1, 2]]'), categories => '{"a": "x"}');
 SELECT risk.register_model('card_fraud', 'x', toy_model('{a,b}', '[[0, [1], 1, -1, 2]]'), categories => '{"a": ["x", 1]}');
@@ -76,6 +79,9 @@ SELECT risk.alter_model('card_fraud', event_time => 'at', positive_class => 0);
 SELECT event_time, positive_class, entity_id FROM risk.models;
 SELECT risk.alter_model('none');
 SELECT risk.drop_model('none');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT risk.drop_model('card_fraud');
+ROLLBACK;
 SELECT risk.drop_model('card_fraud');
 SELECT count(*) FROM risk.model_versions;
 

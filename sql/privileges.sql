@@ -66,5 +66,16 @@ SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc WHERE proname
 
 REVOKE USAGE ON SCHEMA risk FROM PUBLIC;
 SELECT risk.drop_model('m');
+
+-- a schema that somebody else has prepared is not taken
+DROP EXTENSION pg_risk;
+DROP SCHEMA risk;
+CREATE SCHEMA risk AUTHORIZATION risk_test_nobody;
+CREATE EXTENSION pg_risk;
+ALTER SCHEMA risk OWNER TO CURRENT_USER;
+GRANT CREATE ON SCHEMA risk TO risk_test_nobody;
+CREATE EXTENSION pg_risk;
+REVOKE CREATE ON SCHEMA risk FROM risk_test_nobody;
+CREATE EXTENSION pg_risk;
 DROP OWNED BY risk_test_analyst, risk_test_admin;
 DROP ROLE risk_test_nobody, risk_test_analyst, risk_test_admin;

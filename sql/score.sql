@@ -29,6 +29,15 @@ CREATE DOMAIN tx_domain AS tx;
 CREATE DOMAIN json_domain AS jsonb;
 SELECT risk.score_margin('m', t::tx_domain), risk.score_margin('m', to_jsonb(t)::json_domain) FROM tx t WHERE id = 1;
 
+-- what to_jsonb() makes of numbers that JSON does not have
+SELECT x, risk.score_margin('m', to_jsonb(r)) = risk.score_margin('m', r) AS same FROM unnest('{NaN,Infinity,-Infinity,1}'::float8[]) x, LATERAL (SELECT x AS amount, x AS hour) r;
+
+-- where there is no snapshot yet
+CREATE DOMAIN scored AS real[] CHECK (risk.score_transaction('m', coalesce(VALUE, '{1,1}')) IS NOT NULL
+	AND risk.score_vector('m', coalesce(VALUE, '{1,1}')) IS NOT NULL AND risk.score_margin('m', coalesce(VALUE, '{1,1}'), 'v1') IS NOT NULL);
+DO $$ BEGIN COMMIT; DECLARE x scored; BEGIN RAISE NOTICE 'scored'; END; END $$;
+DROP DOMAIN scored;
+
 -- the wrong thing
 SELECT risk.score_transaction('m', 1);
 SELECT risk.score_transaction('m', '{"amount": 1}'::json);

@@ -375,7 +375,7 @@ bind_column(BoundColumn *column, const VersionFeature *feature, Oid type)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" is of type %s, the feature is numeric",
 						feature->name, format_type_be(type)),
-				 errhint("Cast the column to the number that the model was trained with.")));
+				 errhint("Cast the column to the number that the model was trained with; a missing value is NULL::real.")));
 	if (!feature->categories)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -480,6 +480,7 @@ bind_row_type(Version *version, Oid type, int32 typmod)
 	MemoryContextSetParent(building, version->context);
 	binding->next = version->bindings;
 	version->bindings = binding;
+	version->num_bindings++;
 	return binding;
 }
 
@@ -499,6 +500,28 @@ bind_row(const Binding *binding, HeapTuple tuple, float *row)
 }
 
 /* ---- jsonb ---- */
+
+/* What to_jsonb() makes of numbers that JSON does not have. */
+static bool
+special_number(const JsonbValue *value, double *number)
+{
+	static const struct
+	{
+		const char *name;
+		double		number;
+	}			specials[] = {
+		{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}
+	};
+
+	for (int i = 0; i < lengthof(specials); i++)
+	{
+		*number = specials[i].number;
+		if (value->val.string.len == strlen(specials[i].name) &&
+			memcmp(value->val.string.val, specials[i].name, value->val.string.len) == 0)
+			return true;
+	}
+	return false;
+}
 
 /* One member of a JSON object as a feature. */
 static float
@@ -521,12 +544,14 @@ json_feature(const VersionFeature *feature, const JsonbValue *value)
 		case jbvString:
 			if (by_name)
 				return category_of_text(categories, value->val.string.val, value->val.string.len);
+			if (special_number(value, &number))
+				return categories ? number_category(categories, number) : (float) number;
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("feature \"%s\" is a JSON string, a number is expected", feature->name),
 					 feature->categorical && !categories ?
 					 errhint("Register the artifact again with categories => '{\"%s\": [...]}', or give the category's code.", feature->name) :
-					 errhint("Write the number without quotation marks.")));
+					 errhint("Write numbers without quotation marks, dates and timestamps as seconds since 1970, null for a missing value.")));
 			break;
 		default:
 			ereport(ERROR,

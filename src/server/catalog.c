@@ -81,11 +81,11 @@ static uint64 generation = 0;
 static void
 relation_invalidated(Datum arg, Oid relid)
 {
-	if (relid != InvalidOid && oids.valid &&
-		relid != oids.versions && relid != oids.roles && relid != oids.definitions)
+	if (relid == InvalidOid || !oids.valid || relid == oids.versions)
+		generation++;
+	else if (relid != oids.roles && relid != oids.definitions)
 		return;
 	oids.valid = false;
-	generation++;
 }
 
 void
@@ -291,7 +291,7 @@ begin_version_scan(Relation *rel, int64 version_id, HeapTuple *tuple)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("risk.model_versions has no version number %lld",
 						(long long) version_id),
-				 errhint("A row is missing, or the index is damaged: try REINDEX TABLE risk.model_versions.")));
+				 errhint("Promote a version that is registered. If this one should be, try REINDEX TABLE risk.model_versions.")));
 	return scan;
 }
 
@@ -350,7 +350,10 @@ catalog_read_image(int64 version_id)
 
 PG_FUNCTION_INFO_V1(risk_catalog_changed);
 
-/* Statement trigger of risk.model_versions and risk.model_roles. */
+/*
+ * Statement trigger of risk.model_versions and risk.model_roles.  What changes
+ * in the roles is nothing that processes remember.
+ */
 Datum
 risk_catalog_changed(PG_FUNCTION_ARGS)
 {
@@ -360,7 +363,8 @@ risk_catalog_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as a trigger", "catalog_changed")));
-	CacheInvalidateRelcache(trigger->tg_relation);
+	if (RelationGetRelid(trigger->tg_relation) == catalog_oids()->versions)
+		CacheInvalidateRelcache(trigger->tg_relation);
 	worker_wake_at_commit();
 	return PointerGetDatum(NULL);
 }

@@ -312,6 +312,9 @@ report_refusal(Jsonb *answer)
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("%s", message ? message : "the importer program refused the artifact"),
+			 sqlstate != ERRCODE_PROGRAM_LIMIT_EXCEEDED ? 0 :
+			 errdetail("Limits of an import are pg_risk.import_memory (%d MB) and pg_risk.import_cpu_time (%d s).",
+					   guc_import_memory, guc_import_cpu_time),
 			 hint ? errhint("%s", hint) : 0));
 }
 

@@ -56,7 +56,7 @@ typedef struct CallSite
 	InputKind	input;
 	Version    *version;		/* NULL: not resolved */
 	Binding    *binding;		/* of the last row type; rows only */
-	int			score_output;	/* whose prediction is the score; -1: not asked yet */
+	int			positive_class; /* of the model; -1: it has none */
 	float	   *row;
 	float	   *margins;
 	float	   *predictions;
@@ -114,7 +114,7 @@ resolve(CallSite *site, const text *model, const text *version_name, const Sight
 	site->version_name = version_name == NULL ? NULL :
 		(text *) DatumGetPointer(datumCopy(PointerGetDatum(version_name), false, -1));
 	site->binding = NULL;
-	site->score_output = -1;
+	site->positive_class = num_outputs > 1 ? catalog_positive_class(model) : 0;
 	site->row = palloc(sizeof(float) * Max(version->num_features, 1));
 	site->margins = palloc(sizeof(float) * num_outputs);
 	site->predictions = palloc(sizeof(float) * num_outputs);
@@ -141,16 +141,24 @@ get_call_site(FmgrInfo *flinfo, InputKind input)
 	return site;
 }
 
-/* Make sure that the call site's version is the one for this call. */
+/*
+ * Make sure that the call site's version is the one for this call.  There may
+ * be no snapshot yet, as in a domain's check after COMMIT in a procedure.
+ */
 static void
 prepare_call(CallSite *site, const text *model, const text *version_name)
 {
+	bool		push = !ActiveSnapshotSet();
 	Sight		sight;
 
+	if (push)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	take_sight(&sight);
 	if (site->version == NULL || !same_sight(&sight, &site->sight) ||
 		!same_text(model, site->model) || !same_text(version_name, site->version_name))
 		resolve(site, model, version_name, &sight);
+	if (push)
+		PopActiveSnapshot();
 }
 
 static void
@@ -211,14 +219,11 @@ margins_of_call(FunctionCallInfo fcinfo)
 
 /* Which output's prediction is the score.  Errors: 55000 the model does not say. */
 static int
-score_output(CallSite *site)
+score_output(const CallSite *site)
 {
 	int			num_outputs = site->version->forest.header->num_outputs;
-	int			output;
+	int			output = site->positive_class;
 
-	if (num_outputs == 1)
-		return 0;
-	output = catalog_positive_class(site->model);
 	if (output < 0 || output >= num_outputs)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -237,16 +242,14 @@ score_of_margins(CallSite *site)
 {
 	Forest	   *forest = &site->version->forest;
 	ForestTransform transform = forest->header->transform;
-
-	if (site->score_output < 0)
-		site->score_output = score_output(site);
+	int			output = score_output(site);
 
 	/* A class number is no score: the class's probability is. */
 	if (transform == FOREST_ARGMAX)
 		transform = FOREST_SOFTMAX;
 	forest_transform_as(transform, forest->header->num_outputs, site->margins,
 						site->predictions);
-	return site->predictions[site->score_output];
+	return site->predictions[output];
 }
 
 static Datum
@@ -424,6 +427,12 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 	if (ncolumns == 2)
 	{
 		columns[1] = target_column(trigger, 2);
+		if (columns[1] == columns[0])
+			ereport(ERROR,
+					(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+					 errmsg("trigger \"%s\" names column \"%s\" for the score and for the version",
+							trigger->tg_trigger->tgname, arguments[1]),
+					 errhint("Name two columns, or only one for the score.")));
 		values[1] = column_value(tupdesc, columns[1], site->version->name);
 	}
 	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, tupdesc, ncolumns,

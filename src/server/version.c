@@ -26,6 +26,9 @@
 #include "compat.h"
 #include "version.h"
 
+/* Row types that a version remembers from transaction to transaction. */
+#define MAX_BINDINGS 64
+
 static Version *versions = NULL;	/* remembered */
 static Version *forgotten = NULL;	/* until the transaction ends */
 static uint64 remembered_generation = 0;
@@ -123,7 +126,11 @@ category_of_integer(const CategoryMap *map, int64 value)
 
 /* ---- transactions ---- */
 
-/* Let go of all images when the transaction ends, whichever way. */
+/*
+ * Let go of all images when the transaction ends, whichever way.  A version
+ * that was matched with very many row types is forgotten, since most of those
+ * types may be gone.
+ */
 static void
 transaction_ended(XactEvent event, void *arg)
 {
@@ -140,11 +147,21 @@ transaction_ended(XactEvent event, void *arg)
 	}
 
 	transaction_number++;
-	for (Version *version = versions; version; version = version->next)
+	for (Version **link = &versions; *link;)
 	{
-		if (version->pinned)
-			cache_unpin(&version->claim);
-		version->pinned = false;
+		Version    *version = *link;
+
+		if (version->num_bindings <= MAX_BINDINGS)
+		{
+			if (version->pinned)
+				cache_unpin(&version->claim);
+			version->pinned = false;
+			link = &version->next;
+			continue;
+		}
+		*link = version->next;
+		version->next = forgotten;
+		forgotten = version;
 	}
 	while (forgotten)
 	{

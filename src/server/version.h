@@ -32,6 +32,7 @@ typedef struct Version
 	VersionFeature *features;	/* [num_features] */
 	bool		has_names;
 	struct Binding *bindings;	/* row types matched so far; see bind.c */
+	int			num_bindings;
 	MemoryContext context;		/* holds all of this */
 
 	/* private to version.c */

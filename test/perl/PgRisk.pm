@@ -17,13 +17,14 @@ use parent 'PostgreSQL::Test::Cluster';
 
 use Exporter qw(import);
 use File::Basename qw(dirname);
-use PostgreSQL::Test::Utils;
+# Nothing imported: a function of that name would hide the class's method.
+use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(constant forest running wait_until);
+our @EXPORT = qw(constant end_lost forest running wait_until);
 
 # toy_model(), and toy_forest(), which makes its many trees as text: fast.
-my $toy_sql = slurp_file(dirname(__FILE__) . '/../toy.sql') . <<'SQL';
+my $toy_sql = PostgreSQL::Test::Utils::slurp_file(dirname(__FILE__) . '/../toy.sql') . <<'SQL';
 CREATE FUNCTION toy_forest(trees int, seed int) RETURNS bytea LANGUAGE sql AS $$
 	WITH one AS (
 		SELECT convert_from(toy_model('{amount,hour}', '[[0, 0, 1, 0, 0]]',
@@ -175,6 +176,15 @@ sub session
 	return ($session, $session->query_safe('SELECT pg_backend_pid()'));
 }
 
+# End a session that has lost its server process, or may have.
+sub end_lost
+{
+	my ($session) = @_;
+
+	eval { $session->{run}->finish };
+	return;
+}
+
 # Process number of the server process of a kind ("pg_risk launcher"); waits
 # until there is one.
 sub process
@@ -211,7 +221,7 @@ sub set_importer
 	my ($node, $script) = @_;
 	my $path = $node->basedir . '/importer.' . ++$node->{importers};
 
-	append_to_file($path, "#!/bin/sh\n$script\n");
+	PostgreSQL::Test::Utils::append_to_file($path, "#!/bin/sh\n$script\n");
 	chmod 0755, $path or die "chmod $path: $!";
 	$node->set_and_reload('pg_risk.importer_path', $path);
 	return $path;
@@ -237,7 +247,7 @@ sub running
 
 	return 0 unless kill(0, $pid);
 	return 1 unless -r "/proc/$pid/stat";
-	return slurp_file("/proc/$pid/stat") !~ /\) Z /;
+	return PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") !~ /\) Z /;
 }
 
 # Wait until a condition holds; dies when it does not become true.

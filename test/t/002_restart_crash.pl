@@ -63,7 +63,7 @@ sub busy_session
 	$node->poll_query_until('postgres',
 		"SELECT count(*) = 1 FROM risk.cached_models WHERE version = 'v2' AND in_use = 1");
 	survives('a session that scores', $pid);
-	$session->{run}->finish;
+	end_lost($session);
 }
 
 survives('the launcher', $node->process('pg_risk launcher'));
@@ -74,7 +74,7 @@ survives('the launcher', $node->process('pg_risk launcher'));
 	$session->query_safe('BEGIN; LOCK TABLE risk.model_roles IN ACCESS EXCLUSIVE MODE');
 	$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
 	survives('the worker', $node->process('pg_risk worker', "wait_event_type = 'Lock'"));
-	$session->{run}->finish;
+	end_lost($session);
 }
 
 {
@@ -95,7 +95,7 @@ survives('the launcher', $node->process('pg_risk launcher'));
 		SQL
 	$node->poll_query_until('postgres', "SELECT loads > $loads + 20 FROM risk.cache_status()");
 	survives('a session that loads versions', $pid);
-	$session->{run}->finish;
+	end_lost($session);
 }
 
 {
@@ -109,7 +109,7 @@ survives('the launcher', $node->process('pg_risk launcher'));
 	survives('a session that registers a version', $pid);
 	wait_until(sub { !running($importer) });
 	pass('its importer is gone');
-	$session->{run}->finish;
+	end_lost($session);
 }
 
 done_testing();

@@ -1,0 +1,122 @@
+# Models are data: dumped, restored, upgraded and replicated with everything
+# else, and score the same afterwards.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PgRisk;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PgRisk->server('main', streaming => 'logical');
+$node->start;
+$node->install('postgres');
+$node->add_model('postgres', 'm', v1 => forest(30, 3), v2 => forest(30, 5));
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'v2'), risk.register_model('m', 'v3', " . forest(30, 7) . ')');
+my $scores = $node->scores('postgres', 'm');
+my $catalog = 'SELECT version_id, version, role, image_sha256, certificate, registered_at FROM risk.model_versions_info ORDER BY 1';
+my $versions = $node->safe_psql('postgres', $catalog);
+
+# The copy of a database scores, remembers and goes on as the original.
+sub is_same
+{
+	my ($what, $copy, $database) = @_;
+
+	is($copy->safe_psql($database, $catalog), $versions, "$what: the same versions") or return;
+	is($copy->scores($database, 'm'), $scores, '... the same scores');
+	ok($copy->wait_for_cached($database, 'm/v1'), '... the worker has found the champion');
+	is( $copy->safe_psql($database, "SELECT count(*) FROM risk.register_model('m', 'next', " . constant(5) . ')'),
+		1, '... the next version is registered');
+	is($copy->safe_psql($database, "SELECT risk.promote('m', 'next')"), 'v1', '... and rolled out');
+	return;
+}
+
+# pg_dump, as text and in its own format.
+my $dump = $node->basedir . '/dump';
+$node->command_ok([ 'pg_dump', '-f', "$dump.sql", 'postgres' ], 'pg_dump');
+$node->safe_psql('postgres', 'CREATE DATABASE plain TEMPLATE template0');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', "$dump.sql", 'plain' ], 'restored by psql');
+is_same('psql', $node, 'plain');
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dump.custom", 'postgres' ], 'pg_dump -Fc');
+for my $options ([ '-j', '1' ], [ '-j', '2' ])
+{
+	$node->safe_psql('postgres', 'CREATE DATABASE custom TEMPLATE template0');
+	$node->command_ok([ 'pg_restore', @$options, '-d', 'custom', "$dump.custom" ], "restored by pg_restore @$options");
+	is_same("pg_restore @$options", $node, 'custom');
+	$node->safe_psql('postgres', 'DROP DATABASE custom');
+}
+$node->safe_psql('postgres', 'DROP DATABASE plain');
+
+# pg_dumpall into a new server; then logical replication to it.
+my $other = PgRisk->server('other', streaming => 'logical');
+$other->start;
+$node->command_ok([ 'pg_dumpall', '-f', "$dump.all" ], 'pg_dumpall');
+$other->psql('postgres', slurp_file("$dump.all"), on_error_stop => 0);
+is_same('pg_dumpall', $other, 'postgres');
+
+# A table whose rows are scored where they are applied.
+my $table = 'CREATE TABLE transactions (id int PRIMARY KEY, amount real, hour int, score real, version text)';
+$node->safe_psql('postgres', "$table; CREATE PUBLICATION transactions FOR TABLE transactions (id, amount, hour)");
+$other->safe_psql('postgres', <<~"SQL");
+	SELECT risk.promote('m', 'v1');
+	$table;
+	CREATE TRIGGER score BEFORE INSERT OR UPDATE ON transactions
+		FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score', 'version');
+	ALTER TABLE transactions ENABLE ALWAYS TRIGGER score;
+	CREATE SUBSCRIPTION transactions CONNECTION '@{[ $node->connstr ]} dbname=postgres' PUBLICATION transactions
+		WITH (copy_data = false);
+	SQL
+$node->safe_psql('postgres', 'INSERT INTO transactions SELECT i, i * 37, i % 24 FROM generate_series(1, 100) AS i');
+$node->wait_for_catchup('transactions');
+my $same = <<'SQL';
+SELECT count(*), string_agg(DISTINCT version, ' '),
+	   bool_and(score = risk.score_transaction('m', ARRAY[amount, hour], version))
+FROM transactions WHERE version IS NOT NULL
+SQL
+is($other->safe_psql('postgres', $same), '100|v1|t', 'replicated rows are scored as they are applied');
+$other->safe_psql('postgres', "SELECT risk.promote('m', 'v3')");
+$node->safe_psql('postgres', 'INSERT INTO transactions SELECT i, i, 1 FROM generate_series(101, 110) AS i;
+	UPDATE transactions SET amount = 1 WHERE id = 1');
+$node->wait_for_catchup('transactions');
+is($other->safe_psql('postgres', $same), '110|v1 v3|t', 'by the champion of that moment');
+$other->safe_psql('postgres', 'DROP SUBSCRIPTION transactions');
+
+# The models themselves replicated: a rollout there is a rollout here.
+$node->safe_psql('postgres', 'CREATE PUBLICATION models FOR TABLE
+	risk.model_definitions, risk.model_versions, risk.model_roles');
+$other->safe_psql('postgres', "SELECT risk.drop_model('m')");
+$other->safe_psql('postgres', <<~"SQL");
+	CREATE SUBSCRIPTION models CONNECTION '@{[ $node->connstr ]} dbname=postgres' PUBLICATION models;
+	SQL
+$other->wait_for_subscription_sync($node, 'models');
+is($other->scores('postgres', 'm'), $scores, 'replicated models score the same');
+my ($session) = $other->session('postgres');
+my $margin = "SELECT risk.score_margin('m', '{900,900}'::real[])";
+my $before = $session->query_safe($margin);
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v3')");
+$node->wait_for_catchup('models');
+isnt($session->query_safe($margin), $before, 'a replicated promotion reaches a running session');
+is($session->query_safe($margin), $node->safe_psql('postgres', $margin), 'with the score of the other server');
+ok($other->wait_for_cached('postgres', 'm/v1 m/v3'), 'and the worker');
+$session->quit;
+$other->safe_psql('postgres', 'DROP SUBSCRIPTION models');
+$node->safe_psql('postgres', 'DROP PUBLICATION models, transactions; DROP TABLE transactions');
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v1')");
+$other->stop;
+
+# pg_upgrade.
+$node->stop;
+my $upgraded = PgRisk->server('upgraded', streaming => 'logical');
+my $bindir = $node->config_data('--bindir');
+command_ok(
+	[
+		'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $upgraded->data_dir, '-b', $bindir, '-B', $bindir,
+		'-s', $node->host, '-p', $node->port, '-P', $upgraded->port
+	],
+	'pg_upgrade');
+$upgraded->start;
+is_same('pg_upgrade', $upgraded, 'postgres');
+
+done_testing();
