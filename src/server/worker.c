@@ -53,6 +53,9 @@
 
 #define MAX_DATABASES 256
 
+/* How soon to try again when there was no slot for a worker. */
+#define SLOT_RETRY_SECONDS 5
+
 typedef struct RegisteredDatabase
 {
 	Oid			oid;
@@ -129,14 +132,27 @@ set_installed(Oid oid, bool installed)
 	LWLockRelease(registry->lock);
 }
 
+/* Have the launcher look at a database. */
+static void
+set_wanted(Oid oid)
+{
+	RegisteredDatabase *entry;
+
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	entry = database_entry(oid);
+	if (entry)
+		entry->wanted = true;
+	if (registry->launcher && registry->launcher != MyLatch)
+		SetLatch(registry->launcher);
+	LWLockRelease(registry->lock);
+}
+
 /* ---- waking ---- */
 
 /* At commit: have the launcher look at this database. */
 static void
 transaction_ended(XactEvent event, void *arg)
 {
-	RegisteredDatabase *entry;
-
 	if (!wake_pending)
 		return;
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
@@ -144,14 +160,7 @@ transaction_ended(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT)
 		return;
 	wake_pending = false;
-
-	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	entry = database_entry(MyDatabaseId);
-	if (entry)
-		entry->wanted = true;
-	if (registry->launcher)
-		SetLatch(registry->launcher);
-	LWLockRelease(registry->lock);
+	set_wanted(MyDatabaseId);
 }
 
 /* When this transaction commits, have a worker load what has a role. */
@@ -309,8 +318,15 @@ next_wanted_database(void)
 	return result;
 }
 
-/* Start the worker of a database and wait until it has left. */
-static void
+static TimestampTz
+seconds_from_now(int seconds)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) seconds * 1000);
+}
+
+/* Start the worker of a database and wait until it has left.  False when all
+ * slots for background workers are taken. */
+static bool
 run_worker(Oid database)
 {
 	BackgroundWorker worker = {0};
@@ -326,15 +342,12 @@ run_worker(Oid database)
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	worker.bgw_notify_pid = MyProcPid;
 
-	/* No free slot: the next round tries again, users load on demand. */
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-	{
-		ereport(DEBUG1, (errmsg("pg_risk: no free background worker slot")));
-		return;
-	}
+		return false;
 	if (WaitForBackgroundWorkerShutdown(handle) == BGWH_POSTMASTER_DIED)
 		proc_exit(1);
 	pfree(handle);
+	return true;
 }
 
 static void
@@ -364,7 +377,9 @@ risk_launcher_main(Datum arg)
 	for (;;)
 	{
 		Oid			database;
-		long		timeout;
+
+		/* First, for what comes from here on must wake us below. */
+		ResetLatch(MyLatch);
 
 		/* Status 1: unless the server stops, the postmaster restarts us. */
 		if (ShutdownRequestPending)
@@ -374,21 +389,28 @@ risk_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			next_round = Min(next_round, seconds_from_now(guc_worker_naptime));
 		}
 
 		if (GetCurrentTimestamp() >= next_round)
 		{
 			refresh_databases();
-			next_round = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 (int64) guc_worker_naptime * 1000);
+			next_round = seconds_from_now(guc_worker_naptime);
 		}
-		while (!ShutdownRequestPending && OidIsValid(database = next_wanted_database()))
-			run_worker(database);
 
-		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_round);
+		/* Waiting for a worker uses the latch: look at everything again. */
+		database = next_wanted_database();
+		if (OidIsValid(database) && run_worker(database))
+			continue;
+		if (OidIsValid(database))
+		{
+			set_wanted(database);
+			next_round = Min(next_round, seconds_from_now(SLOT_RETRY_SECONDS));
+		}
+
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 timeout, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
+						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_round),
+						 PG_WAIT_EXTENSION);
 	}
 }
 

@@ -24,7 +24,8 @@ ok($standby->wait_for_cached('postgres', 'm/v1'), 'the worker loads the champion
 my $v1 = $primary->scores('postgres', 'm');
 is($standby->scores('postgres', 'm'), $v1, 'scores are equal');
 like($standby->error_of('postgres', "SELECT risk.promote('m', 'v2')"),
-	qr/^25006: cannot execute .* in a read-only transaction/, 'no promotion on the standby');
+	qr/^25006: models and roles cannot be changed in a read-only transaction\nHINT:  .* primary/,
+	'no promotion on the standby');
 
 # Sessions of the standby follow what is replayed.
 my ($session) = $standby->session('postgres');

@@ -10,7 +10,8 @@ use PgRisk;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PgRisk->server('main', streaming => 'logical');
+my $long = "pg_risk.worker_naptime = '1d'";
+my $node = PgRisk->server('main', streaming => 'logical', conf => $long);
 $node->start;
 $node->install('postgres');
 $node->add_model('postgres', 'm', v1 => forest(30, 3), v2 => forest(30, 5));
@@ -50,7 +51,7 @@ for my $options ([ '-j', '1' ], [ '-j', '2' ])
 $node->safe_psql('postgres', 'DROP DATABASE plain');
 
 # pg_dumpall into a new server; then logical replication to it.
-my $other = PgRisk->server('other', streaming => 'logical');
+my $other = PgRisk->server('other', streaming => 'logical', conf => $long);
 $other->start;
 $node->command_ok([ 'pg_dumpall', '-f', "$dump.all" ], 'pg_dumpall');
 $other->psql('postgres', slurp_file("$dump.all"), on_error_stop => 0);
@@ -95,20 +96,20 @@ is($other->scores('postgres', 'm'), $scores, 'replicated models score the same')
 my ($session) = $other->session('postgres');
 my $margin = "SELECT risk.score_margin('m', '{900,900}'::real[])";
 my $before = $session->query_safe($margin);
-$node->safe_psql('postgres', "SELECT risk.promote('m', 'v3')");
-$node->wait_for_catchup('models');
-isnt($session->query_safe($margin), $before, 'a replicated promotion reaches a running session');
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'v4', " . forest(30, 11) . ')');
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v4')");
+ok($other->wait_for_cached('postgres', 'm/v1 m/v3 m/v4'), 'a replicated promotion wakes the worker');
+isnt($session->query_safe($margin), $before, 'and reaches a running session');
 is($session->query_safe($margin), $node->safe_psql('postgres', $margin), 'with the score of the other server');
-ok($other->wait_for_cached('postgres', 'm/v1 m/v3'), 'and the worker');
 $session->quit;
 $other->safe_psql('postgres', 'DROP SUBSCRIPTION models');
 $node->safe_psql('postgres', 'DROP PUBLICATION models, transactions; DROP TABLE transactions');
-$node->safe_psql('postgres', "SELECT risk.promote('m', 'v1')");
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'v1'); SELECT risk.drop_version('m', 'v4')");
 $other->stop;
 
 # pg_upgrade.
 $node->stop;
-my $upgraded = PgRisk->server('upgraded', streaming => 'logical');
+my $upgraded = PgRisk->server('upgraded', streaming => 'logical', conf => $long);
 my $bindir = $node->config_data('--bindir');
 command_ok(
 	[

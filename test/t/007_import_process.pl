@@ -137,9 +137,9 @@ is(join(' ', map { hex($_) & 0x7fffffff } $given =~ /^Sig\w+:\s*[0-9a-f]{8}([0-9
 $node->reset_importer;
 my $large = "SELECT risk.register_model('m', 'large', " . forest(40000, 3) . ')';
 like($node->error_of('postgres', "SET pg_risk.import_memory = '64MB'; $large"),
-	qr/^54000: .*\nHINT: /, 'not enough memory');
+	qr/^54000: out of memory .*\nDETAIL:  .*pg_risk.import_memory \(64 MB\).*\nHINT: /, 'not enough memory');
 like($node->error_of('postgres', "SET pg_risk.import_cpu_time = '1s'; $large"),
-	qr/^54000: .*\nHINT: /, 'not enough time');
+	qr/^54000: .* took too long\nDETAIL:  .*pg_risk.import_cpu_time \(1 s\)\.\nHINT: /, 'not enough time');
 is($node->safe_psql('postgres', "SELECT count(*) FROM risk.model_versions WHERE version = 'large'"),
 	0, 'nothing is registered');
 is($node->error_of('postgres', $register), '', 'a model of usual size is');
