@@ -9,9 +9,9 @@
  * small tables costs about a microsecond a statement.
  *
  * The big immutable part of a version is remembered by each process (see
- * version.c).  Statement triggers on the tables invalidate their relcache
- * entries, and the callback here counts that, so what is remembered is dropped
- * when a version is, or the extension.  The callback reads nothing.
+ * version.c).  Triggers on that table invalidate its relcache entry, and the
+ * callback here counts that, so what is remembered is dropped when a version
+ * is, or the extension.  The callback reads nothing.
  */
 #include "postgres.h"
 
@@ -351,7 +351,7 @@ catalog_read_image(int64 version_id)
 PG_FUNCTION_INFO_V1(risk_catalog_changed);
 
 /*
- * Statement trigger of risk.model_versions and risk.model_roles.  What changes
+ * Trigger of risk.model_versions and risk.model_roles.  What changes
  * in the roles is nothing that processes remember.
  */
 Datum

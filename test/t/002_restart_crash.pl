@@ -99,10 +99,12 @@ survives('the launcher', $node->process('pg_risk launcher'));
 }
 
 {
-	# A stopped program would stay for ever if its end hung on its own doing.
+	# A stopped program would stay for ever if its end were its own doing.  It
+	# is stopped when it has limited itself, which is when it is ready to die.
 	my ($session, $pid) = busy_session("SELECT risk.register_model('m', 'v4', " . forest(60000, 9) . ')');
 	my $importer;
 	wait_until(sub { $importer = `pgrep -P $pid`; chomp $importer; $importer });
+	wait_until(sub { slurp_file("/proc/$importer/limits") =~ /^Max open files +64 /m });
 	kill('STOP', $importer);
 	like(slurp_file("/proc/$importer/cmdline"), qr/pg_risk_xgboost\0import\0/,
 		'the importer is a child of the session');
