@@ -207,6 +207,7 @@ suite_unit()
 		return 0
 	fi
 	cp -r build/unit "$work/tree/build/"
+	[ "$(id -u)" -ne 0 ] || chown -R postgres: "$work/tree/build"
 	for source in test/unit/*_test.c; do
 		name=$(basename "$source" .c)
 		tap_program "$name" "build/unit/$name" || true
