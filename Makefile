@@ -17,8 +17,13 @@ demo_data := $(if $(filter command line,$(origin DATA)),$(DATA))
 
 EXTENSION = control/pg_risk
 MODULE_big = pg_risk
-override DATA = $(sort $(wildcard control/pg_risk--*.sql))
 version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" control/pg_risk.control)
+
+# The install script of this version is the files of control/install, one a
+# noun, in the order of their names.
+install_script = control/pg_risk--$(version).sql
+override DATA = $(sort $(filter-out $(install_script),$(wildcard control/pg_risk--*.sql)))
+DATA_built = $(install_script)
 
 core_sources = $(sort $(foreach core,forest rolling measure,$(wildcard src/$(core)/*.c)))
 server_sources = $(sort $(wildcard src/server/*.c))
@@ -60,6 +65,9 @@ else
 all install uninstall installcheck clean:
 	@echo "$(PG_CONFIG) was not found: run scripts/setup.sh, or set PG_CONFIG" >&2; exit 1
 endif
+
+$(install_script): $(sort $(wildcard control/install/*.sql)) Makefile
+	@cat $(filter %.sql,$^) >$@
 
 # The pure cores are C11 and in the inner loop of every score.
 $(core_objects): CFLAGS += -O3 -Wsign-compare -Wno-declaration-after-statement

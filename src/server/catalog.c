@@ -57,8 +57,8 @@ enum
 enum
 {
 	Anum_roles_model = 1,
-	Anum_roles_role,
-	Anum_roles_version_id
+	Anum_roles_version_id,
+	Anum_roles_role
 };
 
 /* A table and the indexes that are read through. */
@@ -186,21 +186,26 @@ require_model(const text *model)
 int64
 catalog_champion(const text *model)
 {
-	ScanKeyData keys[2];
-	Datum		version_id;
-	bool		isnull;
-	union
-	{
-		struct varlena header;
-		char		bytes[VARHDRSZ + sizeof("champion")];
-	}			role;
+	Relation	rel = table_open(catalog_oids()->roles, AccessShareLock);
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	int64		version_id = 0;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-	SET_VARSIZE(&role, VARHDRSZ + strlen("champion"));
-	memcpy(VARDATA(&role), "champion", strlen("champion"));
-	text_key(&keys[0], Anum_roles_model, model);
-	text_key(&keys[1], Anum_roles_role, (text *) &role);
-	if (!fetch_column(catalog_oids()->roles, catalog_oids()->roles_pkey, 2, keys,
-					  Anum_roles_version_id, &version_id, &isnull))
+	text_key(&key, Anum_roles_model, model);
+	scan = systable_beginscan(rel, catalog_oids()->roles_pkey, true, GetActiveSnapshot(), 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		text	   *role = DatumGetTextPP(heap_getattr(tuple, Anum_roles_role, tupdesc, &isnull));
+
+		if (*VARDATA_ANY(role) == 'c' && VARSIZE_ANY_EXHDR(role) == strlen("champion"))
+			version_id = DatumGetInt64(heap_getattr(tuple, Anum_roles_version_id, tupdesc, &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (version_id == 0)
 	{
 		require_model(model);
 		ereport(ERROR,
@@ -208,7 +213,7 @@ catalog_champion(const text *model)
 				 errmsg("model \"%s\" has no champion", text_to_cstring(model)),
 				 errhint("Make a registered version the champion with risk.promote(), or name one with version => '...'.")));
 	}
-	return DatumGetInt64(version_id);
+	return version_id;
 }
 
 /* The version of a name.  Errors: 42704 no such model or version. */

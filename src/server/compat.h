@@ -28,6 +28,12 @@
 extern PGDLLEXPORT void _PG_init(void);
 #endif
 
+/* 16 keeps what settings point to in a memory context. */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#define guc_free(pointer) free(pointer)
+#endif
+
 /* 17 has infinite intervals. */
 #ifndef INTERVAL_IS_NOBEGIN
 #define INTERVAL_IS_NOBEGIN(interval) false

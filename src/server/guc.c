@@ -6,8 +6,11 @@
 
 #include <limits.h>
 
+#include "fmgr.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
+#include "compat.h"
 #include "guc.h"
 
 int			guc_cache_size;
@@ -17,6 +20,64 @@ int			guc_import_cpu_time;
 int			guc_import_open_files;
 int			guc_import_timeout;
 int			guc_worker_naptime;
+bool		guc_clock_set;
+TimestampTz guc_clock;
+
+static char *clock_text;
+
+/*
+ * Is the text a time, with its zone?  Only forms that mean the same in every
+ * session are read: the configuration file is, without a transaction.
+ */
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	int			year,
+				month,
+				day,
+				hour,
+				minute,
+				length = 0;
+	double		second;
+	struct pg_tm tm = {0};
+	TimestampTz *time;
+
+	*extra = NULL;
+	if ((*newval)[0] == '\0')
+		return true;
+	time = guc_malloc(LOG, sizeof(TimestampTz));
+	if (!time)
+		return false;
+	if (sscanf(*newval, "%4d-%2d-%2d %2d:%2d:%lf+00%n",
+			   &year, &month, &day, &hour, &minute, &second, &length) == 6 &&
+		(*newval)[length] == '\0' && length > 0 &&
+		month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour >= 0 && hour < 24 &&
+		minute >= 0 && minute < 60 && second >= 0 && second < 60)
+	{
+		tm.tm_year = year;
+		tm.tm_mon = month;
+		tm.tm_mday = day;
+		tm.tm_hour = hour;
+		tm.tm_min = minute;
+		tm.tm_sec = (int) second;
+		if (tm2timestamp(&tm, (fsec_t) ((second - tm.tm_sec) * USECS_PER_SEC), NULL, time) == 0)
+		{
+			*extra = time;
+			return true;
+		}
+	}
+	guc_free(time);
+	GUC_check_errhint("Write it as 2026-01-31 12:00:00+00, or leave it empty.");
+	return false;
+}
+
+static void
+assign_clock(const char *newval, void *extra)
+{
+	guc_clock_set = extra != NULL;
+	if (extra)
+		guc_clock = *(TimestampTz *) extra;
+}
 
 /* Define all settings; called once, while the library is preloaded. */
 void
@@ -63,6 +124,12 @@ guc_define(void)
 							"A committed promotion wakes it at once.",
 							&guc_worker_naptime, 60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("pg_risk.clock",
+							   "The time that pg_risk takes for now, for tests.",
+							   "Empty: the machine's clock. Otherwise a time in UTC, such as 2026-01-31 12:00:00+00.",
+							   &clock_text, "",
+							   PGC_SUSET, 0, check_clock, assign_clock, NULL);
 
 	MarkGUCPrefixReserved("pg_risk");
 }

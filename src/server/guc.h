@@ -5,6 +5,8 @@
 #ifndef PG_RISK_GUC_H
 #define PG_RISK_GUC_H
 
+#include "datatype/timestamp.h"
+
 extern int	guc_cache_size;		/* kB of shared memory for forest images */
 extern char *guc_importer_path; /* importer program; empty: beside postgres */
 extern int	guc_import_memory;	/* MB of address space of an import */
@@ -12,6 +14,8 @@ extern int	guc_import_cpu_time;	/* seconds of CPU time of an import */
 extern int	guc_import_open_files;	/* file descriptors of an import */
 extern int	guc_import_timeout; /* ms an import may take; 0: no limit */
 extern int	guc_worker_naptime; /* seconds between the launcher's rounds */
+extern bool guc_clock_set;		/* the clock stands still, at guc_clock */
+extern TimestampTz guc_clock;
 
 extern void guc_define(void);
 

@@ -1,0 +1,38 @@
+-- ---------------------------------------------------------------------------
+-- Scoring.  STABLE: the champion is the one that the statement's snapshot
+-- sees.  Not STRICT: a NULL feature is a missing value.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.score_transaction(model text, transaction anyelement, version text DEFAULT NULL)
+	RETURNS float8 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
+	AS 'MODULE_PATHNAME', 'risk_score_transaction';
+COMMENT ON FUNCTION risk.score_transaction(text, anyelement, text) IS
+	'Score of a transaction (high = risky) by the model''s champion, or by the version named. The transaction is a row, a record, jsonb, or an array in feature order; NULL and NaN are missing values. NULL transaction: NULL. Errors: 42704 no such model or version, 55000 no champion, 42703 features without a column, 42804 wrong type, 22023 bad value, 53400 cache too small.';
+
+CREATE FUNCTION risk.score_margin(model text, transaction anyelement, version text DEFAULT NULL)
+	RETURNS float8[] LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
+	AS 'MODULE_PATHNAME', 'risk_score_margin';
+COMMENT ON FUNCTION risk.score_margin(text, anyelement, text) IS
+	'Margins before the objective''s transformation, one per output; arguments and errors as risk.score_transaction()';
+
+CREATE FUNCTION risk.score_vector(model text, transaction anyelement, version text DEFAULT NULL)
+	RETURNS float8[] LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
+	AS 'MODULE_PATHNAME', 'risk_score_vector';
+COMMENT ON FUNCTION risk.score_vector(text, anyelement, text) IS
+	'All predictions after the objective''s transformation, as XGBoost returns them; arguments and errors as risk.score_transaction()';
+
+CREATE FUNCTION risk.score_on_insert() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_score_on_insert';
+COMMENT ON FUNCTION risk.score_on_insert() IS
+	'Trigger function: BEFORE INSERT [OR UPDATE] FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(model, score_column [, version_column]) fills the named columns of the new row from the row itself';
+
+
+CREATE FUNCTION risk.clock() RETURNS timestamptz
+	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_clock';
+COMMENT ON FUNCTION risk.clock() IS
+	'Now, as pg_risk sees it: the machine''s clock, or what pg_risk.clock holds (for tests)';
+
+CREATE FUNCTION risk.entity_percent(entity_id text, salt bigint) RETURNS float8
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_entity_percent';
+COMMENT ON FUNCTION risk.entity_percent(text, bigint) IS
+	'Where an entity stands between 0 and 100, by a stable hash: a canary with that salt decides the entities below its percentage';
