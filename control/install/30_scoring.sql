@@ -7,7 +7,7 @@ CREATE FUNCTION risk.score_transaction(model text, transaction anyelement, versi
 	RETURNS float8 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
 	AS 'MODULE_PATHNAME', 'risk_score_transaction';
 COMMENT ON FUNCTION risk.score_transaction(text, anyelement, text) IS
-	'Score of a transaction (high = risky) by the model''s champion, or by the version named. The transaction is a row, a record, jsonb, or an array in feature order; NULL and NaN are missing values. NULL transaction: NULL. Errors: 42704 no such model or version, 55000 no champion, 42703 features without a column, 42804 wrong type, 22023 bad value, 53400 cache too small.';
+	'Score of a transaction (high = risky) by the model''s champion, by its canary for the canary''s entities, or by the version named. The transaction is a row, a record, jsonb, or an array in feature order; NULL and NaN are missing values. NULL transaction: NULL. Errors: 42704 no such model or version, 55000 no champion, 42703 features without a column, 42804 wrong type, 22023 bad value, 53400 cache too small.';
 
 CREATE FUNCTION risk.score_margin(model text, transaction anyelement, version text DEFAULT NULL)
 	RETURNS float8[] LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
@@ -21,10 +21,18 @@ CREATE FUNCTION risk.score_vector(model text, transaction anyelement, version te
 COMMENT ON FUNCTION risk.score_vector(text, anyelement, text) IS
 	'All predictions after the objective''s transformation, as XGBoost returns them; arguments and errors as risk.score_transaction()';
 
+CREATE FUNCTION risk.decide_transaction(
+	model text, transaction anyelement,
+	OUT version text, OUT role text, OUT score float8, OUT margin float8, OUT action text)
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 500
+	AS 'MODULE_PATHNAME', 'risk_decide_transaction';
+COMMENT ON FUNCTION risk.decide_transaction(text, anyelement) IS
+	'Who decides upon a transaction, and what: version and role (champion, canary, or fallback with no version), score, its margin, and the action of the model''s band (NULL where there are none). Logged as risk.score_transaction() is; errors likewise.';
+
 CREATE FUNCTION risk.score_on_insert() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_score_on_insert';
 COMMENT ON FUNCTION risk.score_on_insert() IS
-	'Trigger function: BEFORE INSERT [OR UPDATE] FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(model, score_column [, version_column]) fills the named columns of the new row from the row itself';
+	'Trigger function: BEFORE INSERT [OR UPDATE] FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(model, score_column [, version_column [, role_column]]) fills the named columns of the new row from the row itself';
 
 
 CREATE FUNCTION risk.clock() RETURNS timestamptz

@@ -70,3 +70,200 @@ COMMENT ON COLUMN risk.labels.source IS 'Who said so: chargeback, manual_review,
 COMMENT ON COLUMN risk.labels.amount IS 'What the transaction costs if it is fraud and nobody stops it';
 COMMENT ON COLUMN risk.labels.model IS 'NULL: for all models; otherwise for this one only, before those for all';
 SELECT pg_catalog.pg_extension_config_dump('risk.labels', '');
+
+-- ---------------------------------------------------------------------------
+-- The queue, by way of which queries log.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE risk.queue_sessions (
+	started_at		timestamptz PRIMARY KEY,
+	last_flush_at	timestamptz NOT NULL,
+	open			boolean NOT NULL
+);
+COMMENT ON TABLE risk.queue_sessions IS
+	'One row for each start of shared memory in which the worker wrote predictions from the queue: one that is still open when another begins was ended by a crash';
+
+CREATE FUNCTION risk.queue_counters(
+	model text,
+	OUT queued bigint, OUT logged bigint, OUT dropped bigint, OUT failed bigint,
+	OUT rolled_back bigint, OUT not_logged bigint, OUT fallbacks bigint)
+	LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_queue_counters';
+COMMENT ON FUNCTION risk.queue_counters(text) IS
+	'What became of a model''s transactions that were to be logged by way of the queue, since the server started; read risk.queue_status';
+
+CREATE FUNCTION risk.queue_unreported(
+	model text, OUT dropped bigint, OUT failed bigint, OUT fallbacks bigint)
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'risk_queue_unreported';
+COMMENT ON FUNCTION risk.queue_unreported(text) IS
+	'By how much these counters have grown since this was last called; for the worker''s alerts';
+
+CREATE FUNCTION risk.queue_fill() RETURNS float8
+	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_queue_fill';
+COMMENT ON FUNCTION risk.queue_fill() IS
+	'How full the queue of this database is, 0 to 1; NULL: it has none';
+
+CREATE FUNCTION risk.queue_started_at() RETURNS timestamptz
+	LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_queue_started_at';
+COMMENT ON FUNCTION risk.queue_started_at() IS
+	'When shared memory, and with it the queue and its counters, was made: at the server''s start, or its restart after a crash';
+
+CREATE VIEW risk.queue_status AS
+	SELECT d.model, c.queued, c.queued - c.logged - c.failed - c.rolled_back - c.not_logged AS waiting,
+		   c.logged, c.dropped, c.failed, c.rolled_back, c.not_logged, c.fallbacks,
+		   risk.queue_fill() AS queue_fill, risk.queue_started_at() AS since
+	FROM risk.model_definitions AS d, LATERAL risk.queue_counters(d.model) AS c;
+COMMENT ON VIEW risk.queue_status IS
+	'What became of the transactions that were to be logged by way of the queue, by model, since the server started: logged; waiting; dropped, the queue was full; failed, they could not be written; rolled_back, their transaction was; not_logged, this is a standby';
+
+CREATE FUNCTION risk.queue_flushed() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	UPDATE risk.queue_sessions AS s SET last_flush_at = clock_timestamp(), open = true
+	WHERE s.started_at = risk.queue_started_at();
+	IF NOT FOUND THEN
+		INSERT INTO risk.queue_sessions VALUES (risk.queue_started_at(), clock_timestamp(), true);
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.queue_flushed() IS
+	'For the worker: notes with each batch of predictions that the queue has been emptied so far';
+
+CREATE FUNCTION risk.queue_left() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	UPDATE risk.queue_sessions AS s SET last_flush_at = clock_timestamp(), open = false
+	WHERE s.started_at = risk.queue_started_at() AND s.open;
+END $$;
+COMMENT ON FUNCTION risk.queue_left() IS
+	'For the worker: notes that the queue is empty and nothing would be lost now';
+
+-- Alerts on what the counters and the sessions say.
+CREATE FUNCTION risk.check_queue() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	lost record;
+	seen record;
+BEGIN
+	FOR lost IN UPDATE risk.queue_sessions AS s SET open = false
+				WHERE s.open AND s.started_at <> risk.queue_started_at() RETURNING * LOOP
+		PERFORM risk.raise_alert('queue_lost', 'warning',
+			format('The server ended by a crash after %s: predictions that were in the queue then are lost',
+				   lost.last_flush_at),
+			details => jsonb_build_object('last_flush_at', lost.last_flush_at,
+				'at_most_seconds', extract(epoch FROM risk.queue_started_at() - lost.last_flush_at)));
+	END LOOP;
+	DELETE FROM risk.queue_sessions AS s
+	WHERE NOT s.open AND s.started_at <> risk.queue_started_at();
+	FOR seen IN SELECT d.model, u.* FROM risk.model_definitions AS d, LATERAL risk.queue_unreported(d.model) AS u LOOP
+		IF seen.dropped > 0 THEN
+			PERFORM risk.raise_alert('queue_full', 'warning',
+				format('%s predictions of model "%s" were not logged: the queue was full', seen.dropped, seen.model),
+				model => seen.model, occurrences => seen.dropped);
+		END IF;
+		IF seen.failed > 0 THEN
+			PERFORM risk.raise_alert('log_failed', 'critical',
+				format('%s predictions of model "%s" could not be written: see the server''s log', seen.failed, seen.model),
+				model => seen.model, occurrences => seen.failed);
+		END IF;
+		IF seen.fallbacks > 0 THEN
+			PERFORM risk.raise_alert('fallback', 'critical',
+				format('No version of model "%s" could score: its fallback score decided %s transactions', seen.model, seen.fallbacks),
+				model => seen.model, occurrences => seen.fallbacks);
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION risk.check_queue() IS
+	'For the worker: raises alerts where predictions were lost since it last looked';
+
+-- ---------------------------------------------------------------------------
+-- Partitions of the prediction log: a day each, made ahead, dropped by age.
+-- A partition is made beside its table and attached then, which waits for
+-- nobody who writes; what needs a stronger lock is given up when it cannot be
+-- had at once, and tried again in the next round.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.partition_name(day date) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+	SELECT 'predictions_' || to_char(day, 'YYYYMMDD')
+$$;
+COMMENT ON FUNCTION risk.partition_name(date) IS 'Name of the partition of a day (UTC)';
+
+CREATE FUNCTION risk.create_partition(day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	name CONSTANT text := risk.partition_name(day);
+	low CONSTANT timestamptz := day::timestamp AT TIME ZONE 'UTC';
+	high CONSTANT timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+	moved bigint;
+BEGIN
+	EXECUTE format('CREATE TABLE risk.%I (LIKE risk.predictions INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', name);
+	EXECUTE format('ALTER TABLE risk.%I OWNER TO %I', name,
+		(SELECT r.rolname FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+		 WHERE c.oid = 'risk.predictions'::regclass));
+	-- What came before the partition was there; nobody may add to it meanwhile.
+	IF EXISTS (SELECT FROM risk.predictions_default AS p WHERE p.scored_at >= low AND p.scored_at < high) THEN
+		LOCK TABLE risk.predictions_default IN ACCESS EXCLUSIVE MODE;
+		EXECUTE format('WITH moved AS (DELETE FROM risk.predictions_default AS p
+			WHERE p.scored_at >= %L AND p.scored_at < %L RETURNING *)
+			INSERT INTO risk.%I SELECT * FROM moved', low, high, name);
+		GET DIAGNOSTICS moved = ROW_COUNT;
+		PERFORM risk.raise_alert('late_partition', 'warning',
+			format('%s predictions of %s were logged before their partition was there; they have been moved', moved, day),
+			occurrences => moved);
+	END IF;
+	EXECUTE format('ALTER TABLE risk.predictions ATTACH PARTITION risk.%I FOR VALUES FROM (%L) TO (%L)', name, low, high);
+	EXECUTE format('COMMENT ON TABLE risk.%I IS %L', name, format('Predictions of %s (UTC)', day));
+END $$;
+COMMENT ON FUNCTION risk.create_partition(date) IS
+	'Make the partition of a day (UTC) and move to it what is in the default partition';
+
+CREATE FUNCTION risk.prediction_partitions(
+	OUT partition regclass, OUT day date, OUT bytes bigint, OUT estimated_rows bigint)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.oid::regclass, to_date(substring(c.relname FROM '^predictions_([0-9]{8})$'), 'YYYYMMDD'),
+		   pg_total_relation_size(c.oid), greatest(c.reltuples::bigint, 0)
+	FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+	WHERE i.inhparent = 'risk.predictions'::regclass
+	ORDER BY c.relname
+$$;
+COMMENT ON FUNCTION risk.prediction_partitions() IS
+	'Partitions of risk.predictions with their days (UTC; NULL: the default partition), sizes and estimated rows';
+
+-- Days for which there is a partition at any time: today and the week ahead.
+CREATE FUNCTION risk.maintain_predictions() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+DECLARE
+	today CONSTANT date := (risk.clock() AT TIME ZONE 'UTC')::date;
+	retention CONSTANT integer := current_setting('pg_risk.prediction_retention');
+	missing date;
+	old record;
+	stray date;
+BEGIN
+	FOR missing IN SELECT d::date FROM generate_series(today, today + 7, interval '1 day') AS d
+				   WHERE to_regclass('risk.' || risk.partition_name(d::date)) IS NULL LOOP
+		BEGIN
+			PERFORM risk.create_partition(missing);
+		EXCEPTION WHEN lock_not_available THEN
+			RAISE LOG 'pg_risk: the partition of % has to wait: %', missing, SQLERRM;
+		END;
+	END LOOP;
+	SELECT min(p.scored_at AT TIME ZONE 'UTC')::date INTO stray FROM risk.predictions_default AS p;
+	IF stray IS NOT NULL THEN
+		PERFORM risk.raise_alert('default_partition', 'warning',
+			format('risk.predictions_default holds predictions, the oldest of %s: no partition was foreseen for them', stray),
+			occurrences => 0);
+	END IF;
+	IF retention > 0 THEN
+		FOR old IN SELECT p.partition FROM risk.prediction_partitions() AS p WHERE p.day < today - retention LOOP
+			BEGIN
+				EXECUTE format('DROP TABLE %s', old.partition);
+			EXCEPTION WHEN lock_not_available THEN
+				RAISE LOG 'pg_risk: % has to wait to be dropped: %', old.partition, SQLERRM;
+			END;
+		END LOOP;
+		DELETE FROM risk.predictions_default AS p WHERE p.scored_at < (today - retention)::timestamp AT TIME ZONE 'UTC';
+		DELETE FROM risk.gate_results AS g WHERE g.evaluated_at < (today - retention)::timestamp AT TIME ZONE 'UTC';
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.maintain_predictions() IS
+	'For the worker: partitions of risk.predictions for today and the next seven days, none older than pg_risk.prediction_retention';

@@ -296,21 +296,21 @@ value_feature(ValueKind kind, const CategoryMap *categories, Datum value)
 /* ---- rows ---- */
 
 /* A model without names can only be given arrays. */
-static void
-require_names(const Version *version)
+static bool
+has_names(const Version *version, Problem *problem)
 {
 	if (!version->has_names)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("version \"%s\" of model \"%s\" has no feature names",
-						version->name, version->model),
-				 errhint("Pass an array in feature order, or register the artifact again with feature_names => ARRAY[...].")));
+		problem_set(problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					psprintf("version \"%s\" of model \"%s\" has no feature names",
+							 version->name, version->model),
+					pstrdup("Pass an array in feature order, or register the artifact again with feature_names => ARRAY[...]."));
+	return version->has_names;
 }
 
-/* Raise the error for features that the transaction does not have. */
+/* Say which features the transaction does not have. */
 static void
-report_unmatched(const Version *version, const bool *unmatched, const char *what,
-				 const char *hint)
+list_unmatched(Problem *problem, const Version *version, const bool *unmatched,
+			   const char *what, const char *hint)
 {
 	StringInfoData list;
 	int			count = 0;
@@ -321,18 +321,17 @@ report_unmatched(const Version *version, const bool *unmatched, const char *what
 		if (unmatched[i])
 			appendStringInfo(&list, "%s\"%s\"", count++ ? ", " : "", version->features[i].name);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg_plural("%d of %d features of version \"%s\" of model \"%s\" has no %s",
-						   "%d of %d features of version \"%s\" of model \"%s\" have no %s",
-						   count, count, version->num_features, version->name, version->model, what),
-			 errdetail("Unmatched: %s.", list.data),
-			 errhint("%s", hint)));
+	problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
+				psprintf("%d of %d features of version \"%s\" of model \"%s\" %s no %s",
+						 count, version->num_features, version->name, version->model,
+						 count == 1 ? "has" : "have", what),
+				pstrdup(hint));
+	problem->detail = psprintf("Unmatched: %s.", list.data);
 }
 
-/* The column of a name; 0 when there is none. */
-static AttrNumber
-find_column(TupleDesc tupdesc, const char *name)
+/* The column of a name: 0 when there is none, -1 when there are several. */
+AttrNumber
+bind_find_column(TupleDesc tupdesc, const char *name)
 {
 	AttrNumber	found = 0;
 
@@ -343,53 +342,51 @@ find_column(TupleDesc tupdesc, const char *name)
 		if (attribute->attisdropped || strcmp(NameStr(attribute->attname), name) != 0)
 			continue;
 		if (found)
-			ereport(ERROR,
-					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
-					 errmsg("column \"%s\" appears more than once in the transaction", name),
-					 errhint("Name each column once, with AS where two tables have it.")));
+			return -1;
 		found = i + 1;
 	}
 	return found;
 }
 
-/* Does a column's type suit a feature?  Errors: 42804 it does not. */
-static void
-bind_column(BoundColumn *column, const VersionFeature *feature, Oid type)
+/* Does a column's type suit a feature?  Problems: 42804 it does not. */
+static bool
+bind_column(BoundColumn *column, const VersionFeature *feature, Oid type, Problem *problem)
 {
+	const char *type_name = format_type_be(type);
+
 	column->kind = value_kind(type);
 	if (column->kind == VALUE_UNSUPPORTED)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of type %s cannot be a feature",
-						feature->name, format_type_be(type)),
-				 errhint("Cast it to a number, boolean, date, timestamp, interval, or to text where the feature is categorical.")));
-	if (!is_text_kind(column->kind))
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("column \"%s\" of type %s cannot be a feature", feature->name, type_name),
+					pstrdup("Cast it to a number, boolean, date, timestamp, interval, or to text where the feature is categorical."));
+	else if (!is_text_kind(column->kind))
 	{
 		/* Numbers are the names of integer categories, else the codes. */
 		if (feature->categories && !category_map_is_text(feature->categories))
 			column->categories = feature->categories;
-		return;
+		return true;
 	}
-	if (!feature->categorical)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" is of type %s, the feature is numeric",
-						feature->name, format_type_be(type)),
-				 errhint("Cast the column to the number that the model was trained with; a missing value is NULL::real.")));
-	if (!feature->categories)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" is of type %s, and the categories of the feature are not known",
-						feature->name, format_type_be(type)),
-				 errhint("Register the artifact again with categories => '{\"%s\": [...]}', listing them in code order, or pass the codes.",
-						 feature->name)));
-	if (!category_map_is_text(feature->categories))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" is of type %s, the categories of the feature are integers",
-						feature->name, format_type_be(type)),
-				 errhint("Cast the column to an integer.")));
-	column->categories = feature->categories;
+	else if (!feature->categorical)
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("column \"%s\" is of type %s, the feature is numeric", feature->name, type_name),
+					pstrdup("Cast the column to the number that the model was trained with; a missing value is NULL::real."));
+	else if (!feature->categories)
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("column \"%s\" is of type %s, and the categories of the feature are not known",
+							 feature->name, type_name),
+					psprintf("Register the artifact again with categories => '{\"%s\": [...]}', listing them in code order, or pass the codes.",
+							 feature->name));
+	else if (!category_map_is_text(feature->categories))
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("column \"%s\" is of type %s, the categories of the feature are integers",
+							 feature->name, type_name),
+					pstrdup("Cast the column to an integer."));
+	else
+	{
+		column->categories = feature->categories;
+		return true;
+	}
+	return false;
 }
 
 /* The type cache's identifier of a row type's descriptor. */
@@ -405,17 +402,55 @@ row_type_identifier(Oid type, int32 typmod, TypeCacheEntry **type_cache)
 	return (*type_cache)->tupDesc_identifier;
 }
 
-/* Match the columns of a row type with a version's features. */
+/* Find the column of each feature. */
+static bool
+match_columns(Binding *binding, const Version *version, Problem *problem)
+{
+	TupleDesc	tupdesc = binding->tupdesc;
+	bool	   *unmatched = palloc0(sizeof(bool) * version->num_features);
+	bool		complete = true;
+
+	for (int i = 0; i < version->num_features; i++)
+	{
+		AttrNumber	attnum = bind_find_column(tupdesc, version->features[i].name);
+
+		if (attnum < 0)
+		{
+			problem_set(problem, ERRCODE_AMBIGUOUS_COLUMN,
+						psprintf("column \"%s\" appears more than once in the transaction",
+								 version->features[i].name),
+						pstrdup("Name each column once, with AS where two tables have it."));
+			return false;
+		}
+		binding->columns[i].attnum = attnum;
+		unmatched[i] = attnum == 0;
+		complete &= attnum != 0;
+	}
+	if (!complete)
+	{
+		list_unmatched(problem, version, unmatched, "column in the transaction",
+					   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
+		return false;
+	}
+	for (int i = 0; i < version->num_features; i++)
+	{
+		Oid			type = TupleDescAttr(tupdesc, binding->columns[i].attnum - 1)->atttypid;
+
+		if (!bind_column(&binding->columns[i], &version->features[i], type, problem))
+			return false;
+	}
+	return true;
+}
+
+/* Match the columns of a row type with a version's features; NULL: there is a
+ * problem. */
 static Binding *
-make_binding(Version *version, Oid type, int32 typmod)
+make_binding(Version *version, Oid type, int32 typmod, Problem *problem)
 {
 	int			n = version->num_features;
 	TupleDesc	tupdesc = lookup_rowtype_tupdesc_copy(type, typmod);
 	Binding    *binding = palloc0(offsetof(Binding, columns) + sizeof(BoundColumn) * n);
-	bool	   *unmatched = palloc0(sizeof(bool) * n);
-	bool		complete = true;
 
-	require_names(version);
 	binding->type = type;
 	binding->typmod = typmod;
 	binding->identifier = row_type_identifier(type, typmod, &binding->type_cache);
@@ -423,20 +458,8 @@ make_binding(Version *version, Oid type, int32 typmod)
 	binding->values = palloc(sizeof(Datum) * Max(tupdesc->natts, 1));
 	binding->nulls = palloc(sizeof(bool) * Max(tupdesc->natts, 1));
 	binding->num_features = n;
-	for (int i = 0; i < n; i++)
-	{
-		AttrNumber	attnum = find_column(tupdesc, version->features[i].name);
-
-		binding->columns[i].attnum = attnum;
-		unmatched[i] = attnum == 0;
-		complete &= attnum != 0;
-	}
-	if (!complete)
-		report_unmatched(version, unmatched, "column in the transaction",
-						 "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
-	for (int i = 0; i < n; i++)
-		bind_column(&binding->columns[i], &version->features[i],
-					TupleDescAttr(tupdesc, binding->columns[i].attnum - 1)->atttypid);
+	if (!has_names(version, problem) || !match_columns(binding, version, problem))
+		return NULL;
 	return binding;
 }
 
@@ -450,13 +473,14 @@ bind_is_current(const Binding *binding, Oid type, int32 typmod)
 }
 
 /*
- * The match of a row type with a version's features.
+ * The match of a row type with a version's features; NULL: there is a problem,
+ * described in the caller's memory.
  *
- * Errors: 42703 features without a column, 42804 wrong type of a column,
+ * Problems: 42703 features without a column, 42804 wrong type of a column,
  * 42702 column twice, 55000 the version has no feature names.
  */
 Binding *
-bind_row_type(Version *version, Oid type, int32 typmod)
+bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem)
 {
 	TypeCacheEntry *type_cache;
 	uint64		identifier = row_type_identifier(type, typmod, &type_cache);
@@ -475,8 +499,10 @@ bind_row_type(Version *version, Oid type, int32 typmod)
 	building = AllocSetContextCreate(CurrentMemoryContext, "pg_risk binding",
 									 ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(building);
-	binding = make_binding(version, type, typmod);
+	binding = make_binding(version, type, typmod, problem);
 	MemoryContextSwitchTo(caller);
+	if (!binding)
+		return NULL;
 	MemoryContextSetParent(building, version->context);
 	binding->next = version->bindings;
 	version->bindings = binding;
@@ -484,18 +510,55 @@ bind_row_type(Version *version, Oid type, int32 typmod)
 	return binding;
 }
 
-/* Features of a row. */
+/*
+ * Are all features stored columns?  In a BEFORE trigger generated ones have not
+ * been computed, and would count as missing.  Problems: 0A000.
+ */
+bool
+bind_is_stored(const Binding *binding, const Version *version, Problem *problem)
+{
+	for (int i = 0; i < binding->num_features; i++)
+	{
+		if (TupleDescAttr(binding->tupdesc, binding->columns[i].attnum - 1)->attgenerated)
+		{
+			problem_set(problem, ERRCODE_FEATURE_NOT_SUPPORTED,
+						psprintf("feature \"%s\" is a generated column, which is computed after BEFORE triggers",
+								 version->features[i].name),
+						pstrdup("Make it an ordinary column that another BEFORE trigger fills, or score in a query."));
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Take a row apart. */
 void
-bind_row(const Binding *binding, HeapTuple tuple, float *row)
+bind_deform(const Binding *binding, HeapTuple tuple)
 {
 	heap_deform_tuple(tuple, binding->tupdesc, binding->values, binding->nulls);
+}
+
+/* The row that was last taken apart. */
+DeformedRow
+bind_deformed(const Binding *binding)
+{
+	return (DeformedRow)
+	{
+		binding->tupdesc, binding->values, binding->nulls
+	};
+}
+
+/* Features of a row that has been taken apart. */
+void
+bind_features(const Binding *binding, const DeformedRow *deformed, float *row)
+{
 	for (int i = 0; i < binding->num_features; i++)
 	{
 		const BoundColumn *column = &binding->columns[i];
 		int			position = column->attnum - 1;
 
-		row[i] = binding->nulls[position] ? get_float4_nan() :
-			value_feature(column->kind, column->categories, binding->values[position]);
+		row[i] = deformed->nulls[position] ? get_float4_nan() :
+			value_feature(column->kind, column->categories, deformed->values[position]);
 	}
 }
 
@@ -523,9 +586,10 @@ special_number(const JsonbValue *value, double *number)
 	return false;
 }
 
-/* One member of a JSON object as a feature. */
-static float
-json_feature(const VersionFeature *feature, const JsonbValue *value)
+/* One member of a JSON object as a feature.  False: it cannot be one. */
+static bool
+json_feature(const VersionFeature *feature, const JsonbValue *value, float *result,
+			 Problem *problem)
 {
 	const CategoryMap *categories = feature->categories;
 	bool		by_name = categories && category_map_is_text(categories);
@@ -534,59 +598,74 @@ json_feature(const VersionFeature *feature, const JsonbValue *value)
 	switch (value->type)
 	{
 		case jbvNull:
-			return get_float4_nan();
+			*result = get_float4_nan();
+			return true;
 		case jbvNumeric:
 			number = numeric_double(value->val.numeric);
-			return categories && !by_name ? number_category(categories, number) : (float) number;
+			*result = categories && !by_name ? number_category(categories, number) : (float) number;
+			return true;
 		case jbvBool:
 			number = value->val.boolean ? 1 : 0;
-			return categories && !by_name ? number_category(categories, number) : (float) number;
+			*result = categories && !by_name ? number_category(categories, number) : (float) number;
+			return true;
 		case jbvString:
 			if (by_name)
-				return category_of_text(categories, value->val.string.val, value->val.string.len);
+			{
+				*result = category_of_text(categories, value->val.string.val, value->val.string.len);
+				return true;
+			}
 			if (special_number(value, &number))
-				return categories ? number_category(categories, number) : (float) number;
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("feature \"%s\" is a JSON string, a number is expected", feature->name),
-					 feature->categorical && !categories ?
-					 errhint("Register the artifact again with categories => '{\"%s\": [...]}', or give the category's code.", feature->name) :
-					 errhint("Write numbers without quotation marks, dates and timestamps as seconds since 1970, null for a missing value.")));
-			break;
+			{
+				*result = categories ? number_category(categories, number) : (float) number;
+				return true;
+			}
+			problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+						psprintf("feature \"%s\" is a JSON string, a number is expected", feature->name),
+						feature->categorical && !categories ?
+						psprintf("Register the artifact again with categories => '{\"%s\": [...]}', or give the category's code.", feature->name) :
+						pstrdup("Write numbers without quotation marks, dates and timestamps as seconds since 1970, null for a missing value."));
+			return false;
 		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("feature \"%s\" is a JSON object or array, a number is expected", feature->name),
-					 errhint("Features are members of the top-level object.")));
+			problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+						psprintf("feature \"%s\" is a JSON object or array, a number is expected", feature->name),
+						pstrdup("Features are members of the top-level object."));
+			return false;
 	}
-	return get_float4_nan();
 }
 
 /*
  * Features of a JSON object.  null is missing; a member that is not there is
- * an error, since a misspelt one would change the score unnoticed.
+ * a problem, since a misspelt one would change the score unnoticed.
+ *
+ * Problems: 42703 features without a member, 42804 not a number, 22023 not an
+ * object, 55000 the version has no feature names.
  */
-void
-bind_jsonb(const Version *version, Datum datum, float *row)
+bool
+bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem)
 {
-	Jsonb	   *jsonb = DatumGetJsonbP(datum);
 	bool	   *unmatched = NULL;
 
-	require_names(version);
+	if (!has_names(version, problem))
+		return false;
 	if (!JB_ROOT_IS_OBJECT(jsonb))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the transaction must be a JSON object"),
-				 errhint("For example '{\"amount\": 12.5, \"hour\": 3}'::jsonb.")));
+	{
+		problem_set(problem, ERRCODE_INVALID_PARAMETER_VALUE,
+					pstrdup("the transaction must be a JSON object"),
+					pstrdup("For example '{\"amount\": 12.5, \"hour\": 3}'::jsonb."));
+		return false;
+	}
 	for (int i = 0; i < version->num_features; i++)
 	{
 		const VersionFeature *feature = &version->features[i];
 		JsonbValue	buffer;
-		JsonbValue *value = getKeyJsonValueFromContainer(&jsonb->root, feature->name,
-														 strlen(feature->name), &buffer);
+		JsonbValue *value = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &jsonb->root),
+														 feature->name, strlen(feature->name), &buffer);
 
 		if (value)
-			row[i] = json_feature(feature, value);
+		{
+			if (!json_feature(feature, value, &row[i], problem))
+				return false;
+		}
 		else
 		{
 			if (!unmatched)
@@ -595,36 +674,42 @@ bind_jsonb(const Version *version, Datum datum, float *row)
 		}
 	}
 	if (unmatched)
-		report_unmatched(version, unmatched, "member in the JSON object",
-						 "Members are matched by name, letter case included. Write null for a value that is missing.");
-	if ((Pointer) jsonb != DatumGetPointer(datum))
-		pfree(jsonb);
+		list_unmatched(problem, version, unmatched, "member in the JSON object",
+					   "Members are matched by name, letter case included. Write null for a value that is missing.");
+	return !unmatched;
 }
 
 /* ---- arrays ---- */
 
-/* Features of an array in feature order; categories are codes. */
-void
-bind_array(const Version *version, Datum datum, float *row)
+/*
+ * Features of an array in feature order; categories are codes.
+ *
+ * Problems: 42804 not numbers, 2202E not as many as there are features.
+ */
+bool
+bind_array(const Version *version, ArrayType *array, float *row, Problem *problem)
 {
-	ArrayType  *array = DatumGetArrayTypeP(datum);
 	Oid			element = ARR_ELEMTYPE(array);
 	ValueKind	kind = value_kind(element);
 	int			count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 
 	if (kind == VALUE_UNSUPPORTED || is_text_kind(kind))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("cannot score an array of %s", format_type_be(element)),
-				 errhint("Pass real[] or double precision[]; categorical features as the codes of their categories.")));
+	{
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+					psprintf("cannot score an array of %s", format_type_be(element)),
+					pstrdup("Pass real[] or double precision[]; categorical features as the codes of their categories."));
+		return false;
+	}
 	if (ARR_NDIM(array) > 1 || count != version->num_features)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 ARR_NDIM(array) > 1 ?
-				 errmsg("the transaction must be an array of one dimension") :
-				 errmsg("the transaction has %d elements, version \"%s\" of model \"%s\" has %d features",
-						count, version->name, version->model, version->num_features),
-				 errhint("Give one element for each feature, in the model's order; NULL is missing.")));
+	{
+		problem_set(problem, ERRCODE_ARRAY_SUBSCRIPT_ERROR,
+					ARR_NDIM(array) > 1 ?
+					pstrdup("the transaction must be an array of one dimension") :
+					psprintf("the transaction has %d elements, version \"%s\" of model \"%s\" has %d features",
+							 count, version->name, version->model, version->num_features),
+					pstrdup("Give one element for each feature, in the model's order; NULL is missing."));
+		return false;
+	}
 
 	if (!ARR_HASNULL(array) && kind == VALUE_FLOAT4)
 		memcpy(row, ARR_DATA_PTR(array), sizeof(float) * count);
@@ -648,6 +733,5 @@ bind_array(const Version *version, Datum datum, float *row)
 		for (int i = 0; i < count; i++)
 			row[i] = nulls[i] ? get_float4_nan() : value_feature(kind, NULL, values[i]);
 	}
-	if ((Pointer) array != DatumGetPointer(datum))
-		pfree(array);
+	return true;
 }

@@ -6,7 +6,11 @@
 #define PG_RISK_BIND_H
 
 #include "access/htup.h"
+#include "access/tupdesc.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
 
+#include "problem.h"
 #include "version.h"
 
 /* The SQL types that a transaction can have. */
@@ -19,12 +23,25 @@ typedef enum InputKind
 
 typedef struct Binding Binding;
 
+/* A row taken apart: [natts] each, good until the next one is. */
+typedef struct DeformedRow
+{
+	TupleDesc	tupdesc;
+	const Datum *values;
+	const bool *nulls;
+} DeformedRow;
+
 extern InputKind bind_input_kind(Oid type);
-extern Binding *bind_row_type(Version *version, Oid type, int32 typmod);
+extern AttrNumber bind_find_column(TupleDesc tupdesc, const char *name);
+extern Binding *bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem);
 extern bool bind_is_current(const Binding *binding, Oid type, int32 typmod);
 
-extern void bind_row(const Binding *binding, HeapTuple tuple, float *row);
-extern void bind_jsonb(const Version *version, Datum jsonb, float *row);
-extern void bind_array(const Version *version, Datum array, float *row);
+extern bool bind_is_stored(const Binding *binding, const Version *version, Problem *problem);
+
+extern void bind_deform(const Binding *binding, HeapTuple tuple);
+extern DeformedRow bind_deformed(const Binding *binding);
+extern void bind_features(const Binding *binding, const DeformedRow *deformed, float *row);
+extern bool bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem);
+extern bool bind_array(const Version *version, ArrayType *array, float *row, Problem *problem);
 
 #endif							/* PG_RISK_BIND_H */

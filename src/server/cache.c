@@ -310,7 +310,7 @@ abandon_locked(CacheClaim *claim)
 
 /* Say why an image of this size has no room. */
 static void
-report_no_room(Size size)
+explain_no_room(Problem *problem, Size size)
 {
 	Size		in_use = 0;
 	int			images = 0;
@@ -328,13 +328,11 @@ report_no_room(Size size)
 	}
 	LWLockRelease(cache->lock);
 
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("no room for a model of %zu kB in shared memory",
-					(size + 1023) / 1024),
-			 errdetail("pg_risk.cache_size is %d kB; transactions that are running use %d models of %zu kB together.",
-					   guc_cache_size, images, (in_use + 1023) / 1024),
-			 errhint("Increase pg_risk.cache_size and restart the server.")));
+	problem_set(problem, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+				psprintf("no room for a model of %zu kB in shared memory", (size + 1023) / 1024),
+				pstrdup("Increase pg_risk.cache_size and restart the server."));
+	problem->detail = psprintf("pg_risk.cache_size is %d kB; transactions that are running use %d models of %zu kB together.",
+							   guc_cache_size, images, (in_use + 1023) / 1024);
 }
 
 /*
@@ -342,10 +340,10 @@ report_no_room(Size size)
  * same image at the same time is let win.  The bytes are not trusted: the
  * copy that will be scored is checked before anybody can find it.
  *
- * Errors: 53400 no room, XX001 the image is damaged.
+ * Problems: 53400 no room, XX001 the image is damaged.
  */
-void
-cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim)
+bool
+cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, Problem *problem)
 {
 	CacheClaim	ours;
 	bool		found;
@@ -358,9 +356,12 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim)
 		reserved = size <= cache->arena_size && reserve_locked(size, &ours);
 	LWLockRelease(cache->lock);
 	if (found)
-		return;
+		return true;
 	if (!reserved)
-		report_no_room(size);
+	{
+		explain_no_room(problem, size);
+		return false;
+	}
 
 	memcpy(unconstify(void *, ours.image), image, size);
 	damage = forest_check(ours.image, size);
@@ -382,10 +383,10 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim)
 	LWLockRelease(cache->lock);
 
 	if (damage)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("forest image of a model version is damaged: %s", damage),
-				 errhint("Restore risk.model_versions from a backup, or register the artifact again.")));
+		problem_set(problem, ERRCODE_DATA_CORRUPTED,
+					psprintf("forest image of a model version is damaged: %s", damage),
+					pstrdup("Restore risk.model_versions from a backup, or register the artifact again."));
+	return !damage;
 }
 
 PG_FUNCTION_INFO_V1(risk_cache_entries);

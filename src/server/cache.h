@@ -5,6 +5,8 @@
 #ifndef PG_RISK_CACHE_H
 #define PG_RISK_CACHE_H
 
+#include "problem.h"
+
 #define IMAGE_HASH_LENGTH 32		/* SHA-256 */
 
 /*
@@ -26,7 +28,7 @@ extern void cache_shmem_startup(void);
 extern bool cache_pin(CacheClaim *claim);
 extern void cache_unpin(CacheClaim *claim);
 extern bool cache_find(const uint8 *hash, CacheClaim *claim);
-extern void cache_load(const uint8 *hash, const void *image, Size size,
-					   CacheClaim *claim);
+extern bool cache_load(const uint8 *hash, const void *image, Size size,
+					   CacheClaim *claim, Problem *problem);
 
 #endif							/* PG_RISK_CACHE_H */

@@ -20,6 +20,7 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -31,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "worker.h"
@@ -39,7 +41,16 @@
 enum
 {
 	Anum_definitions_model = 1,
-	Anum_definitions_positive_class = 5
+	Anum_definitions_entity_id,
+	Anum_definitions_event_time,
+	Anum_definitions_cohorts,
+	Anum_definitions_positive_class,
+	Anum_definitions_log,
+	Anum_definitions_log_percent,
+	Anum_definitions_log_features,
+	Anum_definitions_on_missing,
+	Anum_definitions_fallback_score,
+	Anum_definitions_bands
 };
 enum
 {
@@ -58,7 +69,10 @@ enum
 {
 	Anum_roles_model = 1,
 	Anum_roles_version_id,
-	Anum_roles_role
+	Anum_roles_role,
+	Anum_roles_percent,
+	Anum_roles_salt,
+	Anum_roles_paused
 };
 
 /* A table and the indexes that are read through. */
@@ -72,6 +86,8 @@ typedef struct CatalogOids
 	Oid			versions_name_key;
 	Oid			roles;
 	Oid			roles_pkey;
+	Oid			predictions;
+	Oid			owner;			/* of predictions */
 } CatalogOids;
 
 static CatalogOids oids = {false};
@@ -83,7 +99,7 @@ relation_invalidated(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || !oids.valid || relid == oids.versions)
 		generation++;
-	else if (relid != oids.roles && relid != oids.definitions)
+	else if (relid != oids.roles && relid != oids.definitions && relid != oids.predictions)
 		return;
 	oids.valid = false;
 }
@@ -121,6 +137,19 @@ relation_oid(const char *name, Oid namespace)
 	return relid;
 }
 
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 /* The OIDs of our tables, looked up again after an invalidation. */
 static const CatalogOids *
 catalog_oids(void)
@@ -136,9 +165,18 @@ catalog_oids(void)
 		oids.versions_name_key = relation_oid("model_versions_model_version_key", namespace);
 		oids.roles = relation_oid("model_roles", namespace);
 		oids.roles_pkey = relation_oid("model_roles_pkey", namespace);
+		oids.predictions = relation_oid("predictions", namespace);
+		oids.owner = relation_owner(oids.predictions);
 		oids.valid = true;
 	}
 	return &oids;
+}
+
+/* The role that writes predictions: the owner of their table. */
+Oid
+catalog_owner(void)
+{
+	return catalog_oids()->owner;
 }
 
 static void
@@ -146,6 +184,13 @@ text_key(ScanKey key, AttrNumber column, const text *value)
 {
 	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid,
 						   DEFAULT_COLLATION_OID, F_TEXTEQ, PointerGetDatum(value));
+}
+
+static void
+end_scan(Relation rel, SysScanDesc scan)
+{
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 /* A column of the one row that the keys select; false when there is no row. */
@@ -160,60 +205,156 @@ fetch_column(Oid table, Oid index, int nkeys, ScanKey keys, AttrNumber column,
 	/* Only columns passed by value, so the row need not outlive the scan. */
 	if (HeapTupleIsValid(tuple))
 		*value = heap_getattr(tuple, column, RelationGetDescr(rel), isnull);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	end_scan(rel, scan);
 	return HeapTupleIsValid(tuple);
 }
 
-/* Raise the error that fits when a model has no row of its own. */
 static void
-require_model(const text *model)
+report_no_model(const text *model)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("model \"%s\" does not exist", text_to_cstring(model)),
+			 errhint("SELECT model FROM risk.models lists those that exist.")));
+}
+
+/* A number in the row of a model; false: NULL.  Errors: 42704 no such model. */
+static bool
+fetch_definition(const text *model, AttrNumber column, Datum *value)
 {
 	ScanKeyData key;
-	Datum		value;
 	bool		isnull;
 
 	text_key(&key, Anum_definitions_model, model);
 	if (!fetch_column(catalog_oids()->definitions, catalog_oids()->definitions_pkey,
-					  1, &key, Anum_definitions_positive_class, &value, &isnull))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", text_to_cstring(model)),
-				 errhint("SELECT model FROM risk.models lists those that exist.")));
+					  1, &key, column, value, &isnull))
+		report_no_model(model);
+	return !isnull;
 }
 
-/* The version that decides.  Errors: 42704 no such model, 55000 no champion. */
-int64
-catalog_champion(const text *model)
+/* A column of the model's row as a C string; NULL is NULL. */
+static char *
+definition_text(Relation rel, HeapTuple tuple, AttrNumber column)
 {
-	Relation	rel = table_open(catalog_oids()->roles, AccessShareLock);
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static double
+definition_float8(Relation rel, HeapTuple tuple, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+
+	return isnull ? 0 : DatumGetFloat8(value);
+}
+
+/* The columns that name the subject of a transaction, and the model's bands. */
+static void
+read_names(Relation rel, HeapTuple tuple, Route *route)
+{
 	TupleDesc	tupdesc = RelationGetDescr(rel);
-	int64		version_id = 0;
+	bool		isnull;
+	Datum		value;
+
+	route->entity_id = definition_text(rel, tuple, Anum_definitions_entity_id);
+	route->event_time = definition_text(rel, tuple, Anum_definitions_event_time);
+	value = heap_getattr(tuple, Anum_definitions_cohorts, tupdesc, &isnull);
+	if (!isnull)
+	{
+		Datum	   *names;
+		bool	   *nulls;
+
+		deconstruct_array(DatumGetArrayTypePCopy(value), TEXTOID, -1, false, TYPALIGN_INT,
+						  &names, &nulls, &route->num_cohorts);
+		route->cohorts = palloc(sizeof(char *) * Max(route->num_cohorts, 1));
+		for (int i = 0; i < route->num_cohorts; i++)
+			route->cohorts[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(names[i]);
+	}
+	value = heap_getattr(tuple, Anum_definitions_bands, tupdesc, &isnull);
+	if (!isnull)
+		route->bands = DatumGetJsonbPCopy(value);
+}
+
+/* The settings of a model.  Errors: 42704 no such model. */
+static void
+read_settings(const text *model, Route *route)
+{
+	Relation	rel = table_open(catalog_oids()->definitions, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	text_key(&key, Anum_definitions_model, model);
+	scan = systable_beginscan(rel, catalog_oids()->definitions_pkey, true, GetActiveSnapshot(), 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		char	   *log = definition_text(rel, tuple, Anum_definitions_log);
+		char	   *features = definition_text(rel, tuple, Anum_definitions_log_features);
+		char	   *on_missing = definition_text(rel, tuple, Anum_definitions_on_missing);
+		bool		isnull;
+		Datum		positive_class = heap_getattr(tuple, Anum_definitions_positive_class,
+												  RelationGetDescr(rel), &isnull);
+
+		route->positive_class = isnull ? -1 : DatumGetInt32(positive_class);
+		route->log = strcmp(log, "off") == 0 ? LOG_OFF :
+			strcmp(log, "queued") == 0 ? LOG_QUEUED : LOG_TRANSACTIONAL;
+		route->log_percent = definition_float8(rel, tuple, Anum_definitions_log_percent);
+		route->log_features = strcmp(features, "none") == 0 ? FEATURES_NONE :
+			strcmp(features, "hash") == 0 ? FEATURES_HASH : FEATURES_FULL;
+		route->has_fallback = strcmp(on_missing, "fallback") == 0;
+		route->fallback_score = definition_float8(rel, tuple, Anum_definitions_fallback_score);
+		read_names(rel, tuple, route);
+	}
+	end_scan(rel, scan);
+	if (!HeapTupleIsValid(tuple))
+		report_no_model(model);
+}
+
+/*
+ * The roles of a model's versions and its settings, in the caller's memory.
+ * Errors: 42704 no such model.
+ */
+void
+catalog_read_route(const text *model, Route *route)
+{
+	Relation	rel;
+	TupleDesc	tupdesc;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	memset(route, 0, sizeof(Route));
+	read_settings(model, route);
+	rel = table_open(catalog_oids()->roles, AccessShareLock);
+	tupdesc = RelationGetDescr(rel);
 	text_key(&key, Anum_roles_model, model);
 	scan = systable_beginscan(rel, catalog_oids()->roles_pkey, true, GetActiveSnapshot(), 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		text	   *role = DatumGetTextPP(heap_getattr(tuple, Anum_roles_role, tupdesc, &isnull));
+		char	   *role = TextDatumGetCString(heap_getattr(tuple, Anum_roles_role, tupdesc, &isnull));
+		RoutedVersion routed = {
+			.version_id = DatumGetInt64(heap_getattr(tuple, Anum_roles_version_id, tupdesc, &isnull)),
+			.percent = DatumGetFloat8(heap_getattr(tuple, Anum_roles_percent, tupdesc, &isnull)),
+			.salt = DatumGetInt64(heap_getattr(tuple, Anum_roles_salt, tupdesc, &isnull))
+		};
 
-		if (*VARDATA_ANY(role) == 'c' && VARSIZE_ANY_EXHDR(role) == strlen("champion"))
-			version_id = DatumGetInt64(heap_getattr(tuple, Anum_roles_version_id, tupdesc, &isnull));
+		if (strcmp(role, "champion") == 0)
+			route->champion = routed;
+		else if (strcmp(role, "canary") == 0)
+			route->canary = routed;
+		else if (!DatumGetBool(heap_getattr(tuple, Anum_roles_paused, tupdesc, &isnull)))
+		{
+			route->shadows = route->num_shadows == 0 ? palloc(sizeof(RoutedVersion)) :
+				repalloc(route->shadows, sizeof(RoutedVersion) * (route->num_shadows + 1));
+			route->shadows[route->num_shadows++] = routed;
+		}
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	if (version_id == 0)
-	{
-		require_model(model);
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" has no champion", text_to_cstring(model)),
-				 errhint("Make a registered version the champion with risk.promote(), or name one with version => '...'.")));
-	}
-	return version_id;
+	end_scan(rel, scan);
 }
 
 /* The version of a name.  Errors: 42704 no such model or version. */
@@ -229,7 +370,7 @@ catalog_version(const text *model, const text *version)
 	if (!fetch_column(catalog_oids()->versions, catalog_oids()->versions_name_key, 2, keys,
 					  Anum_versions_version_id, &version_id, &isnull))
 	{
-		require_model(model);
+		(void) fetch_definition(model, Anum_definitions_positive_class, &version_id);
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("version \"%s\" of model \"%s\" does not exist",
@@ -243,15 +384,9 @@ catalog_version(const text *model, const text *version)
 int
 catalog_positive_class(const text *model)
 {
-	ScanKeyData key;
 	Datum		value;
-	bool		isnull;
 
-	text_key(&key, Anum_definitions_model, model);
-	if (!fetch_column(catalog_oids()->definitions, catalog_oids()->definitions_pkey,
-					  1, &key, Anum_definitions_positive_class, &value, &isnull) || isnull)
-		return -1;
-	return DatumGetInt32(value);
+	return fetch_definition(model, Anum_definitions_positive_class, &value) ? DatumGetInt32(value) : -1;
 }
 
 /* Numbers (int64 *) of the versions that have a role. */
@@ -272,13 +407,11 @@ catalog_versions_with_role(void)
 												 RelationGetDescr(rel), &isnull));
 		result = lappend(result, version_id);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	end_scan(rel, scan);
 	return result;
 }
 
-/* A scan of the one row of a version, which must be there: its number comes
- * from a row that the same snapshot sees. */
+/* A scan of the one row of a version. */
 static SysScanDesc
 begin_version_scan(Relation *rel, int64 version_id, HeapTuple *tuple)
 {
@@ -291,12 +424,6 @@ begin_version_scan(Relation *rel, int64 version_id, HeapTuple *tuple)
 	scan = systable_beginscan(*rel, catalog_oids()->versions_pkey, true,
 							  GetActiveSnapshot(), 1, &key);
 	*tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(*tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("risk.model_versions has no version number %lld",
-						(long long) version_id),
-				 errhint("Promote a version that is registered. If this one should be, try REINDEX TABLE risk.model_versions.")));
 	return scan;
 }
 
@@ -313,43 +440,50 @@ version_column(Relation rel, HeapTuple tuple, AttrNumber column)
 	return value;
 }
 
-/* All of a version but its artifact and its image. */
-void
+/* All of a version but its artifact and its image; false: there is no such
+ * version. */
+bool
 catalog_read_version(int64 version_id, VersionRow *row)
 {
 	Relation	rel;
 	HeapTuple	tuple;
 	SysScanDesc scan = begin_version_scan(&rel, version_id, &tuple);
-	bytea	   *hash = DatumGetByteaPP(version_column(rel, tuple, Anum_versions_image_sha256));
-	Datum		names;
-	bool		isnull;
 
-	if (VARSIZE_ANY_EXHDR(hash) != IMAGE_HASH_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("image_sha256 in risk.model_versions has a wrong length")));
-	memcpy(row->image_hash, VARDATA_ANY(hash), IMAGE_HASH_LENGTH);
-	row->model = TextDatumGetCString(version_column(rel, tuple, Anum_versions_model));
-	row->version = TextDatumGetCString(version_column(rel, tuple, Anum_versions_version));
-	row->metadata = DatumGetJsonbPCopy(version_column(rel, tuple, Anum_versions_metadata));
-	row->categories = DatumGetJsonbPCopy(version_column(rel, tuple, Anum_versions_categories));
-	names = heap_getattr(tuple, Anum_versions_feature_names, RelationGetDescr(rel), &isnull);
-	row->feature_names = isnull ? NULL : DatumGetArrayTypePCopy(names);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	if (HeapTupleIsValid(tuple))
+	{
+		bytea	   *hash = DatumGetByteaPP(version_column(rel, tuple, Anum_versions_image_sha256));
+		Datum		names;
+		bool		isnull;
+
+		if (VARSIZE_ANY_EXHDR(hash) != IMAGE_HASH_LENGTH)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("image_sha256 in risk.model_versions has a wrong length")));
+		memcpy(row->image_hash, VARDATA_ANY(hash), IMAGE_HASH_LENGTH);
+		row->model = TextDatumGetCString(version_column(rel, tuple, Anum_versions_model));
+		row->version = TextDatumGetCString(version_column(rel, tuple, Anum_versions_version));
+		row->metadata = DatumGetJsonbPCopy(version_column(rel, tuple, Anum_versions_metadata));
+		row->categories = DatumGetJsonbPCopy(version_column(rel, tuple, Anum_versions_categories));
+		names = heap_getattr(tuple, Anum_versions_feature_names, RelationGetDescr(rel), &isnull);
+		row->feature_names = isnull ? NULL : DatumGetArrayTypePCopy(names);
+	}
+	end_scan(rel, scan);
+	return HeapTupleIsValid(tuple);
 }
 
-/* The forest image of a version. */
+/* The forest image of a version that the same snapshot has seen. */
 bytea *
 catalog_read_image(int64 version_id)
 {
 	Relation	rel;
 	HeapTuple	tuple;
 	SysScanDesc scan = begin_version_scan(&rel, version_id, &tuple);
-	bytea	   *image = DatumGetByteaPCopy(version_column(rel, tuple, Anum_versions_image));
+	bytea	   *image;
 
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "version number %lld vanished", (long long) version_id);
+	image = DatumGetByteaPCopy(version_column(rel, tuple, Anum_versions_image));
+	end_scan(rel, scan);
 	return image;
 }
 

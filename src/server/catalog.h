@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 
 #include "cache.h"
+#include "route.h"
 
 /* A row of risk.model_versions, in the caller's memory. */
 typedef struct VersionRow
@@ -24,14 +25,15 @@ typedef struct VersionRow
 
 extern void catalog_init(void);
 extern bool catalog_installed(void);
+extern Oid	catalog_owner(void);
 
 /* Who has which role, and which version has which name: as the active
  * snapshot sees it. */
-extern int64 catalog_champion(const text *model);
+extern void catalog_read_route(const text *model, Route *route);
 extern int64 catalog_version(const text *model, const text *version);
 extern int	catalog_positive_class(const text *model);
 extern List *catalog_versions_with_role(void);
-extern void catalog_read_version(int64 version_id, VersionRow *row);
+extern bool catalog_read_version(int64 version_id, VersionRow *row);
 extern bytea *catalog_read_image(int64 version_id);
 
 /* Counts the changes of risk.model_versions that this process heard of. */

@@ -34,6 +34,14 @@ extern PGDLLEXPORT void _PG_init(void);
 #define guc_free(pointer) free(pointer)
 #endif
 
+/* 16 adds what failed to the results of DecodeDateTime(). */
+#if PG_VERSION_NUM >= 160000
+#define compat_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &(DateTimeErrorExtra) {NULL})
+#else
+#define compat_decode_datetime DecodeDateTime
+#endif
+
 /* 17 has infinite intervals. */
 #ifndef INTERVAL_IS_NOBEGIN
 #define INTERVAL_IS_NOBEGIN(interval) false

@@ -20,6 +20,12 @@ int			guc_import_cpu_time;
 int			guc_import_open_files;
 int			guc_import_timeout;
 int			guc_worker_naptime;
+int			guc_queue_size;
+int			guc_queue_databases;
+int			guc_flush_interval;
+bool		guc_log_queries;
+int			guc_max_workers;
+int			guc_prediction_retention;
 bool		guc_clock_set;
 TimestampTz guc_clock;
 
@@ -124,6 +130,42 @@ guc_define(void)
 							"A committed promotion wakes it at once.",
 							&guc_worker_naptime, 60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.max_workers",
+							"How many databases have a background worker at a time.",
+							"Each takes a slot of max_worker_processes while it has something to do.",
+							&guc_max_workers, 4, 1, 64,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.queue_size",
+							"Shared memory for the predictions of a database that wait to be logged.",
+							"When it is full, further ones are dropped and counted.",
+							&guc_queue_size, 4 * 1024, 64, 1024 * 1024,
+							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.queue_databases",
+							"How many databases can have such a queue.",
+							NULL,
+							&guc_queue_databases, 4, 1, 256,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.flush_interval",
+							"Time between two flushes of a queue to risk.predictions.",
+							"A queue that is half full is flushed at once.",
+							&guc_flush_interval, 1000, 10, 60 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("pg_risk.log_queries",
+							 "Scores of this session's queries are logged, where the model logs.",
+							 "Turn it off for dashboards and notebooks: what they score is no traffic.",
+							 &guc_log_queries, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.prediction_retention",
+							"Days for which predictions and results of gates are kept.",
+							"0 means for ever.",
+							&guc_prediction_retention, 90, 0, 36500,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("pg_risk.clock",
 							   "The time that pg_risk takes for now, for tests.",

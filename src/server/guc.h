@@ -14,6 +14,13 @@ extern int	guc_import_cpu_time;	/* seconds of CPU time of an import */
 extern int	guc_import_open_files;	/* file descriptors of an import */
 extern int	guc_import_timeout; /* ms an import may take; 0: no limit */
 extern int	guc_worker_naptime; /* seconds between the launcher's rounds */
+extern int	guc_queue_size;		/* kB of each database's queue */
+extern int	guc_queue_databases;	/* databases that can have one */
+extern int	guc_flush_interval; /* ms between two flushes of a queue */
+extern bool guc_log_queries;	/* this session's queries are logged */
+extern int	guc_max_workers;	/* databases that have a worker at a time */
+extern int	guc_prediction_retention;	/* days; 0: for ever */
+
 extern bool guc_clock_set;		/* the clock stands still, at guc_clock */
 extern TimestampTz guc_clock;
 

@@ -20,6 +20,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "guc.h"
+#include "queue.h"
 #include "version.h"
 #include "worker.h"
 
@@ -35,6 +36,7 @@ risk_shmem_request(void)
 		prev_shmem_request_hook();
 	cache_shmem_request();
 	worker_shmem_request();
+	queue_shmem_request();
 }
 
 static void
@@ -44,6 +46,7 @@ risk_shmem_startup(void)
 		prev_shmem_startup_hook();
 	cache_shmem_startup();
 	worker_shmem_startup();
+	queue_shmem_startup();
 }
 
 void

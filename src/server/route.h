@@ -1,10 +1,68 @@
 /*
  * route.h
- *		The roles of a model's versions at this moment, and who scores what.
+ *		The route of a model: what its versions do at this moment, as the
+ *		snapshot of a statement sees it, with the settings that go with it.
  */
 #ifndef PG_RISK_ROUTE_H
 #define PG_RISK_ROUTE_H
 
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+/* What a version does on live traffic. */
+typedef enum VersionRole
+{
+	ROLE_CHAMPION,				/* decides */
+	ROLE_CANARY,				/* decides for its share of the entities */
+	ROLE_SHADOW,				/* scores, never decides */
+	ROLE_FALLBACK				/* no version could score: the declared score */
+} VersionRole;
+
+typedef enum LogMode
+{
+	LOG_OFF,
+	LOG_QUEUED,
+	LOG_TRANSACTIONAL
+} LogMode;
+
+typedef enum FeatureLog
+{
+	FEATURES_NONE,
+	FEATURES_HASH,
+	FEATURES_FULL
+} FeatureLog;
+
+typedef struct RoutedVersion
+{
+	int64		version_id;		/* 0: there is none */
+	double		percent;		/* of the entities */
+	int64		salt;			/* of the hash that chooses them */
+} RoutedVersion;
+
+typedef struct Route
+{
+	RoutedVersion champion;
+	RoutedVersion canary;
+	RoutedVersion *shadows;		/* [num_shadows], paused ones left out */
+	int			num_shadows;
+
+	int			positive_class; /* -1: the model has none */
+	LogMode		log;
+	double		log_percent;
+	FeatureLog	log_features;
+	bool		has_fallback;
+	double		fallback_score;
+	char	   *entity_id;		/* names of columns; NULL: none */
+	char	   *event_time;
+	char	  **cohorts;		/* [num_cohorts] */
+	int			num_cohorts;
+	Jsonb	   *bands;			/* NULL: none */
+} Route;
+
+extern const char *route_role_name(VersionRole role);
 extern double route_entity_percent(const char *entity, int length, int64 salt);
+extern bool route_selects(double percent, int64 salt, const char *entity);
+extern char *route_action(const Route *route, double score);
 
 #endif							/* PG_RISK_ROUTE_H */

@@ -124,6 +124,27 @@ category_of_integer(const CategoryMap *map, int64 value)
 	return found ? found->code : CATEGORY_UNSEEN;
 }
 
+/* Do two maps give the same codes to the same names? */
+static bool
+same_categories(const CategoryMap *a, const CategoryMap *b)
+{
+	if (!a || !b)
+		return a == b;
+	if (a->is_text != b->is_text || a->count != b->count)
+		return false;
+	for (int i = 0; i < a->count; i++)
+	{
+		const Category *left = &a->categories[i];
+		const Category *right = &b->categories[i];
+
+		if (left->code != right->code || left->number != right->number ||
+			left->length != right->length ||
+			(a->is_text && memcmp(left->name, right->name, left->length) != 0))
+			return false;
+	}
+	return true;
+}
+
 /* ---- transactions ---- */
 
 /*
@@ -274,17 +295,17 @@ describe_features(Version *version, const VersionRow *row)
 }
 
 /* Pin the version's image, loading it when it is nowhere. */
-static void
-pin_image(Version *version)
+static bool
+pin_image(Version *version, Problem *problem)
 {
 	CacheClaim	claim;
 
 	if (version->pinned)
-		return;
+		return true;
 	if (version->claimed && cache_pin(&version->claim))
 	{
 		version->pinned = true;
-		return;
+		return true;
 	}
 	if (!cache_find(version->image_hash, &claim))
 	{
@@ -292,23 +313,27 @@ pin_image(Version *version)
 		bytea	   *hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(image)));
 
 		if (memcmp(VARDATA_ANY(hash), version->image_hash, IMAGE_HASH_LENGTH) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("forest image of version \"%s\" of model \"%s\" does not match its checksum",
-							version->name, version->model),
-					 errhint("Restore risk.model_versions from a backup, or register the artifact again.")));
-		cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim);
+		{
+			problem_set(problem, ERRCODE_DATA_CORRUPTED,
+						psprintf("forest image of version \"%s\" of model \"%s\" does not match its checksum",
+								 version->name, version->model),
+						pstrdup("Restore risk.model_versions from a backup, or register the artifact again."));
+			return false;
+		}
+		if (!cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim, problem))
+			return false;
 		pfree(image);
 	}
 	version->claim = claim;
 	version->claimed = true;
 	version->pinned = true;
 	forest_open(&version->forest, claim.image);
+	return true;
 }
 
 /* Read a version and remember it, pinned. */
 static Version *
-remember_version(int64 version_id)
+remember_version(int64 version_id, Problem *problem)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_risk version row",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -318,7 +343,16 @@ remember_version(int64 version_id)
 	Version    *version = MemoryContextAllocZero(context, sizeof(Version));
 	VersionRow	row;
 
-	catalog_read_version(version_id, &row);
+	if (!catalog_read_version(version_id, &row))
+	{
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(context);
+		MemoryContextDelete(scratch);
+		problem_set(problem, ERRCODE_DATA_CORRUPTED,
+					psprintf("risk.model_versions has no version number %lld", (long long) version_id),
+					pstrdup("Promote a version that is registered. If this one should be, try REINDEX TABLE risk.model_versions."));
+		return NULL;
+	}
 	version->id = version_id;
 	version->context = context;
 	version->model = MemoryContextStrdup(context, row.model);
@@ -333,7 +367,14 @@ remember_version(int64 version_id)
 	MemoryContextSetParent(context, TopMemoryContext);
 	version->next = forgotten;
 	forgotten = version;
-	pin_image(version);
+	MemoryContextSwitchTo(caller);
+	if (!pin_image(version, problem))
+	{
+		forgotten = version->next;
+		MemoryContextDelete(context);
+		MemoryContextDelete(scratch);
+		return NULL;
+	}
 	version->num_features = version->forest.header->num_features;
 
 	MemoryContextSwitchTo(context);
@@ -349,21 +390,38 @@ remember_version(int64 version_id)
 }
 
 /*
- * The version of a number, its image pinned until the transaction ends.
+ * The version of a number, its image pinned until the transaction ends; NULL:
+ * there is a problem, described in the caller's memory.
  *
- * Errors: XX001 its row or image is damaged, 53400 no room for the image.
+ * Problems: XX001 its row or image is damaged or gone, 53400 no room for the
+ * image.
  */
 Version *
-version_use(int64 version_id)
+version_use(int64 version_id, Problem *problem)
 {
 	forget_stale_versions();
 	for (Version *version = versions; version; version = version->next)
 	{
 		if (version->id == version_id)
-		{
-			pin_image(version);
-			return version;
-		}
+			return pin_image(version, problem) ? version : NULL;
 	}
-	return remember_version(version_id);
+	return remember_version(version_id, problem);
+}
+
+/* Do the two turn a transaction into the same row of features? */
+bool
+version_same_features(const Version *a, const Version *b)
+{
+	if (a->num_features != b->num_features || !a->has_names || !b->has_names)
+		return a == b;
+	for (int i = 0; i < a->num_features; i++)
+	{
+		const VersionFeature *left = &a->features[i];
+		const VersionFeature *right = &b->features[i];
+
+		if (strcmp(left->name, right->name) != 0 || left->categorical != right->categorical ||
+			!same_categories(left->categories, right->categories))
+			return false;
+	}
+	return true;
 }

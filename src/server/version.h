@@ -46,7 +46,8 @@ typedef struct Version
 #define CATEGORY_UNSEEN (-1)	/* goes where unseen categories go: left */
 
 extern void version_init(void);
-extern Version *version_use(int64 version_id);
+extern Version *version_use(int64 version_id, Problem *problem);
+extern bool version_same_features(const Version *a, const Version *b);
 extern uint64 version_transaction(void);
 
 extern bool category_map_is_text(const CategoryMap *map);

@@ -1,23 +1,28 @@
 /*
  * worker.c
- *		The background worker that loads versions ahead of their use.
+ *		The background workers: they load versions ahead of their use, score
+ *		shadows and write what the queue holds, judge rollouts, and look after
+ *		the partitions of risk.predictions.
  *
  * One launcher per server, registered at start, keeps the list of databases;
  * it has no database of its own, as autovacuum's launcher.  For each database
- * with something to do it starts a worker, which connects, loads the forests
- * of the versions that have a role, and leaves.  A worker never stays, so it
- * neither blocks DROP DATABASE nor holds a slot of max_worker_processes, and
- * what it does is bounded by what is registered.
+ * with something to do it starts a worker, which connects, does it, stays as
+ * long as the queue brings work, and leaves.  So an idle worker neither blocks
+ * DROP DATABASE nor holds a slot of max_worker_processes.
  *
- *	 database seen first ──► worker ──► no extension: left alone until woken
+ *	 database seen first ──► worker ──► no extension: left alone until called
  *							   │
- *							   └──► extension: again every worker_naptime,
- *									and at once after a COMMIT that changed roles
+ *							   └──► extension: again every worker_naptime, when
+ *									a rollout is due, and at once after a COMMIT
+ *									that changed roles, or when the queue of the
+ *									database gets something
  *
- * Everything works without the worker: whoever scores first loads the version.
+ * Scoring works without any worker: whoever scores first loads the version.
  *
  * Locking.  `registry->lock` protects the list; it is held for a few memory
- * accesses.  The launcher alone removes databases.
+ * accesses.  The launcher alone removes databases.  A database has one worker
+ * at most: the launcher knows those that are running; what a database wants
+ * meanwhile is left for its worker to see, or for the next one.
  */
 #include "postgres.h"
 
@@ -28,6 +33,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -41,26 +47,33 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "clock.h"
 #include "compat.h"
 #include "guc.h"
+#include "queue.h"
+#include "shadow.h"
 #include "version.h"
 #include "worker.h"
 
 #define MAX_DATABASES 256
+#define MAX_WORKERS 64			/* of pg_risk.max_workers */
 
 /* How soon to try again when there was no slot for a worker. */
 #define SLOT_RETRY_SECONDS 5
+
+/* How long a worker waits for more after the queue's last record. */
+#define LINGER_MS 2000
 
 typedef struct RegisteredDatabase
 {
 	Oid			oid;
 	bool		installed;		/* has the extension, as far as we know */
 	bool		wanted;			/* a worker has something to do there */
+	TimestampTz next_due;		/* when it has again; 0: it does not know */
 } RegisteredDatabase;
 
 typedef struct Registry
@@ -116,20 +129,42 @@ database_entry(Oid oid)
 	entry->oid = oid;
 	entry->installed = false;
 	entry->wanted = true;
+	entry->next_due = 0;
 	return entry;
 }
 
-/* Note whether a database has the extension. */
+/* Note whether a database has the extension, and when it is due again. */
 static void
-set_installed(Oid oid, bool installed)
+set_state(Oid oid, bool installed, TimestampTz next_due)
 {
 	RegisteredDatabase *entry;
 
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
 	entry = database_entry(oid);
 	if (entry)
+	{
 		entry->installed = installed;
+		entry->next_due = next_due;
+	}
 	LWLockRelease(registry->lock);
+}
+
+/* Has somebody asked for a worker since this was last asked? */
+static bool
+take_wanted(Oid oid)
+{
+	RegisteredDatabase *entry;
+	bool		wanted = false;
+
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	entry = database_entry(oid);
+	if (entry)
+	{
+		wanted = entry->wanted;
+		entry->wanted = false;
+	}
+	LWLockRelease(registry->lock);
+	return wanted;
 }
 
 /* Have the launcher look at a database. */
@@ -163,6 +198,13 @@ transaction_ended(XactEvent event, void *arg)
 	set_wanted(MyDatabaseId);
 }
 
+/* Have a worker look at this database now. */
+void
+worker_call(void)
+{
+	set_wanted(MyDatabaseId);
+}
+
 /* When this transaction commits, have a worker load what has a role. */
 void
 worker_wake_at_commit(void)
@@ -182,76 +224,236 @@ risk_wake_worker(PG_FUNCTION_ARGS)
 
 /* ---- the worker of a database ---- */
 
+static volatile sig_atomic_t cancellable = false;
+
 /*
- * Load one version, in a subtransaction.  What goes wrong (no room, a damaged
- * row) is a warning in the log: the others are loaded all the same, and scoring
- * says it to users.  A shutdown is no error: it ends the process.
+ * Leave after what is at hand.  What may take long, or wait for a lock, is
+ * cancelled; the queue is flushed to the end.
  */
 static void
-load_version(int64 version_id)
+worker_sigterm(SIGNAL_ARGS)
+{
+	if (cancellable)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SignalHandlerForShutdownRequest(postgres_signal_arg);
+}
+
+/*
+ * Do something in a transaction of its own that may fail: then it is reported
+ * in the log, and the worker goes on.
+ */
+static bool
+attempt(void (*work) (void *result), void *result, const char *activity)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	pgstat_report_activity(STATE_RUNNING, activity);
 	PG_TRY();
 	{
-		(void) version_use(version_id);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
+		cancellable = true;
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		work(result);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		done = true;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
+		EmitErrorReport();
 		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("could not load version number %lld: %s",
-						(long long) version_id, error->message),
-				 error->hint ? errhint("%s", error->hint) : 0));
-		FreeErrorData(error);
+		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
+	cancellable = false;
+	QueryCancelPending = false;
+	MemoryContextSwitchTo(context);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return done;
+}
+
+/* Is the extension there?  Then load the versions that have a role.  What
+ * cannot be loaded is a warning; the others are, and scoring says it to users. */
+static void
+load_versions(void *installed)
+{
+	ListCell   *cell;
+
+	*(bool *) installed = catalog_installed();
+	if (!*(bool *) installed)
+		return;
+	foreach(cell, catalog_versions_with_role())
+	{
+		int64		version_id = *(int64 *) lfirst(cell);
+		Problem		problem;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!version_use(version_id, &problem))
+			ereport(WARNING,
+					(errcode(problem.sqlstate),
+					 errmsg("could not load version number %lld: %s",
+							(long long) version_id, problem.message),
+					 problem.hint ? errhint("%s", problem.hint) : 0));
+	}
+}
+
+/* Run a statement that returns a time, which may be NULL: then 0. */
+static void
+run_round(void *next_due)
+{
+	Datum		value;
+	bool		isnull;
+
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute("SELECT risk.worker_round()", false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not run risk.worker_round()");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	*(TimestampTz *) next_due = isnull ? 0 : DatumGetTimestampTz(value);
+	SPI_finish();
+}
+
+/* Note that the queue is empty and nobody attends to it. */
+static void
+end_session(void *unused)
+{
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute("SELECT risk.queue_left()", false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run risk.queue_left()");
+	SPI_finish();
+}
+
+/* Flush the queue; returns whether there was anything. */
+static bool
+flush_queue(void)
+{
+	bool		any = false;
+	int			taken;
+
+	pgstat_report_activity(STATE_RUNNING, "logging predictions");
+	while ((taken = shadow_flush()) > 0)
+	{
+		any = true;
+		CHECK_FOR_INTERRUPTS();
+	}
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return any;
+}
+
+/* Leave, if nothing has come for a while; then the queue is nobody's. */
+static bool
+may_leave(TimestampTz last_work, bool *session)
+{
+	if (shadow_holds() ||
+		!TimestampDifferenceExceeds(last_work, GetCurrentTimestamp(), LINGER_MS))
+		return false;
+	if (*session && !RecoveryInProgress())
+		(void) attempt(end_session, NULL, "leaving the queue");
+	*session = false;
+	return queue_leave();
+}
+
+/* All that a worker does between its coming and its leaving. */
+static void
+serve_database(Oid database)
+{
+	TimestampTz next_due = 0;
+	TimestampTz last_work = 0;	/* of the queue */
+	bool		session = false;	/* something has been flushed */
+	bool		installed = false;
+	bool		first = true;
+
+	while (!ShutdownRequestPending)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (take_wanted(database) || first)
+		{
+			(void) attempt(load_versions, &installed, "loading versions that have a role");
+			next_due = 1;		/* roles may have changed */
+		}
+		if (!installed)
+			break;
+		if (first)
+			(void) queue_attend();
+		first = false;
+		if (flush_queue())
+		{
+			session = true;
+			last_work = GetCurrentTimestamp();
+		}
+		if (!RecoveryInProgress() && !ShutdownRequestPending &&
+			next_due != 0 && next_due <= clock_now() &&
+			!attempt(run_round, &next_due, "judging rollouts"))
+			next_due = 0;		/* again with the next round of the launcher */
+		if (may_leave(last_work, &session))
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 guc_flush_interval, PG_WAIT_EXTENSION);
+	}
+	if (ShutdownRequestPending && installed)
+	{
+		(void) flush_queue();
+		if (!RecoveryInProgress())
+			(void) attempt(end_session, NULL, "leaving the queue");
+	}
+	set_state(database, installed, next_due);
 }
 
 /* Main function of a database's worker; the argument is the database. */
 void
 risk_worker_main(Datum arg)
 {
-	Oid			database = DatumGetObjectId(arg);
-	bool		installed;
-
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, worker_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "loading versions that have a role");
-	installed = catalog_installed();
-	set_installed(database, installed);
-	if (installed)
-	{
-		ListCell   *cell;
-
-		foreach(cell, catalog_versions_with_role())
-			load_version(*(int64 *) lfirst(cell));
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_activity(STATE_IDLE, NULL);
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	serve_database(DatumGetObjectId(arg));
 }
 
 /* ---- the launcher ---- */
+
+/* The workers that are running, as far as the launcher knows. */
+static struct
+{
+	Oid			database;
+	BackgroundWorkerHandle *handle;
+}			running[MAX_WORKERS];
+static int	num_running = 0;
+
+static bool
+is_running(Oid database)
+{
+	for (int i = 0; i < num_running; i++)
+	{
+		if (running[i].database == database)
+			return true;
+	}
+	return false;
+}
+
+/* Forget the workers that have left. */
+static void
+reap_workers(void)
+{
+	for (int i = num_running - 1; i >= 0; i--)
+	{
+		pid_t		pid;
+
+		if (GetBackgroundWorkerPid(running[i].handle, &pid) != BGWH_STOPPED)
+			continue;
+		pfree(running[i].handle);
+		running[i] = running[--num_running];
+	}
+}
 
 /* Bring the list up to date with pg_database. */
 static void
@@ -260,23 +462,25 @@ refresh_databases(void)
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
-	Oid			present[MAX_DATABASES];
+	Oid			served[MAX_DATABASES];
 	int			count = 0;
+	List	   *present = NIL;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
 	rel = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(rel, 0, NULL);
-	while (count < MAX_DATABASES &&
-		   HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (database->datallowconn && !database->datistemplate)
-			present[count++] = database->oid;
+		present = lappend_oid(present, database->oid);
+		if (database->datallowconn && !database->datistemplate && count < MAX_DATABASES)
+			served[count++] = database->oid;
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
+	queue_forget_databases(present);
 	CommitTransactionCommand();
 
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
@@ -285,13 +489,13 @@ refresh_databases(void)
 		bool		found = false;
 
 		for (int j = 0; j < count && !found; j++)
-			found = present[j] == registry->databases[i].oid;
+			found = served[j] == registry->databases[i].oid;
 		if (!found)
 			registry->databases[i] = registry->databases[--registry->count];
 	}
 	for (int j = 0; j < count; j++)
 	{
-		RegisteredDatabase *entry = database_entry(present[j]);
+		RegisteredDatabase *entry = database_entry(served[j]);
 
 		if (entry && entry->installed)
 			entry->wanted = true;
@@ -299,19 +503,35 @@ refresh_databases(void)
 	LWLockRelease(registry->lock);
 }
 
-/* Take a database in which a worker has something to do off the list. */
+/*
+ * Take a database in which a worker has something to do off the list; those
+ * that have one are left.  next_due: when the next one is due by itself.
+ */
 static Oid
-next_wanted_database(void)
+next_wanted_database(TimestampTz *next_due)
 {
+	TimestampTz now = clock_now();
 	Oid			result = InvalidOid;
 
+	*next_due = DT_NOEND;
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < registry->count && result == InvalidOid; i++)
+	for (int i = 0; i < registry->count; i++)
 	{
-		if (registry->databases[i].wanted)
+		RegisteredDatabase *entry = &registry->databases[i];
+
+		if (is_running(entry->oid))
+			continue;
+		if (entry->next_due != 0 && entry->next_due <= now)
 		{
-			registry->databases[i].wanted = false;
-			result = registry->databases[i].oid;
+			entry->wanted = true;
+			entry->next_due = 0;
+		}
+		if (entry->next_due != 0)
+			*next_due = Min(*next_due, entry->next_due);
+		if (entry->wanted && result == InvalidOid)
+		{
+			entry->wanted = false;
+			result = entry->oid;
 		}
 	}
 	LWLockRelease(registry->lock);
@@ -324,14 +544,16 @@ seconds_from_now(int seconds)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) seconds * 1000);
 }
 
-/* Start the worker of a database and wait until it has left.  False when all
- * slots for background workers are taken. */
+/* Start the worker of a database.  False when there are as many as there may
+ * be, or all slots for background workers are taken. */
 static bool
-run_worker(Oid database)
+start_worker(Oid database)
 {
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
 
+	if (num_running >= guc_max_workers)
+		return false;
 	strlcpy(worker.bgw_name, "pg_risk worker", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "pg_risk worker", BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "pg_risk", BGW_MAXLEN);
@@ -344,10 +566,29 @@ run_worker(Oid database)
 
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		return false;
-	if (WaitForBackgroundWorkerShutdown(handle) == BGWH_POSTMASTER_DIED)
-		proc_exit(1);
-	pfree(handle);
+	running[num_running].database = database;
+	running[num_running++].handle = handle;
 	return true;
+}
+
+/* Start a worker wherever one has something to do; returns when to look again
+ * unless something happens before. */
+static TimestampTz
+start_workers(void)
+{
+	for (;;)
+	{
+		TimestampTz next_due;
+		Oid			database = next_wanted_database(&next_due);
+
+		if (!OidIsValid(database))
+			return guc_clock_set ? DT_NOEND : next_due;
+		if (!start_worker(database))
+		{
+			set_wanted(database);
+			return seconds_from_now(SLOT_RETRY_SECONDS);
+		}
+	}
 }
 
 static void
@@ -376,7 +617,7 @@ risk_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		Oid			database;
+		TimestampTz wakeup;
 
 		/* First, for what comes from here on must wake us below. */
 		ResetLatch(MyLatch);
@@ -392,24 +633,15 @@ risk_launcher_main(Datum arg)
 			next_round = Min(next_round, seconds_from_now(guc_worker_naptime));
 		}
 
+		reap_workers();
 		if (GetCurrentTimestamp() >= next_round)
 		{
 			refresh_databases();
 			next_round = seconds_from_now(guc_worker_naptime);
 		}
-
-		/* Waiting for a worker uses the latch: look at everything again. */
-		database = next_wanted_database();
-		if (OidIsValid(database) && run_worker(database))
-			continue;
-		if (OidIsValid(database))
-		{
-			set_wanted(database);
-			next_round = Min(next_round, seconds_from_now(SLOT_RETRY_SECONDS));
-		}
-
+		wakeup = Min(start_workers(), next_round);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_round),
+						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wakeup),
 						 PG_WAIT_EXTENSION);
 	}
 }

@@ -1,0 +1,591 @@
+/*
+ * decide.c
+ *		A transaction scored along the route of its model: by the champion, or
+ *		by the canary if it is the one for this entity; logged, and scored by the
+ *		shadows, as the model's settings say.
+ *
+ * What a call site needs (versions, matches of the row type, buffers) is
+ * resolved at its first call in a statement and kept in fn_extra.  A statement
+ * is told from the next one by its snapshot: the route is read with that
+ * snapshot, so as long as the snapshot is the same, the route is.
+ *
+ * Only the version that decides can fail a call.  A canary that cannot score
+ * leaves the decision to the champion; shadows and failed canaries are logged
+ * with their errors, and gates see them.  If the champion cannot score either,
+ * the model's fallback score decides, if it has one.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/typcache.h"
+
+#include "catalog.h"
+#include "clock.h"
+#include "compat.h"
+#include "decide.h"
+#include "guc.h"
+#include "prediction.h"
+#include "queue.h"
+#include "shadow.h"
+#include "subject.h"
+
+/*
+ * What decides which rows of a table a statement sees.  Equal in two calls:
+ * they see the same route.
+ */
+typedef struct Sight
+{
+	uint64		transaction;
+	SubTransactionId subtransaction;
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32		xcnt;
+	int32		subxcnt;
+	CommandId	curcid;
+	uint64		completions;
+} Sight;
+
+/* A version that may have to score at a call site. */
+typedef struct Contender
+{
+	VersionRole role;
+	RoutedVersion routed;
+	Scorer		scorer;			/* its version is NULL if it cannot score: */
+	Problem		problem;		/* this is why, for all transactions */
+	const char *version;		/* name; NULL: not known */
+	Binding    *binding;		/* of the last row type */
+	Problem		unbound;		/* why this row type cannot be matched: */
+	Oid			unbound_type;
+	int32		unbound_typmod;
+	bool		same_features;	/* as the first contender */
+	float	   *buffer;
+
+	/* of the transaction at hand */
+	const float *features;		/* NULL: not made yet */
+	double		score;
+	float		latency_us;
+} Contender;
+
+struct CallSite
+{
+	CallKind	kind;
+	InputKind	input;
+	MemoryContext context;		/* holds what resolve() makes */
+	Sight		sight;
+	text	   *model;			/* as given in the last call */
+	text	   *version_name;	/* NULL: the route decides */
+
+	/* what resolve() makes */
+	bool		resolved;
+	bool		has_route;
+	Route		route;
+	const char *model_name;
+	int			num_contenders;
+	Contender  *contenders;		/* the champion or the version named, the canary
+								 * if there is one, the shadows if they are
+								 * logged */
+	Contender  *canary;			/* NULL: none */
+	bool		logs;			/* some transactions are logged */
+	QueueCounters *counters;
+	bool		warned;			/* of the fallback score, in this statement */
+	SubjectReader *reader;		/* of the row type: */
+	Oid			reader_type;
+	int32		reader_typmod;
+
+	/* of the transaction at hand */
+	DeformedRow deformed;		/* tupdesc is NULL: not taken apart yet */
+};
+
+/* The transaction at hand, and what came of it. */
+typedef struct Turn
+{
+	const Input *input;
+	Subject		subject;
+	Contender  *chosen;			/* who was to decide */
+	Problem		canary_problem; /* why the canary that was chosen could not */
+	Problem		problem;		/* why the champion could not */
+} Turn;
+
+/* ---- statements ---- */
+
+static void
+take_sight(Sight *sight)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+
+	sight->transaction = version_transaction();
+	sight->subtransaction = GetCurrentSubTransactionId();
+	sight->xmin = snapshot->xmin;
+	sight->xmax = snapshot->xmax;
+	sight->xcnt = snapshot->xcnt;
+	sight->subxcnt = snapshot->subxcnt;
+	sight->curcid = snapshot->curcid;
+	sight->completions = snapshot->snapXactCompletionCount;
+}
+
+static bool
+same_sight(const Sight *a, const Sight *b)
+{
+	return a->transaction == b->transaction &&
+		a->subtransaction == b->subtransaction &&
+		a->xmin == b->xmin && a->xmax == b->xmax &&
+		a->xcnt == b->xcnt && a->subxcnt == b->subxcnt &&
+		a->curcid == b->curcid && a->completions == b->completions;
+}
+
+static bool
+same_text(const text *a, const text *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+static text *
+copy_text(const text *value)
+{
+	return value ? (text *) DatumGetPointer(datumCopy(PointerGetDatum(value), false, -1)) : NULL;
+}
+
+/* Get a version ready; what is wrong with it is noted.  Runs in the call
+ * site's memory. */
+static Contender *
+add_contender(CallSite *site, VersionRole role, const RoutedVersion *routed, int positive_class)
+{
+	Contender  *contender = &site->contenders[site->num_contenders++];
+	Contender  *first = site->contenders;
+	VersionRow	row;
+
+	memset(contender, 0, sizeof(Contender));
+	contender->role = role;
+	contender->routed = *routed;
+	if (routed->version_id == 0)
+	{
+		problem_set(&contender->problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					psprintf("model \"%s\" has no champion", site->model_name),
+					pstrdup("Make a registered version the champion with risk.promote(), or name one with version => '...'."));
+		return contender;
+	}
+	if (!scorer_open(&contender->scorer, routed->version_id, positive_class, &contender->problem))
+	{
+		if (catalog_read_version(routed->version_id, &row))
+			contender->version = row.version;
+		return contender;
+	}
+	contender->version = contender->scorer.version->name;
+	contender->buffer = palloc(sizeof(float) * Max(contender->scorer.version->num_features, 1));
+	contender->same_features = contender != first && first->scorer.version &&
+		version_same_features(first->scorer.version, contender->scorer.version);
+	return contender;
+}
+
+/* The contenders of the route.  Runs in the call site's memory. */
+static void
+resolve_route(CallSite *site, const text *model)
+{
+	Route	   *route = &site->route;
+
+	catalog_read_route(model, route);
+	site->logs = route->log != LOG_OFF && site->kind != CALL_UNLOGGED &&
+		(site->kind == CALL_TRIGGER || guc_log_queries);
+	site->contenders = palloc(sizeof(Contender) * (2 + route->num_shadows));
+	add_contender(site, ROLE_CHAMPION, &route->champion, route->positive_class);
+	if (route->canary.version_id != 0 && route->canary.percent > 0)
+		site->canary = add_contender(site, ROLE_CANARY, &route->canary, route->positive_class);
+	if (site->logs)
+	{
+		for (int i = 0; i < route->num_shadows; i++)
+			add_contender(site, ROLE_SHADOW, &route->shadows[i], route->positive_class);
+	}
+	if (site->logs || route->has_fallback)
+		site->counters = queue_counters(site->model_name);
+}
+
+/* Find the versions and make the buffers for them. */
+static void
+resolve(CallSite *site, const text *model, const text *version_name, const Sight *sight)
+{
+	MemoryContext caller;
+
+	site->resolved = false;		/* until all of this has worked */
+	MemoryContextReset(site->context);
+	caller = MemoryContextSwitchTo(site->context);
+	site->model = copy_text(model);
+	site->version_name = copy_text(version_name);
+	site->model_name = text_to_cstring(model);
+	site->has_route = version_name == NULL;
+	site->num_contenders = 0;
+	site->canary = NULL;
+	site->logs = false;
+	site->counters = NULL;
+	site->warned = false;
+	site->reader = NULL;
+	if (version_name)
+	{
+		RoutedVersion named = {.version_id = catalog_version(model, version_name)};
+
+		site->contenders = palloc(sizeof(Contender));
+		add_contender(site, ROLE_CHAMPION, &named, catalog_positive_class(model));
+	}
+	else
+		resolve_route(site, model);
+	MemoryContextSwitchTo(caller);
+	site->sight = *sight;
+	site->resolved = true;
+}
+
+/* The call site of a function call or of a trigger, made at the first call. */
+CallSite *
+decide_call_site(FmgrInfo *flinfo, CallKind kind, InputKind input)
+{
+	CallSite   *site = flinfo->fn_extra;
+
+	if (!site)
+	{
+		site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CallSite));
+		site->context = AllocSetContextCreate(flinfo->fn_mcxt, "pg_risk call site",
+											  ALLOCSET_SMALL_SIZES);
+		site->kind = kind;
+		site->input = input;
+		flinfo->fn_extra = site;
+	}
+	return site;
+}
+
+InputKind
+decide_input_kind(const CallSite *site)
+{
+	return site->input;
+}
+
+/*
+ * Make sure that what the call site has resolved is what this call is about.
+ * There may be no snapshot yet, as in a domain's check after
+ * COMMIT in a procedure.
+ *
+ * Errors: 42704 no such model or version.
+ */
+void
+decide_prepare(CallSite *site, const text *model, const text *version_name)
+{
+	bool		push = !ActiveSnapshotSet();
+	Sight		sight;
+
+	if (push)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	take_sight(&sight);
+	if (!site->resolved || !same_sight(&sight, &site->sight) ||
+		!same_text(model, site->model) || !same_text(version_name, site->version_name))
+		resolve(site, model, version_name, &sight);
+	if (push)
+		PopActiveSnapshot();
+}
+
+/* ---- one transaction ---- */
+
+/* Match a row's type with the features; what is wrong is remembered. */
+static bool
+bind_contender(CallSite *site, Contender *contender, const Input *input, Problem *problem)
+{
+	MemoryContext caller;
+
+	if (contender->binding && bind_is_current(contender->binding, input->type, input->typmod))
+		return true;
+	if (!contender->unbound.sqlstate || contender->unbound_type != input->type ||
+		contender->unbound_typmod != input->typmod)
+	{
+		contender->binding = bind_row_type(contender->scorer.version, input->type, input->typmod, problem);
+		if (contender->binding &&
+			(site->kind != CALL_TRIGGER || bind_is_stored(contender->binding, contender->scorer.version, problem)))
+			return true;
+		contender->binding = NULL;
+		caller = MemoryContextSwitchTo(site->context);
+		problem_copy(&contender->unbound, problem);
+		MemoryContextSwitchTo(caller);
+		contender->unbound_type = input->type;
+		contender->unbound_typmod = input->typmod;
+	}
+	*problem = contender->unbound;
+	return false;
+}
+
+/* Make the features of the transaction at hand. */
+static bool
+make_features(CallSite *site, Contender *contender, const Input *input, Problem *problem)
+{
+	const float *shared = site->contenders[0].features;
+	bool		made = true;
+
+	if (contender->features)
+		return true;
+	if (!contender->scorer.version)
+	{
+		*problem = contender->problem;
+		return false;
+	}
+	if (contender->same_features && shared)
+	{
+		contender->features = shared;
+		return true;
+	}
+	switch (input->kind)
+	{
+		case INPUT_ROW:
+			made = bind_contender(site, contender, input, problem);
+			if (!made)
+				break;
+			if (!site->deformed.tupdesc)
+			{
+				bind_deform(contender->binding, input->tuple);
+				site->deformed = bind_deformed(contender->binding);
+			}
+			bind_features(contender->binding, &site->deformed, contender->buffer);
+			break;
+		case INPUT_JSONB:
+			made = bind_jsonb(contender->scorer.version, input->jsonb, contender->buffer, problem);
+			break;
+		case INPUT_ARRAY:
+			made = bind_array(contender->scorer.version, input->array, contender->buffer, problem);
+			break;
+	}
+	if (made)
+		contender->features = contender->buffer;
+	return made;
+}
+
+/* Score the transaction at hand. */
+static bool
+score(CallSite *site, Contender *contender, const Input *input, bool want_score, Problem *problem)
+{
+	instr_time	start;
+	instr_time	end;
+	bool		scored = true;
+
+	if (!make_features(site, contender, input, problem))
+		return false;
+	if (site->logs)
+		INSTR_TIME_SET_CURRENT(start);
+	scorer_margins(&contender->scorer, contender->features);
+	if (want_score)
+		scored = scorer_score(&contender->scorer, &contender->score, problem);
+	if (site->logs)
+	{
+		INSTR_TIME_SET_CURRENT(end);
+		INSTR_TIME_SUBTRACT(end, start);
+		contender->latency_us = INSTR_TIME_GET_MICROSEC(end);
+	}
+	return scored;
+}
+
+/* Take a row apart that no version could be matched with. */
+static void
+deform_unbound(CallSite *site, const Input *input)
+{
+	TupleDesc	tupdesc = lookup_rowtype_tupdesc_copy(input->type, input->typmod);
+	Datum	   *values = palloc(sizeof(Datum) * Max(tupdesc->natts, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(tupdesc->natts, 1));
+
+	heap_deform_tuple(input->tuple, tupdesc, values, nulls);
+	site->deformed = (DeformedRow) {tupdesc, values, nulls};
+}
+
+/* Whom the transaction at hand is about. */
+static void
+read_subject(CallSite *site, const Input *input, Subject *subject)
+{
+	if (input->kind == INPUT_JSONB)
+		subject_of_jsonb(&site->route, input->jsonb, subject);
+	else if (input->kind == INPUT_ARRAY)
+		subject_unknown(&site->route, subject);
+	else
+	{
+		if (!site->deformed.tupdesc)
+			deform_unbound(site, input);
+		if (!site->reader || site->reader_type != input->type || site->reader_typmod != input->typmod)
+		{
+			MemoryContext caller = MemoryContextSwitchTo(site->context);
+
+			site->reader = subject_reader(&site->route, site->deformed.tupdesc);
+			site->reader_type = input->type;
+			site->reader_typmod = input->typmod;
+			MemoryContextSwitchTo(caller);
+		}
+		subject_of_row(site->reader, &site->route, &site->deformed, subject);
+	}
+}
+
+/* ---- logging ---- */
+
+/* What a contender made of the transaction at hand: its score, or, if there is
+ * a problem, none. */
+static Outcome
+outcome_of(const Contender *contender, const Problem *problem)
+{
+	return (Outcome)
+	{
+		.role = contender->role,
+			.scored = problem->sqlstate == 0,
+			.score = contender->score,
+			.latency_us = contender->latency_us,
+			.version_id = contender->routed.version_id,
+			.version = contender->version,
+			.output = contender->scorer.output,
+			.error = problem->message,
+			.features = contender->features,
+			.num_features = contender->features ? contender->scorer.version->num_features : 0
+	};
+}
+
+/* The outcome of a contender that does not decide: scored now, or left for the
+ * worker to score. */
+static Outcome
+outcome_beside(CallSite *site, Contender *contender, const Input *input, bool now)
+{
+	Problem		problem = {0};
+	Outcome		outcome;
+
+	if (now)
+		(void) score(site, contender, input, true, &problem);
+	else
+		(void) make_features(site, contender, input, &problem);
+	outcome = outcome_of(contender, &problem);
+	if (!now && problem.sqlstate == 0)
+	{
+		outcome.scored = false;
+		outcome.pending = true;
+	}
+	return outcome;
+}
+
+/* Log a decision: with the transaction that is running, or by way of the
+ * queue. */
+static void
+log_decision(CallSite *site, const Turn *turn, const Decision *decision)
+{
+	bool		now = site->kind == CALL_TRIGGER && site->route.log == LOG_TRANSACTIONAL;
+	Outcome    *outcomes = palloc(sizeof(Outcome) * (site->num_contenders + 1));
+	ScoredTransaction transaction = {
+		.model = site->model_name,
+		.subject = turn->subject,
+		.scored_at = clock_now(),
+		.in_trigger = site->kind == CALL_TRIGGER,
+		.log_features = site->route.log_features,
+		.outcomes = outcomes
+	};
+	int			n = 0;
+
+	if (decision->role == ROLE_FALLBACK)
+		outcomes[n++] = (Outcome)
+	{
+		.role = ROLE_FALLBACK,.scored = true,.score = decision->score,.error = turn->problem.message
+	};
+	else if (decision->role == ROLE_CANARY)
+	{
+		outcomes[n] = outcome_beside(site, &site->contenders[0], turn->input, now);
+		outcomes[n++].reference = true;
+	}
+	else
+		outcomes[n++] = outcome_of(&site->contenders[0], &(Problem) {0});
+	if (turn->chosen->role == ROLE_CANARY)
+		outcomes[n++] = outcome_of(turn->chosen, &turn->canary_problem);
+	for (int i = 1; i < site->num_contenders; i++)
+	{
+		Contender  *contender = &site->contenders[i];
+
+		if (contender->role == ROLE_SHADOW &&
+			route_selects(contender->routed.percent, contender->routed.salt, turn->subject.entity))
+			outcomes[n++] = outcome_beside(site, contender, turn->input, now);
+	}
+	transaction.num_outcomes = n;
+	if (now)
+		prediction_write(&transaction, 1);
+	else
+	{
+		/* In a trigger something will be written: it stands or falls with that. */
+		transaction.xid = site->kind == CALL_TRIGGER ? GetCurrentTransactionId() : GetCurrentTransactionIdIfAny();
+		if (!TransactionIdIsValid(transaction.xid))
+			transaction.xid = GetTopTransactionIdIfAny();
+		shadow_enqueue(&transaction, site->counters);
+	}
+	pfree(outcomes);
+}
+
+/* ---- deciding ---- */
+
+/* No version can score: the fallback score, or the error that it is. */
+static void
+fall_back(CallSite *site, bool want_score, const Problem *problem, Decision *decision)
+{
+	if (!site->has_route || !site->route.has_fallback || !want_score)
+		problem_raise(problem);
+	if (!site->warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("no version of model \"%s\" can score: its fallback score decides", site->model_name),
+				 errdetail_internal("%s", problem->message),
+				 errhint("SELECT * FROM risk.open_alerts; risk.alter_model(..., on_missing => 'error') makes this an error.")));
+	site->warned = true;
+	pg_atomic_fetch_add_u64(&site->counters->fallbacks, 1);
+	decision->role = ROLE_FALLBACK;
+	decision->scorer = NULL;
+	decision->score = site->route.fallback_score;
+}
+
+/*
+ * Score a transaction, after decide_prepare(), and log it if the model wants it.
+ * want_score: not only margins.
+ *
+ * Errors: why the deciding version cannot score; see bind.c, scorer.c and
+ * version.c.
+ */
+void
+decide(CallSite *site, const Input *input, bool want_score, Decision *decision)
+{
+	Contender  *champion = &site->contenders[0];
+	Turn		turn = {.input = input,.chosen = champion};
+
+	site->deformed.tupdesc = NULL;
+	for (int i = 0; i < site->num_contenders; i++)
+		site->contenders[i].features = NULL;
+
+	if (site->canary || site->logs)
+	{
+		/* This takes the row apart, if anything can. */
+		(void) make_features(site, champion, input, &turn.problem);
+		turn.problem.sqlstate = 0;
+		read_subject(site, input, &turn.subject);
+		if (site->canary &&
+			route_selects(site->canary->routed.percent, site->canary->routed.salt, turn.subject.entity))
+			turn.chosen = site->canary;
+	}
+
+	if (turn.chosen != champion && !score(site, turn.chosen, input, want_score, &turn.canary_problem))
+		*decision = (Decision) {ROLE_CHAMPION, &champion->scorer, 0};
+	else
+		*decision = (Decision) {turn.chosen->role, &turn.chosen->scorer, turn.chosen->score};
+
+	if (decision->role == ROLE_CHAMPION)
+	{
+		if (score(site, champion, input, want_score, &turn.problem))
+			decision->score = champion->score;
+		else
+			fall_back(site, want_score, &turn.problem, decision);
+	}
+	if (site->logs && route_selects(site->route.log_percent, 0, turn.subject.entity))
+		log_decision(site, &turn, decision);
+}
+
+/* What a score leads to by the model's bands; NULL: it has none, or a version
+ * was named. */
+char *
+decide_action(const CallSite *site, double score)
+{
+	return site->has_route ? route_action(&site->route, score) : NULL;
+}

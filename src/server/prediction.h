@@ -1,0 +1,45 @@
+/*
+ * prediction.h
+ *		A transaction as it was scored, by one version or several, and the rows
+ *		of risk.predictions that it becomes.
+ */
+#ifndef PG_RISK_PREDICTION_H
+#define PG_RISK_PREDICTION_H
+
+#include "route.h"
+#include "subject.h"
+
+/* What one version made of a transaction. */
+typedef struct Outcome
+{
+	VersionRole role;
+	bool		reference;		/* the champion's, beside a canary's decision: no
+								 * row of its own */
+	bool		pending;		/* to be scored from its features */
+	bool		scored;
+	double		score;
+	float		latency_us;
+	int64		version_id;		/* 0: no version (ROLE_FALLBACK) */
+	const char *version;		/* name; NULL: no version, or not known yet */
+	int			output;			/* which one of the version's is the score */
+	const char *error;			/* why it has no score; NULL: it has, or will */
+	const float *features;		/* NULL: they could not be had */
+	int			num_features;
+} Outcome;
+
+typedef struct ScoredTransaction
+{
+	const char *model;
+	Subject		subject;
+	TimestampTz scored_at;
+	bool		in_trigger;		/* else in a query */
+	FeatureLog	log_features;
+	TransactionId xid;			/* that stands or falls with it, or none */
+	int			num_outcomes;
+	Outcome    *outcomes;		/* the champion's, if there is one, is among them */
+} ScoredTransaction;
+
+extern void prediction_write(const ScoredTransaction *transactions, int count);
+extern void prediction_flushed(void);
+
+#endif							/* PG_RISK_PREDICTION_H */

@@ -1,0 +1,26 @@
+/*
+ * problem.h
+ *		Why a version cannot score, as a value.
+ *
+ * Who must have the score raises it; who scores beside (a shadow, a canary
+ * that the champion stands in for) logs it and goes on.  That is done without
+ * catching errors, since parallel workers cannot have subtransactions.
+ */
+#ifndef PG_RISK_PROBLEM_H
+#define PG_RISK_PROBLEM_H
+
+#include "postgres.h"
+
+typedef struct Problem
+{
+	int			sqlstate;		/* 0: there is none */
+	char	   *message;
+	char	   *detail;			/* or NULL */
+	char	   *hint;			/* or NULL */
+} Problem;
+
+extern void problem_set(Problem *problem, int sqlstate, char *message, char *hint);
+extern void problem_copy(Problem *copy, const Problem *problem);
+extern void problem_raise(const Problem *problem) pg_attribute_noreturn();
+
+#endif							/* PG_RISK_PROBLEM_H */

@@ -1,0 +1,69 @@
+/*
+ * scorer.c
+ *		A version, ready to score rows of features: the forest in shared memory,
+ *		buffers of this process.
+ */
+#include "postgres.h"
+
+#include "scorer.h"
+
+/*
+ * Make a scorer of a version, with buffers in the caller's memory; good for the
+ * transaction.  positive_class: of the model, -1 if it has none.
+ *
+ * Problems: XX001 the version is damaged or gone, 53400 no room for it.
+ */
+bool
+scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *problem)
+{
+	int			num_outputs;
+
+	scorer->version = version_use(version_id, problem);
+	if (!scorer->version)
+		return false;
+	num_outputs = scorer->version->forest.header->num_outputs;
+	scorer->output = num_outputs == 1 ? 0 : positive_class;
+	scorer->margins = palloc(sizeof(float) * num_outputs);
+	scorer->predictions = palloc(sizeof(float) * num_outputs);
+	scorer->scratch = palloc(Max(forest_scratch_size(&scorer->version->forest), 1));
+	return true;
+}
+
+/* Margins of a row of the version's features. */
+void
+scorer_margins(Scorer *scorer, const float *features)
+{
+	forest_margins(&scorer->version->forest, features, scorer->scratch, scorer->margins);
+}
+
+/*
+ * The score of the margins at hand.
+ *
+ * Problems: 55000 several outputs, and the model does not say which one it is.
+ */
+bool
+scorer_score(Scorer *scorer, double *score, Problem *problem)
+{
+	const Version *version = scorer->version;
+	const ForestHeader *header = version->forest.header;
+	ForestTransform transform = header->transform;
+
+	if (scorer->output < 0 || scorer->output >= header->num_outputs)
+	{
+		problem_set(problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					scorer->output < 0 ?
+					psprintf("version \"%s\" of model \"%s\" has %u outputs, a score is one number",
+							 version->name, version->model, header->num_outputs) :
+					psprintf("positive_class of model \"%s\" is %d, version \"%s\" has outputs 0 to %u",
+							 version->model, scorer->output, version->name, header->num_outputs - 1),
+					pstrdup("Use risk.score_vector() for all outputs, or say which one is the score with risk.alter_model(..., positive_class => N)."));
+		return false;
+	}
+
+	/* A class number is no score: the class's probability is. */
+	if (transform == FOREST_ARGMAX)
+		transform = FOREST_SOFTMAX;
+	forest_transform_as(transform, header->num_outputs, scorer->margins, scorer->predictions);
+	*score = scorer->predictions[scorer->output];
+	return true;
+}

@@ -1,0 +1,24 @@
+/*
+ * scorer.h
+ *		A version, ready to score rows of features.
+ */
+#ifndef PG_RISK_SCORER_H
+#define PG_RISK_SCORER_H
+
+#include "problem.h"
+#include "version.h"
+
+typedef struct Scorer
+{
+	Version    *version;
+	int			output;			/* which one is the score; -1: none that is known */
+	float	   *margins;		/* of the last row, [num_outputs] */
+	float	   *predictions;	/* likewise, after transformation */
+	void	   *scratch;
+} Scorer;
+
+extern bool scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *problem);
+extern void scorer_margins(Scorer *scorer, const float *features);
+extern bool scorer_score(Scorer *scorer, double *score, Problem *problem);
+
+#endif							/* PG_RISK_SCORER_H */

@@ -1,0 +1,485 @@
+/*
+ * shadow.c
+ *		What is scored and logged after the caller has gone on: transactions go
+ *		through the queue as bytes; the worker scores what is pending and writes
+ *		risk.predictions.
+ *
+ * A transaction that was scored where something is written belongs to that
+ * database transaction: the worker holds it until that one has ended, then
+ * writes it, or, if it rolled back, leaves it out and counts it.  What a query
+ * scored that wrote nothing is written whatever becomes of it: somebody has
+ * seen the score.
+ *
+ * On a standby nothing can be written: the queue is emptied and counted.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "scorer.h"
+#include "shadow.h"
+
+/* Transactions that are written together. */
+#define BATCH_SIZE	1000
+
+/* ---- as bytes ---- */
+
+/* The fixed parts of a record; what follows is in pack_transaction(). */
+typedef struct PackedTransaction
+{
+	TimestampTz scored_at;
+	TimestampTz event_time;
+	TransactionId xid;
+	int32		num_cohorts;
+	int32		num_outcomes;
+	bool		has_event_time;
+	bool		in_trigger;
+	uint8		log_features;
+} PackedTransaction;
+
+typedef struct PackedOutcome
+{
+	int64		version_id;
+	double		score;
+	float		latency_us;
+	int32		output;
+	int32		num_features;
+	int32		features_of;	/* outcome that has the same; its own number: they
+								 * follow; -1: none */
+	uint8		role;
+	bool		reference;
+	bool		pending;
+	bool		scored;
+} PackedOutcome;
+
+static void
+pack_string(StringInfo record, const char *string)
+{
+	int32		length = string ? strlen(string) + 1 : 0;
+
+	appendBinaryStringInfo(record, (char *) &length, sizeof(length));
+	if (string)
+		appendBinaryStringInfo(record, string, length);
+}
+
+/* Number of the first outcome that has the same features. */
+static int
+features_of(const ScoredTransaction *transaction, int number)
+{
+	const float *features = transaction->outcomes[number].features;
+	int			first = 0;
+
+	if (!features)
+		return -1;
+	while (transaction->outcomes[first].features != features)
+		first++;
+	return first;
+}
+
+static void
+pack_outcome(StringInfo record, const ScoredTransaction *transaction, int number)
+{
+	const Outcome *outcome = &transaction->outcomes[number];
+	PackedOutcome packed = {
+		.version_id = outcome->version_id,
+		.score = outcome->score,
+		.latency_us = outcome->latency_us,
+		.output = outcome->output,
+		.num_features = outcome->num_features,
+		.features_of = features_of(transaction, number),
+		.role = outcome->role,
+		.reference = outcome->reference,
+		.pending = outcome->pending,
+		.scored = outcome->scored
+	};
+
+	appendBinaryStringInfo(record, (char *) &packed, sizeof(packed));
+	pack_string(record, outcome->version);
+	pack_string(record, outcome->error);
+	if (packed.features_of == number)
+		appendBinaryStringInfo(record, (const char *) outcome->features,
+							   sizeof(float) * outcome->num_features);
+}
+
+static void
+pack_transaction(StringInfo record, const ScoredTransaction *transaction)
+{
+	const Subject *subject = &transaction->subject;
+	PackedTransaction packed = {
+		.scored_at = transaction->scored_at,
+		.event_time = subject->event_time,
+		.xid = transaction->xid,
+		.num_cohorts = subject->num_cohorts,
+		.num_outcomes = transaction->num_outcomes,
+		.has_event_time = subject->has_event_time,
+		.in_trigger = transaction->in_trigger,
+		.log_features = transaction->log_features
+	};
+
+	appendBinaryStringInfo(record, (char *) &packed, sizeof(packed));
+	pack_string(record, transaction->model);
+	pack_string(record, subject->entity);
+	for (int i = 0; i < subject->num_cohorts; i++)
+	{
+		pack_string(record, subject->cohorts[i]);
+		pack_string(record, subject->values[i]);
+	}
+	for (int i = 0; i < transaction->num_outcomes; i++)
+		pack_outcome(record, transaction, i);
+}
+
+/* Leave a transaction for the worker. */
+void
+shadow_enqueue(const ScoredTransaction *transaction, QueueCounters *counters)
+{
+	static StringInfoData record = {0};
+
+	if (!record.data)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&record);
+		MemoryContextSwitchTo(caller);
+	}
+	resetStringInfo(&record);
+	pack_transaction(&record, transaction);
+	queue_push(record.data, record.len, counters);
+}
+
+/* Copy the next bytes of a record. */
+static void
+unpack(const char **at, void *to, Size size)
+{
+	memcpy(to, *at, size);
+	*at += size;
+}
+
+/* The next string of a record, in place. */
+static char *
+unpack_string(const char **at)
+{
+	char	   *string;
+	int32		length;
+
+	unpack(at, &length, sizeof(length));
+	string = length > 0 ? unconstify(char *, *at) : NULL;
+	*at += length;
+	return string;
+}
+
+static void
+unpack_outcome(const char **at, ScoredTransaction *transaction, int number)
+{
+	Outcome    *outcome = &transaction->outcomes[number];
+	PackedOutcome packed;
+
+	unpack(at, &packed, sizeof(packed));
+	*outcome = (Outcome)
+	{
+		.role = packed.role,
+			.reference = packed.reference,
+			.pending = packed.pending,
+			.scored = packed.scored,
+			.score = packed.score,
+			.latency_us = packed.latency_us,
+			.version_id = packed.version_id,
+			.output = packed.output,
+			.num_features = packed.num_features
+	};
+	outcome->version = unpack_string(at);
+	outcome->error = unpack_string(at);
+	if (packed.features_of == number)
+	{
+		float	   *features = palloc(sizeof(float) * Max(packed.num_features, 1));
+
+		unpack(at, features, sizeof(float) * packed.num_features);
+		outcome->features = features;
+	}
+	else if (packed.features_of >= 0)
+		outcome->features = transaction->outcomes[packed.features_of].features;
+}
+
+/* A record as the transaction that it was; strings point into the record. */
+static void
+unpack_transaction(const char *record, ScoredTransaction *transaction)
+{
+	const char *at = record;
+	Subject    *subject = &transaction->subject;
+	PackedTransaction packed;
+
+	unpack(&at, &packed, sizeof(packed));
+	transaction->scored_at = packed.scored_at;
+	transaction->xid = packed.xid;
+	transaction->in_trigger = packed.in_trigger;
+	transaction->log_features = packed.log_features;
+	transaction->model = unpack_string(&at);
+	subject->entity = unpack_string(&at);
+	subject->has_event_time = packed.has_event_time;
+	subject->event_time = packed.event_time;
+	subject->num_cohorts = packed.num_cohorts;
+	subject->cohorts = palloc(sizeof(char *) * Max(packed.num_cohorts, 1));
+	subject->values = palloc(sizeof(char *) * Max(packed.num_cohorts, 1));
+	for (int i = 0; i < packed.num_cohorts; i++)
+	{
+		subject->cohorts[i] = unpack_string(&at);
+		subject->values[i] = unpack_string(&at);
+	}
+	transaction->num_outcomes = packed.num_outcomes;
+	transaction->outcomes = palloc(sizeof(Outcome) * packed.num_outcomes);
+	for (int i = 0; i < packed.num_outcomes; i++)
+		unpack_outcome(&at, transaction, i);
+}
+
+/* ---- scoring what is pending ---- */
+
+/* A version that the batch at hand needs. */
+typedef struct BatchScorer
+{
+	int64		version_id;
+	Scorer		scorer;			/* its version is NULL if it cannot score: */
+	Problem		problem;
+} BatchScorer;
+
+/* The scorer of a version, made at its first use in the batch. */
+static BatchScorer *
+batch_scorer(List **scorers, const Outcome *outcome)
+{
+	BatchScorer *result;
+	ListCell   *cell;
+
+	foreach(cell, *scorers)
+	{
+		result = lfirst(cell);
+		if (result->version_id == outcome->version_id)
+			return result;
+	}
+	result = palloc0(sizeof(BatchScorer));
+	result->version_id = outcome->version_id;
+	(void) scorer_open(&result->scorer, outcome->version_id, outcome->output, &result->problem);
+	*scorers = lappend(*scorers, result);
+	return result;
+}
+
+static void
+score_pending(List **scorers, Outcome *outcome)
+{
+	BatchScorer *version = batch_scorer(scorers, outcome);
+	Problem		problem = version->problem;
+	instr_time	start;
+	instr_time	end;
+
+	if (version->scorer.version)
+	{
+		INSTR_TIME_SET_CURRENT(start);
+		scorer_margins(&version->scorer, outcome->features);
+		outcome->scored = scorer_score(&version->scorer, &outcome->score, &problem);
+		INSTR_TIME_SET_CURRENT(end);
+		INSTR_TIME_SUBTRACT(end, start);
+		outcome->latency_us = INSTR_TIME_GET_MICROSEC(end);
+	}
+	if (!outcome->scored)
+		outcome->error = problem.message;
+	outcome->pending = false;
+}
+
+/* ---- the worker's side ---- */
+
+/* A record that waits for the end of the database transaction it belongs to. */
+typedef struct HeldRecord
+{
+	Size		size;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} HeldRecord;
+
+static MemoryContext held_context = NULL;
+static List *held = NIL;		/* of HeldRecord, oldest first */
+static Size held_bytes = 0;
+
+/* The transactions that are written together. */
+typedef struct Batch
+{
+	int			count;
+	int			taken;			/* records looked at */
+	ScoredTransaction transactions[BATCH_SIZE];
+} Batch;
+
+/* Does anything wait for a database transaction to end? */
+bool
+shadow_holds(void)
+{
+	return held != NIL;
+}
+
+/* Decide upon a record: it is in the batch now, or it is left out.  False: its
+ * transaction has not ended yet. */
+static bool
+take(Batch *batch, const char *record)
+{
+	ScoredTransaction *transaction = &batch->transactions[batch->count];
+
+	unpack_transaction(record, transaction);
+	if (TransactionIdIsValid(transaction->xid))
+	{
+		if (TransactionIdIsInProgress(transaction->xid))
+			return false;
+		if (!TransactionIdDidCommit(transaction->xid))
+		{
+			pg_atomic_fetch_add_u64(&queue_counters(transaction->model)->rolled_back, 1);
+			return true;
+		}
+	}
+	batch->count++;
+	return true;
+}
+
+/* Keep a record for a later batch; as much as the queue holds, at most. */
+static void
+hold(const Batch *batch, const char *record, Size size)
+{
+	MemoryContext caller;
+	HeldRecord *copy;
+
+	if (held_bytes + size > (Size) guc_queue_size * 1024)
+	{
+		pg_atomic_fetch_add_u64(&queue_counters(batch->transactions[batch->count].model)->dropped, 1);
+		return;
+	}
+	if (!held_context)
+		held_context = AllocSetContextCreate(TopMemoryContext, "pg_risk held predictions",
+											 ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(held_context);
+	copy = palloc(offsetof(HeldRecord, bytes) + size);
+	copy->size = size;
+	memcpy(copy->bytes, record, size);
+	held = lappend(held, copy);
+	held_bytes += size;
+	MemoryContextSwitchTo(caller);
+}
+
+/* Take what has been held and can be decided upon now; the batch gets a copy. */
+static void
+take_held(Batch *batch)
+{
+	ListCell   *cell;
+
+	foreach(cell, held)
+	{
+		HeldRecord *record = lfirst(cell);
+		char	   *copy;
+
+		if (batch->count == BATCH_SIZE)
+			break;
+		copy = palloc(record->size);
+		memcpy(copy, record->bytes, record->size);
+		if (!take(batch, copy))
+			continue;
+		batch->taken++;
+		held_bytes -= record->size;
+		held = foreach_delete_current(held, cell);
+		pfree(record);
+	}
+}
+
+/* Fill a batch from what has been held and from the queue. */
+static void
+fill_batch(Batch *batch)
+{
+	char	   *record;
+	Size		size;
+
+	take_held(batch);
+	while (batch->taken < BATCH_SIZE && batch->count < BATCH_SIZE &&
+		   (record = queue_pop(&size)) != NULL)
+	{
+		batch->taken++;
+		if (!take(batch, record))
+			hold(batch, record, size);
+	}
+}
+
+/* Score what is pending in a batch, and write it. */
+static void
+write_batch(Batch *batch)
+{
+	List	   *scorers = NIL;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		ScoredTransaction *transaction = &batch->transactions[i];
+
+		for (int j = 0; j < transaction->num_outcomes; j++)
+		{
+			if (transaction->outcomes[j].pending)
+				score_pending(&scorers, &transaction->outcomes[j]);
+		}
+	}
+	prediction_write(batch->transactions, batch->count);
+	prediction_flushed();
+}
+
+/* Count what became of a batch, by model. */
+static void
+count_batch(const Batch *batch, size_t counter)
+{
+	for (int i = 0; i < batch->count; i++)
+	{
+		char	   *counters = (char *) queue_counters(batch->transactions[i].model);
+
+		pg_atomic_fetch_add_u64((pg_atomic_uint64 *) (counters + counter), 1);
+	}
+}
+
+/*
+ * Score and write the next transactions of the queue, in a database transaction
+ * of its own; returns how many have been looked at.  What cannot be written is
+ * reported, counted and given up: what comes after it may go through.
+ */
+int
+shadow_flush(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_risk batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Batch	   *batch = palloc(sizeof(Batch));
+	int			taken;
+
+	batch->count = batch->taken = 0;
+	fill_batch(batch);
+	taken = batch->taken;
+	if (batch->count > 0 && RecoveryInProgress())
+		count_batch(batch, offsetof(QueueCounters, not_logged));
+	else if (batch->count > 0)
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		PG_TRY();
+		{
+			MemoryContextSwitchTo(context);
+			write_batch(batch);
+			PopActiveSnapshot();
+			CommitTransactionCommand();
+			count_batch(batch, offsetof(QueueCounters, logged));
+		}
+		PG_CATCH();
+		{
+			EmitErrorReport();
+			FlushErrorState();
+			AbortCurrentTransaction();
+			count_batch(batch, offsetof(QueueCounters, failed));
+		}
+		PG_END_TRY();
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return taken;
+}

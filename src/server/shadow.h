@@ -1,0 +1,15 @@
+/*
+ * shadow.h
+ *		What is scored and logged after the caller has gone on.
+ */
+#ifndef PG_RISK_SHADOW_H
+#define PG_RISK_SHADOW_H
+
+#include "prediction.h"
+#include "queue.h"
+
+extern void shadow_enqueue(const ScoredTransaction *transaction, QueueCounters *counters);
+extern int	shadow_flush(void);
+extern bool shadow_holds(void);
+
+#endif							/* PG_RISK_SHADOW_H */
