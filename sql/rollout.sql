@@ -3,7 +3,7 @@
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 SET intervalstyle = 'postgres';
-SET pg_risk.clock = '2026-01-01 12:00:00+00';
+SET pg_risk.clock = '2046-01-01 12:00:00+00';
 SELECT risk.create_model('m', log => 'sometimes');
 SELECT risk.create_model('m', event_time => 'at');
 SELECT 1 FROM generate_series(1, 5) AS i, risk.register_model('m', 'v' || i, toy_model('{a}', format('[[0, 0, 1, -%s, %s]]', i, i)::jsonb, 'reg:squarederror', base_score => '0'));
@@ -151,12 +151,12 @@ SELECT risk.rollback('m');
 ROLLBACK;
 
 -- what was live when
-SELECT * FROM risk.route_as_of('m', '2026-01-01 11:59:59+00');
-SELECT * FROM risk.route_as_of('m', '2026-01-01 12:00:00+00');
-SELECT * FROM risk.route_as_of('m', '2026-01-01 14:30:00+00');
-SELECT * FROM risk.route_as_of('m', '2026-01-01 15:30:00+00');
-SELECT * FROM risk.route_as_of('m', '2026-01-01 17:30:00+00');
-SELECT * FROM risk.route_as_of('none', '2026-01-01 17:30:00+00');
+SELECT * FROM risk.route_as_of('m', '2046-01-01 11:59:59+00');
+SELECT * FROM risk.route_as_of('m', '2046-01-01 12:00:00+00');
+SELECT * FROM risk.route_as_of('m', '2046-01-01 14:30:00+00');
+SELECT * FROM risk.route_as_of('m', '2046-01-01 15:30:00+00');
+SELECT * FROM risk.route_as_of('m', '2046-01-01 17:30:00+00');
+SELECT * FROM risk.route_as_of('none', '2046-01-01 17:30:00+00');
 -- at every moment of the history the route has one champion; now it is the roles
 SELECT count(*) FILTER (WHERE r.champions <> 1) AS wrong
 FROM (SELECT DISTINCT at FROM risk.rollout_history) AS h, LATERAL (SELECT count(*) FILTER (WHERE role = 'champion') AS champions FROM risk.route_as_of('m', h.at)) AS r;

@@ -57,7 +57,7 @@ COMMENT ON TABLE risk.gate_results IS
 	'What the worker found each time it evaluated the gates of a canary';
 COMMENT ON COLUMN risk.gate_results.threshold IS 'The limit on the value; of a relative gate, as computed from the champion''s figure; NULL: it has none';
 COMMENT ON COLUMN risk.gate_results.samples IS
-	'Transactions that the value is of: labelled ones for metrics of labels, the version''s own for latencies, errors and missing features, otherwise those that the champion scored too';
+	'Transactions that the value is of: labelled ones for metrics of labels, all for errors and missing features, otherwise those that the champion scored too';
 COMMENT ON COLUMN risk.gate_results.error IS 'Why a function of your own gave no value';
 SELECT pg_catalog.pg_extension_config_dump('risk.gate_results', '');
 
@@ -106,7 +106,7 @@ BEGIN
 	END IF;
 	SELECT p.oid INTO own FROM pg_proc AS p
 	WHERE p.oid = to_regprocedure(NEW.metric) AND p.prokind = 'f' AND NOT p.proretset
-	AND p.proargtypes::oid[] = ARRAY['text'::regtype, 'text'::regtype, 'timestamptz'::regtype, 'timestamptz'::regtype]::oid[]
+	AND oidvectortypes(p.proargtypes) = 'text, text, timestamp with time zone, timestamp with time zone'
 	AND p.prorettype IN ('float8'::regtype, 'float4'::regtype, 'numeric'::regtype,
 						 'int8'::regtype, 'int4'::regtype, 'int2'::regtype);
 	IF own IS NULL OR NEW.relative THEN
@@ -136,7 +136,8 @@ COMMENT ON TRIGGER model ON risk.gates IS 'Refuses gates of models that do not e
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION risk.call_gate_function(function text, model text, version text, since timestamptz, until timestamptz)
-	RETURNS float8 LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'risk_call_gate_function';
+	RETURNS float8 LANGUAGE C STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'risk_call_gate_function';
 COMMENT ON FUNCTION risk.call_gate_function(text, text, text, timestamptz, timestamptz) IS
 	'Value of a gate''s own function, called as its owner and in a security-restricted operation, as an index''s functions are. Grant it to nobody. Errors: 42883 no such function.';
 
@@ -146,7 +147,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE
 		WHEN metric LIKE '%(%' THEN 'pairs'
 		WHEN metric ~ '^(champion_)?(labelled|positives|auc|average_precision|precision|recall|false_positives|expected_loss)' THEN 'labelled'
-		WHEN metric ~ '^(transactions|errors?|error_rate|null_rate|latency_p\d+)$' THEN 'transactions'
+		WHEN metric ~ '^(transactions|errors|error_rate|null_rate)' THEN 'transactions'
 		ELSE 'pairs' END
 $$;
 COMMENT ON FUNCTION risk.sample_of(text) IS
@@ -232,7 +233,7 @@ COMMENT ON FUNCTION risk.verdict(jsonb) IS
 CREATE FUNCTION risk.describe_gates(gates jsonb, result text DEFAULT NULL, severity text DEFAULT NULL) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 	SELECT string_agg(
-		format('gate "%s" %s: %s %s, %s %s, %s of %s samples', g.gate, g.result, g.metric, coalesce(g.value::real::text, 'unknown'),
+		format('gate "%s" %s: %s %s, %s %s, %s samples of at least %s', g.gate, g.result, g.metric, coalesce(g.value::real::text, 'unknown'),
 			   replace(g.comparison, '_', ' '), coalesce(g.threshold::real::text, 'unknown'), g.samples, g.min_samples)
 		|| CASE WHEN g.dry_run THEN ', dry run' WHEN g.severity = 'warning' THEN ', warning only' ELSE '' END
 		|| coalesce(': ' || g.error, ''), E'\n' ORDER BY g.gate)

@@ -360,7 +360,8 @@ BEGIN
 			RAISE EXCEPTION 'gates of model "%" do not allow the promotion of version "%"', model, version
 				USING ERRCODE = 'object_not_in_prerequisite_state',
 					  DETAIL = risk.describe_gates(event.gates),
-					  HINT = 'Wait until all blocking gates are successful, or override them: risk.promote(model, version, force => true, reason => ''...'').';
+					  HINT = format('Wait until all blocking gates are successful, or override them: risk.promote(%L, %L, force => true, reason => ''...'').',
+									model, version);
 		END IF;
 	END IF;
 	RETURN risk.make_champion(event);
