@@ -15,11 +15,11 @@ CREATE TABLE risk.model_definitions (
 	log_percent		float8 NOT NULL DEFAULT 100 CHECK (log_percent BETWEEN 0 AND 100),
 	log_features	text NOT NULL DEFAULT 'none' CHECK (log_features IN ('none', 'hash', 'full')),
 	on_missing		text NOT NULL DEFAULT 'error' CHECK (on_missing IN ('error', 'fallback')),
-	fallback_score	float8 CHECK (fallback_score = fallback_score),
+	fallback_score	float8 CHECK (fallback_score <> 'NaN'),
 	bands			jsonb,
-	decision_threshold	float8 NOT NULL DEFAULT 0.5 CHECK (decision_threshold = decision_threshold),
+	decision_threshold	float8 NOT NULL DEFAULT 0.5 CHECK (decision_threshold <> 'NaN'),
 	review_capacity	float8 CHECK (review_capacity > 0 AND review_capacity <= 1000),
-	review_cost		float8 NOT NULL DEFAULT 1 CHECK (review_cost >= 0 AND review_cost = review_cost),
+	review_cost		float8 NOT NULL DEFAULT 1 CHECK (review_cost >= 0 AND review_cost < 'Infinity'),
 	label_maturity	interval NOT NULL DEFAULT '7 days' CHECK (label_maturity >= '0'),
 	unlabeled		text NOT NULL DEFAULT 'unknown' CHECK (unlabeled IN ('unknown', 'negative')),
 	created_by		text NOT NULL DEFAULT session_user,
@@ -117,6 +117,8 @@ COMMENT ON TABLE risk.model_roles IS
 	'The route: which version of a model does what on live traffic. Written by the moves (risk.promote() and so on); every score reads it.';
 COMMENT ON COLUMN risk.model_roles.percent IS
 	'Of the entities: those that a canary decides, those that a shadow scores';
+COMMENT ON COLUMN risk.model_roles.since IS
+	'Since when role, percentage and pause are as they are';
 COMMENT ON COLUMN risk.model_roles.salt IS
 	'Seed of the hash that chooses the entities: risk.entity_percent(entity_id, salt) < percent';
 COMMENT ON COLUMN risk.model_roles.paused IS

@@ -27,3 +27,39 @@ COMMENT ON COLUMN risk.alerts.occurrences IS 'How often it happened, or how many
 SELECT pg_catalog.pg_extension_config_dump('risk.alerts', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.alerts_alert_id_seq', '');
 COMMENT ON SEQUENCE risk.alerts_alert_id_seq IS 'Numbers of alerts';
+
+CREATE FUNCTION risk.raise_alert(
+	kind text, severity text, message text, model text DEFAULT '', version text DEFAULT '',
+	details jsonb DEFAULT NULL, occurrences bigint DEFAULT 1)
+RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	INSERT INTO risk.alerts AS a (kind, severity, model, version, message, details, occurrences, first_at, last_at)
+	SELECT raise_alert.kind, raise_alert.severity, raise_alert.model, raise_alert.version, raise_alert.message,
+		   raise_alert.details, raise_alert.occurrences, c.now, c.now
+	FROM risk.clock() AS c (now)
+	ON CONFLICT (kind, model, version) WHERE acknowledged_at IS NULL DO UPDATE
+	SET severity = excluded.severity, message = excluded.message, details = excluded.details,
+		occurrences = a.occurrences + excluded.occurrences, last_at = excluded.last_at;
+	-- A payload is shorter than 8000 bytes; JSON writes a character in 6 at most.
+	SELECT pg_notify('pg_risk', json_build_object(
+		'kind', left(raise_alert.kind, 50), 'severity', raise_alert.severity, 'model', left(raise_alert.model, 100),
+		'version', left(raise_alert.version, 100), 'message', left(raise_alert.message, 1000))::text);
+$$;
+COMMENT ON FUNCTION risk.raise_alert(text, text, text, text, text, jsonb, bigint) IS
+	'Open an alert, or count it into the open one of its kind; tells those who LISTEN pg_risk';
+
+CREATE FUNCTION risk.acknowledge_alert(alert_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	PERFORM risk.require_writes();
+	UPDATE risk.alerts AS a SET acknowledged_at = risk.clock(), acknowledged_by = session_user
+	WHERE a.alert_id = alert_id AND a.acknowledged_at IS NULL;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no open alert %', alert_id
+			USING ERRCODE = 'undefined_object',
+				  HINT = 'SELECT * FROM risk.open_alerts lists those that are open.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.acknowledge_alert(bigint) IS
+	'Close an alert: somebody has looked at it. Errors: 42704 no such open alert.';

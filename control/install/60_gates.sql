@@ -9,7 +9,7 @@ CREATE TABLE risk.gates (
 	metric			text NOT NULL,
 	comparison		text NOT NULL DEFAULT 'at_most' CHECK (comparison IN ('at_most', 'at_least')),
 	relative		boolean NOT NULL DEFAULT false,
-	threshold		float8 NOT NULL CHECK (threshold = threshold),
+	threshold		float8 NOT NULL CHECK (threshold <> 'NaN'),
 	"window"		interval NOT NULL DEFAULT '1 hour' CHECK ("window" > '0'),
 	min_samples		bigint NOT NULL DEFAULT 1000 CHECK (min_samples > 0),
 	cohort			jsonb CHECK (jsonb_typeof(cohort) = 'object'),
@@ -44,15 +44,203 @@ CREATE TABLE risk.gate_results (
 	value			float8,
 	champion_value	float8,
 	comparison		text NOT NULL,
-	threshold		float8 NOT NULL,
+	threshold		float8,
 	samples			bigint,
 	min_samples		bigint NOT NULL,
 	result			text NOT NULL CHECK (result IN ('successful', 'failed', 'inconclusive')),
 	severity		text NOT NULL,
-	dry_run			boolean NOT NULL
+	dry_run			boolean NOT NULL,
+	error			text
 );
 CREATE INDEX gate_results_model_idx ON risk.gate_results (model, version, evaluated_at);
 COMMENT ON TABLE risk.gate_results IS
 	'What the worker found each time it evaluated the gates of a canary';
-COMMENT ON COLUMN risk.gate_results.threshold IS 'The limit on the value; of a relative gate, as computed from the champion''s figure';
+COMMENT ON COLUMN risk.gate_results.threshold IS 'The limit on the value; of a relative gate, as computed from the champion''s figure; NULL: it has none';
+COMMENT ON COLUMN risk.gate_results.samples IS
+	'Transactions that the value is of: labelled ones for metrics of labels, all for errors and missing features, otherwise those that the champion scored too';
+COMMENT ON COLUMN risk.gate_results.error IS 'Why a function of your own gave no value';
 SELECT pg_catalog.pg_extension_config_dump('risk.gate_results', '');
+
+-- ---------------------------------------------------------------------------
+-- Checks on what is written into risk.gates.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.check_gate_model() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	-- pg_restore fills the tables in any order, each at once: no model at all
+	-- means that they are still to come.
+	IF EXISTS (SELECT FROM risk.model_definitions) THEN
+		PERFORM risk.require_model(NEW.model);
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION risk.check_gate_model() IS
+	'Trigger that refuses gates of models that do not exist. Errors: 42704.';
+
+-- As the user who writes the gate: a function is run for those only who may run it.
+CREATE FUNCTION risk.check_gate() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	metrics CONSTANT text[] := ARRAY(
+		SELECT a.attname FROM pg_attribute AS a
+		WHERE a.attrelid = 'risk.measures'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.atttypid IN ('float8'::regtype, 'float4'::regtype, 'int8'::regtype, 'int4'::regtype)
+		ORDER BY a.attnum);
+	own regprocedure;
+BEGIN
+	IF NEW.metric = ANY (metrics) THEN
+		IF NEW.relative AND NOT 'champion_' || NEW.metric = ANY (metrics) THEN
+			RAISE EXCEPTION 'gate "%" cannot be relative: metric "%" is not measured for the champion', NEW.gate, NEW.metric
+				USING ERRCODE = 'invalid_parameter_value',
+					  HINT = format('Metrics with a figure of the champion: %s.',
+						(SELECT string_agg(m, ', ') FROM unnest(metrics) AS m WHERE 'champion_' || m = ANY (metrics)));
+		END IF;
+		RETURN NEW;
+	END IF;
+	IF NEW.metric NOT LIKE '%(%)' THEN
+		RAISE EXCEPTION 'gate "%": there is no metric "%"', NEW.gate, NEW.metric
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = format('Metrics: %s; or a function of your own: ''schema.name(text,text,timestamptz,timestamptz)''.',
+								array_to_string(metrics, ', '));
+	END IF;
+	SELECT p.oid INTO own FROM pg_proc AS p
+	WHERE p.oid = to_regprocedure(NEW.metric) AND p.prokind = 'f' AND NOT p.proretset
+	AND oidvectortypes(p.proargtypes) = 'text, text, timestamp with time zone, timestamp with time zone'
+	AND p.prorettype IN ('float8'::regtype, 'float4'::regtype, 'numeric'::regtype,
+						 'int8'::regtype, 'int4'::regtype, 'int2'::regtype);
+	IF own IS NULL OR NEW.relative THEN
+		RAISE EXCEPTION 'gate "%": % is no function that a gate can call', NEW.gate, NEW.metric
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = 'It takes model, version, since and until (text, text, timestamptz, timestamptz) and returns one number; write its schema. Such a gate cannot be relative.';
+	END IF;
+	IF NOT has_function_privilege(own, 'EXECUTE') THEN
+		RAISE EXCEPTION 'permission denied for function %', NEW.metric
+			USING ERRCODE = 'insufficient_privilege',
+				  HINT = 'A gate''s function is run as its owner, for those who may execute it.';
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION risk.check_gate() IS
+	'Trigger that refuses gates whose metric cannot be measured. Errors: 22023, 42501 no right to execute the function.';
+
+CREATE TRIGGER metric BEFORE INSERT OR UPDATE ON risk.gates
+	FOR EACH ROW EXECUTE FUNCTION risk.check_gate();
+COMMENT ON TRIGGER metric ON risk.gates IS 'Refuses gates whose metric cannot be measured';
+CREATE TRIGGER model BEFORE INSERT OR UPDATE ON risk.gates
+	FOR EACH ROW EXECUTE FUNCTION risk.check_gate_model();
+COMMENT ON TRIGGER model ON risk.gates IS 'Refuses gates of models that do not exist';
+
+-- ---------------------------------------------------------------------------
+-- Evaluation.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.call_gate_function(function text, model text, version text, since timestamptz, until timestamptz)
+	RETURNS float8 LANGUAGE C STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'risk_call_gate_function';
+COMMENT ON FUNCTION risk.call_gate_function(text, text, text, timestamptz, timestamptz) IS
+	'Value of a gate''s own function, called as its owner and in a security-restricted operation, as an index''s functions are. Grant it to nobody. Errors: 42883 no such function.';
+
+-- Which column of risk.measures counts the transactions that a metric is of.
+CREATE FUNCTION risk.sample_of(metric text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE
+		WHEN metric LIKE '%(%' THEN 'pairs'
+		WHEN metric ~ '^(champion_)?(labelled|positives|auc|average_precision|precision|recall|false_positives|expected_loss)' THEN 'labelled'
+		WHEN metric ~ '^(transactions|errors|error_rate|null_rate)' THEN 'transactions'
+		ELSE 'pairs' END
+$$;
+COMMENT ON FUNCTION risk.sample_of(text) IS
+	'Which column of risk.measures counts the sample of a metric; labelled: it needs mature labels';
+
+CREATE FUNCTION risk.evaluate_gates(model text, version text, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (gate text, metric text, value float8, champion_value float8, comparison text, threshold float8,
+			   samples bigint, min_samples bigint, result text, severity text, dry_run boolean, error text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	g record;
+	since timestamptz;
+	until timestamptz;
+	measured jsonb := '{}';		-- by window and cohort
+	key text;
+	figures jsonb;
+BEGIN
+	PERFORM risk.version_id(model, version);
+	as_of := coalesce(as_of, risk.clock());
+	FOR g IN
+		SELECT r.*, risk.sample_of(r.metric) AS sample, d.label_maturity
+		FROM risk.gates AS r JOIN risk.model_definitions AS d ON d.model = r.model
+		WHERE r.model = model ORDER BY r.gate
+	LOOP
+		until := as_of - CASE WHEN g.sample = 'labelled' THEN g.label_maturity ELSE '0' END;
+		since := until - g."window";
+		key := jsonb_build_array(since, until, g.cohort);
+		IF NOT measured ? key THEN
+			measured := measured || jsonb_build_object(key,
+				to_jsonb(risk.measure(model, version, since, until, g.cohort, as_of)));
+		END IF;
+		figures := measured -> key;
+		value := NULL;
+		error := NULL;
+		IF g.metric LIKE '%(%' THEN
+			-- What goes wrong there makes this gate inconclusive, not the others.
+			BEGIN
+				value := risk.call_gate_function(g.metric, model, version, since, until);
+			EXCEPTION WHEN OTHERS THEN
+				error := SQLERRM;
+			END;
+		ELSE
+			value := figures ->> g.metric;
+		END IF;
+		champion_value := figures ->> ('champion_' || g.metric);
+		threshold := g.threshold * CASE WHEN g.relative THEN champion_value ELSE 1 END;
+		samples := coalesce((figures ->> g.sample)::bigint, 0);
+		result := CASE
+			WHEN samples < g.min_samples OR value IS NULL OR value = 'NaN' OR threshold IS NULL OR threshold = 'NaN' THEN 'inconclusive'
+			WHEN g.comparison = 'at_most' AND value <= threshold OR g.comparison = 'at_least' AND value >= threshold THEN 'successful'
+			ELSE 'failed' END;
+		gate := g.gate;
+		metric := g.metric;
+		comparison := g.comparison;
+		min_samples := g.min_samples;
+		severity := g.severity;
+		dry_run := g.dry_run;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION risk.evaluate_gates(text, text, timestamptz) IS
+	'The gates of a model for a version, as of a moment (NULL: now): figures, samples and results. Errors: 42704 no such model or version.';
+
+CREATE FUNCTION risk.gate_figures(model text, version text, as_of timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT jsonb_agg(to_jsonb(e)) FROM risk.evaluate_gates(gate_figures.model, gate_figures.version, gate_figures.as_of) AS e
+$$;
+COMMENT ON FUNCTION risk.gate_figures(text, text, timestamptz) IS
+	'What risk.evaluate_gates() finds, as one value; NULL: the model has no gates';
+
+CREATE FUNCTION risk.verdict(gates jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN bool_or(g.result = 'failed') THEN 'failed'
+				WHEN bool_or(g.result = 'inconclusive') THEN 'inconclusive'
+				ELSE max(g.result) END
+	FROM jsonb_to_recordset(verdict.gates) AS g (result text, severity text, dry_run boolean)
+	WHERE g.severity = 'blocking' AND NOT g.dry_run
+$$;
+COMMENT ON FUNCTION risk.verdict(jsonb) IS
+	'What the blocking gates say together: failed if one is, else inconclusive if one is, else successful; NULL: there are none';
+
+CREATE FUNCTION risk.describe_gates(gates jsonb, result text DEFAULT NULL, severity text DEFAULT NULL) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT string_agg(
+		format('gate "%s" %s: %s %s, %s %s, %s samples of at least %s', g.gate, g.result, g.metric, coalesce(g.value::real::text, 'unknown'),
+			   replace(g.comparison, '_', ' '), coalesce(g.threshold::real::text, 'unknown'), g.samples, g.min_samples)
+		|| CASE WHEN g.dry_run THEN ', dry run' WHEN g.severity = 'warning' THEN ', warning only' ELSE '' END
+		|| coalesce(': ' || g.error, ''), E'\n' ORDER BY g.gate)
+	FROM jsonb_to_recordset(describe_gates.gates) AS g (gate text, metric text, value float8, comparison text, threshold float8,
+		samples bigint, min_samples bigint, result text, severity text, dry_run boolean, error text)
+	WHERE describe_gates.result IS NULL
+	OR g.result = describe_gates.result AND g.severity = describe_gates.severity AND NOT g.dry_run
+$$;
+COMMENT ON FUNCTION risk.describe_gates(jsonb, text, text) IS
+	'A line for each gate with figure, limit and sample; only those of a result and severity that count, if given';

@@ -28,12 +28,12 @@ COMMENT ON TABLE risk.rollouts IS
 	'Canaries, one row each from start to end: the plan, and how far it has come. The worker evaluates the gates of those that are open.';
 COMMENT ON COLUMN risk.rollouts.steps IS
 	'Percentages of the traffic that the worker goes through; NULL: the percentage is set by hand';
-COMMENT ON COLUMN risk.rollouts.step IS 'Which of the steps it is at, counted from 1';
+COMMENT ON COLUMN risk.rollouts.step IS 'Which of the steps it is at, counted from 1; 0: below the first, by hand';
 COMMENT ON COLUMN risk.rollouts.step_interval IS 'Time between two evaluations of the gates';
 COMMENT ON COLUMN risk.rollouts.consecutive_success_limit IS 'So many successful evaluations in a row lead to the next step';
 COMMENT ON COLUMN risk.rollouts.failure_limit IS 'So many failed evaluations roll back';
 COMMENT ON COLUMN risk.rollouts.paused_by IS
-	'gates: the evidence does not suffice, and the rollout goes on when it does; otherwise who paused it';
+	'pg_risk: the evidence does not suffice, and the rollout goes on by itself when it does; otherwise who paused it';
 SELECT pg_catalog.pg_extension_config_dump('risk.rollouts', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.rollouts_rollout_id_seq', '');
 COMMENT ON SEQUENCE risk.rollouts_rollout_id_seq IS 'Numbers of rollouts';
@@ -63,31 +63,545 @@ COMMENT ON COLUMN risk.rollout_history.at IS 'Moment of the move; it took effect
 COMMENT ON COLUMN risk.rollout_history.action IS 'The move: promote, start_shadow, start_canary, set_canary, pause, resume, abort, rollback, retire, ...';
 COMMENT ON COLUMN risk.rollout_history.from_role IS 'NULL: it had none';
 COMMENT ON COLUMN risk.rollout_history.to_role IS 'NULL: it has none any more';
+COMMENT ON COLUMN risk.rollout_history.rollout_id IS
+	'The canary''s row of risk.rollouts; of a shadow its own number, of the same sequence';
 COMMENT ON COLUMN risk.rollout_history.done_by IS 'Session user, or pg_risk where the worker did it';
 COMMENT ON COLUMN risk.rollout_history.gates IS 'The gates at that moment, with figures and samples';
 SELECT pg_catalog.pg_extension_config_dump('risk.rollout_history', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.rollout_history_event_id_seq', '');
 COMMENT ON SEQUENCE risk.rollout_history_event_id_seq IS 'Numbers of events';
 
-CREATE FUNCTION risk.promote(model text, version text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- ---------------------------------------------------------------------------
+-- What the moves are made of.  A move begins with risk.begin_move(), makes an
+-- event of each version whose role changes with risk.role_event(), says in it
+-- what the role becomes, and hands it to risk.change_role(), which alone
+-- writes roles and history.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.begin_move(model text) RETURNS timestamptz
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
-DECLARE
-	promoted bigint;
-	previous text;
 BEGIN
 	PERFORM risk.require_writes();
 	-- One move of a model at a time: a second one waits for the first, and one
 	-- that cannot see the first (REPEATABLE READ) fails with 40001.
-	UPDATE risk.model_definitions AS d SET moved_at = now() WHERE d.model = model;
-	promoted := risk.version_id(model, version);
-	SELECT v.version INTO previous
-	FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
-	WHERE r.model = model AND r.role = 'champion';
-	DELETE FROM risk.model_roles AS r WHERE r.model = model AND r.role = 'champion';
-	INSERT INTO risk.model_roles (model, role, version_id) VALUES (model, 'champion', promoted);
-	RETURN previous;
+	UPDATE risk.model_definitions AS d SET moved_at = risk.clock() WHERE d.model = model;
+	RETURN risk.clock();
 END $$;
-COMMENT ON FUNCTION risk.promote(text, text) IS
-	'Make a version the champion of its model, for everybody at COMMIT; returns the champion before it, or NULL. Errors: 42704 no such model or version.';
+COMMENT ON FUNCTION risk.begin_move(text) IS
+	'Wait until no other move of the model is under way; returns the moment of this one. Nothing may be looked at before. Errors: 25006 read-only, 40001 not serializable.';
 
+CREATE FUNCTION risk.role_event(model text, version_id bigint, action text, at timestamptz) RETURNS risk.rollout_history
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT NULL::bigint, role_event.at, v.model, role_event.action, v.version_id, v.version, r.role, NULL::text, r.percent, NULL::float8,
+		   coalesce(r.paused, false), nullif(r.salt, 0), session_user::text, NULL::text, false, NULL::jsonb
+	FROM risk.model_versions AS v LEFT JOIN risk.model_roles AS r USING (model, version_id)
+	WHERE v.model = role_event.model AND v.version_id = role_event.version_id
+$$;
+COMMENT ON FUNCTION risk.role_event(text, bigint, text, timestamptz) IS
+	'A row for risk.rollout_history that says what the version is now; to_role is NULL: the version loses its role';
+
+CREATE FUNCTION risk.change_role(event risk.rollout_history) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	event.paused := event.paused AND event.to_role IN ('canary', 'shadow');
+	DELETE FROM risk.model_roles AS r WHERE r.model = event.model AND r.version_id = event.version_id;
+	IF event.to_role IS NOT NULL THEN
+		INSERT INTO risk.model_roles (model, version_id, role, percent, salt, paused, since, granted_by)
+		VALUES (event.model, event.version_id, event.to_role, event.to_percent,
+				CASE WHEN event.to_role = 'champion' THEN 0 ELSE event.rollout_id END,
+				event.paused, event.at, event.done_by);
+	END IF;
+	IF event.from_role = 'canary' THEN
+		UPDATE risk.rollouts AS o
+		SET status = CASE WHEN event.to_role = 'canary' AND event.paused THEN 'paused'
+						  WHEN event.to_role = 'canary' THEN 'running'
+						  WHEN event.to_role = 'champion' THEN 'promoted'
+						  WHEN event.action = 'rollback' THEN 'rolled_back'
+						  ELSE 'aborted' END,
+			paused_by = CASE WHEN event.paused THEN event.done_by END,
+			ended_at = CASE WHEN event.to_role = 'canary' THEN NULL ELSE event.at END
+		WHERE o.model = event.model AND o.ended_at IS NULL;
+	END IF;
+	INSERT INTO risk.rollout_history
+		(at, model, action, version_id, version, from_role, to_role, from_percent, to_percent,
+		 paused, rollout_id, done_by, reason, forced, gates)
+	VALUES
+		(event.at, event.model, event.action, event.version_id, event.version, event.from_role, event.to_role,
+		 event.from_percent, event.to_percent, coalesce(event.paused, false), event.rollout_id,
+		 event.done_by, event.reason, event.forced, event.gates);
+END $$;
+COMMENT ON FUNCTION risk.change_role(risk.rollout_history) IS
+	'Give a version the role, percentage and pause that the event says, bring its rollout in step, and write the event into the history';
+
+CREATE FUNCTION risk.make_champion(event risk.rollout_history) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	previous risk.rollout_history;
+BEGIN
+	SELECT e.* INTO previous
+	FROM risk.model_roles AS r, risk.role_event(r.model, r.version_id, event.action, event.at) AS e
+	WHERE r.model = event.model AND r.role = 'champion';
+	IF FOUND THEN
+		previous.done_by := event.done_by;
+		previous.reason := event.reason;
+		PERFORM risk.change_role(previous);
+	END IF;
+	event.to_role := 'champion';
+	event.to_percent := 100;
+	PERFORM risk.change_role(event);
+	RETURN previous.version;
+END $$;
+COMMENT ON FUNCTION risk.make_champion(risk.rollout_history) IS
+	'Make the event''s version the champion in place of the one before, whose name is returned';
+
+CREATE FUNCTION risk.last_good(model text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT h.version_id
+	FROM (SELECT DISTINCT ON (a.version_id) a.version_id, a.event_id, a.action
+		  FROM risk.rollout_history AS a
+		  WHERE a.model = last_good.model
+		  AND (a.from_role = 'champion' OR a.from_role = 'canary' AND a.to_role IS NULL AND a.action = 'rollback')
+		  ORDER BY a.version_id, a.event_id DESC) AS h
+	JOIN risk.model_versions AS v ON v.version_id = h.version_id AND v.retired_at IS NULL
+	WHERE h.action <> 'rollback'
+	AND NOT EXISTS (SELECT FROM risk.model_roles AS r WHERE r.version_id = h.version_id AND r.role = 'champion')
+	ORDER BY h.event_id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION risk.last_good(text) IS
+	'The version that risk.rollback() returns to: the latest former champion, without those that a rollback ended and those that are retired or dropped; NULL: none';
+
+-- ---------------------------------------------------------------------------
+-- What is said about moves that cannot be made.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.possible_moves(model text, version text DEFAULT NULL) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	WITH state AS (
+		SELECT quote_literal(m.model) AS m,
+			   concat_ws(', ', quote_literal(m.model), coalesce(quote_literal(m.version), 'version')) AS v,
+			   m.version IS NOT NULL AS named, v.retired_at IS NOT NULL AS retired,
+			   coalesce(r.role, 'none') AS role, r.paused,
+			   EXISTS (SELECT FROM risk.model_roles AS a WHERE a.model = m.model AND a.role = 'champion') AS has_champion,
+			   (SELECT b.version FROM risk.model_roles AS a JOIN risk.model_versions AS b USING (version_id)
+				WHERE a.model = m.model AND a.role = 'canary') AS canary,
+			   risk.last_good(m.model) IS NOT NULL AS has_good
+		FROM (VALUES (possible_moves.model, possible_moves.version)) AS m (model, version)
+		LEFT JOIN risk.model_versions AS v ON v.model = m.model AND v.version = m.version
+		LEFT JOIN risk.model_roles AS r ON r.version_id = v.version_id
+	)
+	SELECT format('Possible now: %s.', string_agg('risk.' || a.move, ', ' ORDER BY a.number))
+	FROM state AS s, LATERAL (VALUES
+		(1, s.role = 'none' AND NOT s.retired AND s.has_champion, format('start_shadow(%s)', s.v)),
+		(2, s.role IN ('none', 'shadow') AND NOT s.retired AND s.has_champion AND s.canary IS NULL,
+			format('start_canary(%s, percent)', s.v)),
+		(3, s.role IN ('none', 'shadow') AND NOT s.retired AND s.has_champion AND s.canary IS NULL,
+			format('start_rollout(%s)', s.v)),
+		(4, s.role = 'canary', format('set_canary(%s, percent)', s.m)),
+		(5, s.role <> 'champion' AND NOT s.retired, format('promote(%s)', s.v)),
+		(6, NOT s.paused AND s.role IN ('canary', 'shadow'), format('pause(%s)', s.v)),
+		(7, s.paused AND s.role IN ('canary', 'shadow'), format('resume(%s)', s.v)),
+		(8, s.role IN ('canary', 'shadow'), format('abort(%s)', s.v)),
+		(9, s.role = 'champion', format('promote(%s, another_version)', s.m)),
+		(10, s.role = 'champion' AND s.has_good, format('rollback(%s)', s.m)),
+		(11, s.role IN ('none', 'shadow') AND NOT s.retired AND s.canary IS NOT NULL,
+			format('abort(%s, %L)', s.m, s.canary)),
+		(12, s.named AND s.role = 'none' AND NOT s.retired, format('retire(%s)', s.v)),
+		(13, s.retired, format('unretire(%s)', s.v))
+	) AS a (number, possible, move)
+	WHERE a.possible
+$$;
+COMMENT ON FUNCTION risk.possible_moves(text, text) IS
+	'The moves that are possible now with a version (NULL: any that has no role), as a hint';
+
+CREATE FUNCTION risk.refuse_move(model text, version text, code text DEFAULT 'object_not_in_prerequisite_state') RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	RAISE EXCEPTION '%', (
+			SELECT CASE WHEN r.role IS NOT NULL
+						THEN format('version "%s" is %s of model "%s"', version, concat_ws(' ', CASE WHEN r.paused THEN 'paused' END, r.role), model)
+						WHEN v.retired_at IS NOT NULL
+						THEN format('version "%s" of model "%s" is retired', version, model)
+						ELSE format('version "%s" of model "%s" has no role', version, model) END
+			FROM risk.model_versions AS v LEFT JOIN risk.model_roles AS r USING (version_id)
+			WHERE v.model = model AND v.version = version)
+		USING ERRCODE = code, HINT = risk.possible_moves(model, version);
+END $$;
+COMMENT ON FUNCTION risk.refuse_move(text, text, text) IS
+	'Raise the error that says what a version is, and which moves are possible. Errors: 55000, or the code given.';
+
+CREATE FUNCTION risk.require_no_role(model text, version_id bigint) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	PERFORM risk.refuse_move(model, v.version, 'object_in_use')
+	FROM risk.model_roles AS r JOIN risk.model_versions AS v ON v.version_id = r.version_id
+	WHERE r.model = model AND r.version_id = version_id;
+END $$;
+COMMENT ON FUNCTION risk.require_no_role(text, bigint) IS
+	'Raise an error if the version has a role. Errors: 55006.';
+
+CREATE FUNCTION risk.require_argument(valid boolean, message text, hint text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF valid IS NOT TRUE THEN
+		RAISE EXCEPTION '%', message USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.require_argument(boolean, text, text) IS
+	'Raise an error unless an argument is valid. Errors: 22023.';
+
+CREATE FUNCTION risk.require_settings(model text, role text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	IF role = 'champion' THEN
+		RETURN;
+	END IF;
+	IF EXISTS (SELECT FROM risk.model_definitions AS d WHERE d.model = model AND d.log = 'off') THEN
+		RAISE EXCEPTION 'model "%" logs no predictions, by which a % is judged', model, role
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = format('SELECT risk.alter_model(%L, log => ''transactional''), or ''queued''.', model);
+	END IF;
+	IF role = 'canary' AND EXISTS (SELECT FROM risk.model_definitions AS d WHERE d.model = model AND d.entity_id IS NULL) THEN
+		RAISE EXCEPTION 'model "%" has no entity_id, by which a canary chooses', model
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = format('SELECT risk.alter_model(%L, entity_id => ''column'').', model);
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.require_settings(text, text) IS
+	'Raise an error unless the model''s settings allow a canary or shadow. Errors: 55000.';
+
+CREATE FUNCTION risk.require_challenger(event risk.rollout_history, role text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	canary text;
+BEGIN
+	IF NOT EXISTS (SELECT FROM risk.model_roles AS r WHERE r.model = event.model AND r.role = 'champion') THEN
+		RAISE EXCEPTION 'model "%" has no champion', event.model
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = risk.possible_moves(event.model, event.version);
+	END IF;
+	IF EXISTS (SELECT FROM risk.model_versions AS v WHERE v.version_id = event.version_id AND v.retired_at IS NOT NULL)
+	   OR event.from_role IN ('champion', 'canary') OR event.from_role = role THEN
+		PERFORM risk.refuse_move(event.model, event.version);
+	END IF;
+	SELECT v.version INTO canary
+	FROM risk.model_roles AS r JOIN risk.model_versions AS v ON v.version_id = r.version_id
+	WHERE r.model = event.model AND r.role = 'canary';
+	IF FOUND AND role = 'canary' THEN
+		RAISE EXCEPTION 'model "%" has a canary, version "%"', event.model, canary
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = risk.possible_moves(event.model, event.version);
+	END IF;
+	PERFORM risk.require_settings(event.model, role);
+END $$;
+COMMENT ON FUNCTION risk.require_challenger(risk.rollout_history, text) IS
+	'Raise an error unless the event''s version can become shadow or canary now. Errors: 55000.';
+
+CREATE FUNCTION risk.challenger(model text, version text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	named text[];
+BEGIN
+	IF version IS NOT NULL THEN
+		RETURN version;
+	END IF;
+	PERFORM risk.require_model(model);
+	SELECT array_agg(v.version ORDER BY v.version_id) INTO named
+	FROM risk.model_roles AS r JOIN risk.model_versions AS v ON v.version_id = r.version_id
+	WHERE r.model = model AND r.role <> 'champion'
+	AND (r.role = 'canary' OR NOT EXISTS (SELECT FROM risk.model_roles AS c WHERE c.model = model AND c.role = 'canary'));
+	IF named IS NULL THEN
+		RAISE EXCEPTION 'model "%" has no canary and no shadow', model
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = risk.possible_moves(model);
+	END IF;
+	IF cardinality(named) > 1 THEN
+		RAISE EXCEPTION 'model "%" has several shadows', model
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = format('Name one of them: "%s".', array_to_string(named, '", "'));
+	END IF;
+	RETURN named[1];
+END $$;
+COMMENT ON FUNCTION risk.challenger(text, text) IS
+	'The version that pause, resume and abort are about: the one named, else the canary, else the only shadow. Errors: 42704 no such model, 55000 none, or several.';
+
+-- ---------------------------------------------------------------------------
+-- The moves.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.promote(model text, version text, force boolean DEFAULT false, reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	at timestamptz;
+	event risk.rollout_history;
+BEGIN
+	force := coalesce(force, false);
+	PERFORM risk.require_argument(NOT force OR coalesce(reason, '') <> '', 'force needs a reason',
+		'risk.promote(model, version, force => true, reason => ''...''): both are kept in risk.rollout_history.');
+	at := risk.begin_move(model);
+	event := risk.role_event(model, risk.version_id(model, version), 'promote', at);
+	IF event.from_role = 'champion' THEN
+		RETURN version;
+	END IF;
+	IF EXISTS (SELECT FROM risk.model_versions AS v WHERE v.version_id = event.version_id AND v.retired_at IS NOT NULL) THEN
+		PERFORM risk.refuse_move(model, version);
+	END IF;
+	event.forced := force;
+	event.reason := reason;
+	-- Without a champion there is nothing to lose, and nothing to compare with.
+	IF EXISTS (SELECT FROM risk.model_roles AS r WHERE r.model = model AND r.role = 'champion') THEN
+		event.gates := risk.gate_figures(model, version, at);
+		IF NOT force AND risk.verdict(event.gates) <> 'successful' THEN
+			RAISE EXCEPTION 'gates of model "%" do not allow the promotion of version "%"', model, version
+				USING ERRCODE = 'object_not_in_prerequisite_state',
+					  DETAIL = risk.describe_gates(event.gates),
+					  HINT = format('Wait until all blocking gates are successful, or override them: risk.promote(%L, %L, force => true, reason => ''...'').',
+									model, version);
+		END IF;
+	END IF;
+	RETURN risk.make_champion(event);
+END $$;
+COMMENT ON FUNCTION risk.promote(text, text, boolean, text) IS
+	'Make a version the champion of its model, for everybody at COMMIT; returns the champion before it, or NULL. Errors: 42704 no such model or version, 55000 a blocking gate is not successful (force overrides), or retired, 22023 force without a reason.';
+
+CREATE FUNCTION risk.start_shadow(model text, version text, sampling_percent float8 DEFAULT 100) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	at timestamptz;
+	event risk.rollout_history;
+BEGIN
+	PERFORM risk.require_argument(sampling_percent > 0 AND sampling_percent <= 100,
+		'sampling_percent must be above 0, and 100 at most', 'It is the percentage of the entities that the shadow scores.');
+	at := risk.begin_move(model);
+	event := risk.role_event(model, risk.version_id(model, version), 'start_shadow', at);
+	PERFORM risk.require_challenger(event, 'shadow');
+	event.rollout_id := nextval('risk.rollouts_rollout_id_seq');
+	event.to_role := 'shadow';
+	event.to_percent := sampling_percent;
+	PERFORM risk.change_role(event);
+END $$;
+COMMENT ON FUNCTION risk.start_shadow(text, text, float8) IS
+	'Have a version score beside the champion without deciding anything, for a percentage of the entities. Errors: 42704 no such model or version, 55000 it has a role or is retired; no champion; no log, 22023 bad argument.';
+
+CREATE FUNCTION risk.begin_canary(plan risk.rollouts, percent float8, action text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	event risk.rollout_history;
+BEGIN
+	PERFORM risk.require_argument(plan.step_interval > '0', 'step_interval must be positive',
+		'It is the time between two evaluations of the gates.');
+	PERFORM risk.require_argument(plan.failure_limit > 0 AND plan.consecutive_success_limit > 0, 'limits must be at least 1',
+		'So many evaluations that fail roll back; so many in a row that succeed lead to the next step.');
+	event := risk.role_event(plan.model, risk.version_id(plan.model, plan.version), action, plan.started_at);
+	PERFORM risk.require_challenger(event, 'canary');
+	INSERT INTO risk.rollouts
+		(model, version_id, version, steps, step_interval, consecutive_success_limit, failure_limit, started_at, next_evaluation)
+	VALUES
+		(plan.model, event.version_id, plan.version, plan.steps, plan.step_interval, plan.consecutive_success_limit,
+		 plan.failure_limit, plan.started_at, plan.next_evaluation)
+	RETURNING rollout_id INTO event.rollout_id;
+	event.paused := false;
+	event.to_role := 'canary';
+	event.to_percent := percent;
+	PERFORM risk.change_role(event);
+END $$;
+COMMENT ON FUNCTION risk.begin_canary(risk.rollouts, float8, text) IS
+	'Open a rollout and make its version the canary. Errors: as risk.start_canary().';
+
+CREATE FUNCTION risk.start_canary(
+	model text, version text, traffic_percent float8,
+	step_interval interval DEFAULT '1 minute', failure_limit integer DEFAULT 1)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	plan risk.rollouts;
+BEGIN
+	PERFORM risk.require_argument(traffic_percent BETWEEN 0 AND 100,
+		'traffic_percent must be between 0 and 100', 'It is the percentage of the entities that the canary decides.');
+	plan.started_at := risk.begin_move(model);
+	plan.model := model;
+	plan.version := version;
+	plan.step_interval := step_interval;
+	plan.consecutive_success_limit := 1;
+	plan.failure_limit := failure_limit;
+	plan.next_evaluation := plan.started_at + step_interval;
+	PERFORM risk.begin_canary(plan, traffic_percent, 'start_canary');
+END $$;
+COMMENT ON FUNCTION risk.start_canary(text, text, float8, interval, integer) IS
+	'Have a version decide a percentage of the entities, set by hand; the worker evaluates the gates every step_interval and rolls back after failure_limit failures. Errors: 42704 no such model or version, 55000 it is champion, canary or retired; another is canary; no champion, entity_id or log, 22023 bad argument.';
+
+CREATE FUNCTION risk.start_rollout(
+	model text, version text, steps float8[] DEFAULT '{1,5,25,100}',
+	step_interval interval DEFAULT '10 minutes', consecutive_success_limit integer DEFAULT 1,
+	failure_limit integer DEFAULT 1, initial_delay interval DEFAULT '0')
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	plan risk.rollouts;
+BEGIN
+	PERFORM risk.require_argument(array_ndims(steps) = 1 AND (
+			SELECT bool_and(s.step > coalesce(s.before, 0) AND s.step <= 100) AND count(s.step) = count(*)
+			FROM (SELECT u.step, lag(u.step) OVER (ORDER BY u.number) AS before
+				  FROM unnest(steps) WITH ORDINALITY AS u (step, number)) AS s),
+		'steps must be rising percentages', 'For example steps => ''{1,5,25,100}''.');
+	PERFORM risk.require_argument(initial_delay >= '0', 'initial_delay must not be negative',
+		'It is the time before the first step_interval begins.');
+	plan.started_at := risk.begin_move(model);
+	plan.model := model;
+	plan.version := version;
+	plan.steps := steps;
+	plan.step_interval := step_interval;
+	plan.consecutive_success_limit := consecutive_success_limit;
+	plan.failure_limit := failure_limit;
+	plan.next_evaluation := plan.started_at + initial_delay + step_interval;
+	PERFORM risk.begin_canary(plan, steps[1], 'start_rollout');
+	IF NOT EXISTS (SELECT FROM risk.gates AS g WHERE g.model = model AND g.severity = 'blocking' AND NOT g.dry_run) THEN
+		RAISE EXCEPTION 'model "%" has no blocking gate, so nothing would stop the rollout', model
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  HINT = format('For example: INSERT INTO risk.gates (model, gate, metric, threshold) VALUES (%L, ''psi'', ''psi'', 0.2). Or set the percentage by hand: %s.',
+								model, format('risk.start_canary(%L, %L, percent)', model, version));
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.start_rollout(text, text, float8[], interval, integer, integer, interval) IS
+	'Start a canary that the worker raises step by step, by the gates, up to its promotion. Errors: as risk.start_canary(), and 55000 no blocking gate.';
+
+CREATE FUNCTION risk.set_canary(model text, traffic_percent float8) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	at timestamptz;
+	event risk.rollout_history;
+	planned boolean;
+BEGIN
+	PERFORM risk.require_argument(traffic_percent BETWEEN 0 AND 100,
+		'traffic_percent must be between 0 and 100', 'It is the percentage of the entities that the canary decides.');
+	at := risk.begin_move(model);
+	SELECT e.* INTO event
+	FROM risk.model_roles AS r, risk.role_event(model, r.version_id, 'set_canary', at) AS e
+	WHERE r.model = model AND r.role = 'canary';
+	IF NOT FOUND THEN
+		PERFORM risk.require_model(model);
+		RAISE EXCEPTION 'model "%" has no canary', model
+			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = risk.possible_moves(model);
+	END IF;
+	IF event.from_percent = traffic_percent THEN
+		RETURN;
+	END IF;
+	-- A plan does not fight with a hand: it stands still until risk.resume(),
+	-- and then goes on to the first step above this percentage.
+	UPDATE risk.rollouts AS o
+	SET step = coalesce((SELECT count(*) FROM unnest(o.steps) AS s (percent) WHERE s.percent <= traffic_percent), o.step),
+		successes = 0
+	WHERE o.model = model AND o.ended_at IS NULL
+	RETURNING o.steps IS NOT NULL INTO planned;
+	event.to_role := 'canary';
+	event.to_percent := traffic_percent;
+	event.paused := event.paused OR planned;
+	PERFORM risk.change_role(event);
+END $$;
+COMMENT ON FUNCTION risk.set_canary(text, float8) IS
+	'Set the percentage of the entities that the canary decides; raising it only adds entities. A plan pauses. Errors: 42704 no such model, 55000 no canary, 22023 bad argument.';
+
+CREATE FUNCTION risk.set_paused(model text, version text, paused boolean, reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	at timestamptz := risk.begin_move(model);
+	target text := risk.challenger(model, version);
+	event risk.rollout_history := risk.role_event(model, risk.version_id(model, target),
+												  CASE WHEN paused THEN 'pause' ELSE 'resume' END, at);
+	by_gates boolean;
+BEGIN
+	-- A pause of the gates can be made one's own: it then does not end by itself.
+	SELECT o.paused_by = 'pg_risk' INTO by_gates
+	FROM risk.rollouts AS o WHERE o.model = model AND o.version_id = event.version_id AND o.ended_at IS NULL;
+	IF event.from_role IS NULL OR event.from_role = 'champion'
+	   OR event.paused = paused AND NOT (paused AND coalesce(by_gates, false)) THEN
+		PERFORM risk.refuse_move(model, target);
+	END IF;
+	UPDATE risk.rollouts AS o SET successes = 0
+	WHERE o.model = model AND o.version_id = event.version_id AND o.ended_at IS NULL;
+	event.to_role := event.from_role;
+	event.to_percent := event.from_percent;
+	event.paused := paused;
+	event.reason := reason;
+	PERFORM risk.change_role(event);
+END $$;
+COMMENT ON FUNCTION risk.set_paused(text, text, boolean, text) IS
+	'What risk.pause() and risk.resume() have in common';
+
+CREATE FUNCTION risk.pause(model text, version text DEFAULT NULL, reason text DEFAULT NULL) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT risk.set_paused(pause.model, pause.version, true, pause.reason)
+$$;
+COMMENT ON FUNCTION risk.pause(text, text, text) IS
+	'Pause the canary (its rollout stands still and it keeps its share; failures still roll back) or a shadow (it does not score). Errors: 42704 no such model or version, 55000 nothing to pause.';
+
+CREATE FUNCTION risk.resume(model text, version text DEFAULT NULL) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT risk.set_paused(resume.model, resume.version, false, NULL)
+$$;
+COMMENT ON FUNCTION risk.resume(text, text) IS
+	'End a pause. Errors: 42704 no such model or version, 55000 nothing is paused.';
+
+CREATE FUNCTION risk.abort(model text, version text DEFAULT NULL, reason text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	at timestamptz := risk.begin_move(model);
+	target text := risk.challenger(model, version);
+	event risk.rollout_history := risk.role_event(model, risk.version_id(model, target), 'abort', at);
+BEGIN
+	IF event.from_role IS NULL OR event.from_role = 'champion' THEN
+		PERFORM risk.refuse_move(model, target);
+	END IF;
+	event.reason := reason;
+	PERFORM risk.change_role(event);
+END $$;
+COMMENT ON FUNCTION risk.abort(text, text, text) IS
+	'End the canary or a shadow. Errors: 42704 no such model or version, 55000 nothing to end.';
+
+CREATE FUNCTION risk.rollback(model text, reason text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	at timestamptz := risk.begin_move(model);
+	event risk.rollout_history;
+BEGIN
+	PERFORM risk.require_model(model);
+	event := risk.role_event(model, risk.last_good(model), 'rollback', at);
+	IF event.version_id IS NULL THEN
+		RAISE EXCEPTION 'model "%" has no former champion to return to', model
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  DETAIL = 'Versions that a rollback ended are not returned to, nor those that are retired or dropped.',
+				  HINT = risk.possible_moves(model);
+	END IF;
+	event.reason := reason;
+	PERFORM risk.make_champion(event);
+	RETURN event.version;
+END $$;
+COMMENT ON FUNCTION risk.rollback(text, text) IS
+	'Return to the last known good champion, and say which. What was rolled back from is not returned to. Errors: 42704 no such model, 55000 there is none.';
+
+CREATE FUNCTION risk.route_as_of(model text, at timestamptz)
+RETURNS TABLE (role text, version text, percent float8, paused boolean, since timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT h.to_role, h.version, h.to_percent, h.paused, h.at
+	FROM (SELECT DISTINCT ON (a.version_id) a.*
+		  FROM risk.rollout_history AS a
+		  WHERE a.model = route_as_of.model AND a.at <= route_as_of.at
+		  ORDER BY a.version_id, a.event_id DESC) AS h
+	WHERE h.to_role IS NOT NULL
+	ORDER BY array_position('{champion,canary,shadow}', h.to_role), h.version_id
+$$;
+COMMENT ON FUNCTION risk.route_as_of(text, timestamptz) IS
+	'What was live at a moment, by the history: which version had which role, at which percentage, and since when';

@@ -21,15 +21,24 @@ CREATE VIEW risk.models AS
 	SELECT d.model,
 		   v.version AS champion,
 		   r.since AS champion_since,
+		   cv.version AS canary,
+		   c.percent AS canary_percent,
+		   (SELECT array_agg(sv.version ORDER BY sv.version_id)
+			FROM risk.model_roles AS s JOIN risk.model_versions AS sv ON sv.version_id = s.version_id
+			WHERE s.model = d.model AND s.role = 'shadow') AS shadows,
 		   (SELECT count(*) FROM risk.model_versions AS a WHERE a.model = d.model) AS versions,
-		   d.entity_id, d.event_time, d.cohorts, d.positive_class, d.created_by, d.created_at
+		   d.entity_id, d.event_time, d.cohorts, d.positive_class, d.log, d.log_percent, d.log_features,
+		   d.on_missing, d.fallback_score, d.bands, d.decision_threshold, d.review_capacity, d.review_cost,
+		   d.label_maturity, d.unlabeled, d.created_by, d.created_at
 	FROM risk.model_definitions AS d
 	LEFT JOIN risk.model_roles AS r ON r.model = d.model AND r.role = 'champion'
-	LEFT JOIN risk.model_versions AS v ON v.version_id = r.version_id;
-COMMENT ON VIEW risk.models IS 'Models with their champions';
+	LEFT JOIN risk.model_versions AS v ON v.version_id = r.version_id
+	LEFT JOIN risk.model_roles AS c ON c.model = d.model AND c.role = 'canary'
+	LEFT JOIN risk.model_versions AS cv ON cv.version_id = c.version_id;
+COMMENT ON VIEW risk.models IS 'Models with their champions, canaries, shadows and settings';
 
 CREATE VIEW risk.model_versions_info AS
-	SELECT v.model, v.version, r.role,
+	SELECT v.model, v.version, r.role, r.percent, r.paused, v.retired_at,
 		   v.metadata ->> 'format' AS format,
 		   v.metadata ->> 'xgboost_version' AS xgboost_version,
 		   v.metadata ->> 'objective' AS objective,
@@ -62,3 +71,26 @@ CREATE VIEW risk.cached_models AS
 COMMENT ON VIEW risk.cached_models IS
 	'Versions whose forest is in shared memory; model and version are NULL for those of other databases and for dropped ones';
 
+CREATE VIEW risk.rollout_status AS
+	SELECT o.model, o.version, r.percent,
+		   CASE WHEN o.steps IS NOT NULL THEN o.step END AS step,
+		   cardinality(o.steps) AS steps,
+		   o.status, o.paused_by, o.successes, o.consecutive_success_limit, o.failures, o.failure_limit,
+		   o.started_at, o.next_evaluation, g.evaluated_at, g.gates
+	FROM risk.rollouts AS o
+	JOIN risk.model_roles AS r ON r.model = o.model AND r.version_id = o.version_id
+	LEFT JOIN LATERAL (
+		SELECT e.evaluated_at, jsonb_object_agg(e.gate, e.result) AS gates
+		FROM risk.gate_results AS e
+		WHERE e.model = o.model AND e.version = o.version AND e.evaluated_at >= o.started_at
+		GROUP BY e.evaluated_at ORDER BY e.evaluated_at DESC LIMIT 1) AS g ON true
+	WHERE o.ended_at IS NULL;
+COMMENT ON VIEW risk.rollout_status IS
+	'Canaries under way: how far they have come, what the gates said last, when they are evaluated next';
+
+CREATE VIEW risk.open_alerts AS
+	SELECT a.alert_id, a.severity, a.kind, a.model, a.version, a.message, a.details, a.occurrences, a.first_at, a.last_at
+	FROM risk.alerts AS a
+	WHERE a.acknowledged_at IS NULL
+	ORDER BY array_position('{critical,warning,info}', a.severity), a.last_at DESC;
+COMMENT ON VIEW risk.open_alerts IS 'Alerts that nobody has acknowledged with risk.acknowledge_alert(), the worst first';

@@ -40,6 +40,7 @@
 
 #include "../forest/forest.h"
 #include "cache.h"
+#include "compat.h"
 #include "guc.h"
 
 #define CACHE_ENTRIES		1024
@@ -389,8 +390,39 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, P
 	return !damage;
 }
 
+/* Evict the image of a hash.  False when it is not there, or pinned. */
+static bool
+evict_hash(const uint8 *hash)
+{
+	bool		evicted = false;
+
+	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < cache->used && !evicted; i++)
+	{
+		CacheEntry *entry = &cache->entries[cache->order[i]];
+
+		if (entry->published && memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0)
+			evicted = release_entry(i);
+	}
+	if (evicted)
+		cache->evictions++;
+	LWLockRelease(cache->lock);
+	return evicted;
+}
+
+PG_FUNCTION_INFO_V1(risk_evict_image);
 PG_FUNCTION_INFO_V1(risk_cache_entries);
 PG_FUNCTION_INFO_V1(risk_cache_status);
+
+/* risk.evict_image(image_sha256) */
+Datum
+risk_evict_image(PG_FUNCTION_ARGS)
+{
+	bytea	   *hash = PG_GETARG_BYTEA_PP(0);
+
+	PG_RETURN_BOOL(VARSIZE_ANY_EXHDR(hash) == IMAGE_HASH_LENGTH &&
+				   evict_hash((uint8 *) VARDATA_ANY(hash)));
+}
 
 /* risk.cache_entries(): one row per image that can be found. */
 Datum
