@@ -351,3 +351,282 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION risk.measure(text, text, timestamptz, timestamptz, jsonb, timestamptz) IS
 	'Measure a version beside the champion, on the transactions scored from since on and before until (NULL: no limit), of a cohort ({"country": "FR"}; NULL: all), with the labels known at as_of (NULL: now). Errors: 42704 no such model or version.';
+
+-- ---------------------------------------------------------------------------
+-- What comes from elsewhere: scores of others, and labels.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.log_external_prediction(
+	model text,
+	entity_id text,
+	version text,
+	score float8,
+	event_time timestamptz DEFAULT NULL,
+	latency_us float8 DEFAULT NULL,
+	cohort jsonb DEFAULT NULL,
+	scored_at timestamptz DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+	PERFORM risk.require_model(model);
+	IF entity_id IS NULL OR coalesce(version, '') = '' OR score IS NULL OR score = 'NaN' THEN
+		RAISE EXCEPTION 'entity_id, version and score must not be null, empty or NaN'
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = 'Call risk.log_external_prediction(model, entity_id, ''vendor'', score) when there is a score.';
+	END IF;
+	IF EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version) THEN
+		RAISE EXCEPTION '"%" is a registered version of model "%"', version, model
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = 'Scores of registered versions are logged when they score. Give the external scorer a name of its own.';
+	END IF;
+	IF jsonb_typeof(cohort) <> 'object' THEN
+		RAISE EXCEPTION 'cohort must be a JSON object'
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = 'For example {"country": "FR"}. NULL takes it from the champion''s prediction.';
+	END IF;
+	INSERT INTO risk.predictions
+		(model, entity_id, event_time, scored_at, version, role, score, latency_us, cohort, source)
+	VALUES
+		(model, entity_id, event_time, coalesce(scored_at, risk.clock()), version, 'external', score,
+		 latency_us, cohort, 'external');
+END $$;
+COMMENT ON FUNCTION risk.log_external_prediction(text, text, text, float8, timestamptz, float8, jsonb, timestamptz) IS
+	'Log somebody else''s score (high = risky), to be measured like a version''s: version is a name for who scored, scored_at is now if NULL. It is compared with the champion''s score of the entity, see risk.paired_predictions. Errors: 42704 no such model, 22023 bad argument.';
+
+-- SECURITY INVOKER: whoever loads must be allowed to read the source.
+CREATE FUNCTION risk.load_labels(source regclass, model text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	columns jsonb;
+	missing text;
+	loaded bigint;
+BEGIN
+	IF source IS NULL THEN
+		RAISE EXCEPTION 'source must not be null'
+			USING ERRCODE = 'null_value_not_allowed',
+				  HINT = 'Name a table or view with the columns entity_id, label and label_time.';
+	END IF;
+	IF model IS NOT NULL THEN
+		PERFORM risk.require_model(model);
+	END IF;
+	SELECT coalesce(jsonb_object_agg(a.attname, a.atttypid::regtype), '{}') INTO columns
+	FROM pg_attribute AS a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped;
+	SELECT string_agg(format('"%s"', c), ', ') INTO missing
+	FROM unnest('{entity_id,label,label_time}'::text[]) AS c WHERE NOT columns ? c;
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION 'column % of % does not exist', missing, source
+			USING ERRCODE = 'undefined_column',
+				  HINT = 'Labels need the columns entity_id, label and label_time, and may have source and amount. Make a view that names yours so.';
+	END IF;
+	-- One load at a time: the second finds what the first has inserted.
+	PERFORM pg_advisory_xact_lock('risk.labels'::regclass::oid::bigint);
+	EXECUTE format($query$
+		INSERT INTO risk.labels (entity_id, label, label_time, source, amount, model)
+		SELECT DISTINCT n.*, $1
+		FROM (SELECT s.entity_id::text AS entity_id, %s AS label, s.label_time::timestamptz AS label_time,
+					 %s AS source, %s AS amount
+			  FROM %s AS s WHERE s.label IS NOT NULL) AS n
+		WHERE NOT EXISTS (
+			SELECT FROM risk.labels AS l
+			WHERE l.entity_id = n.entity_id AND l.label = n.label AND l.label_time = n.label_time
+			AND l.source = n.source AND l.amount IS NOT DISTINCT FROM n.amount
+			AND l.model IS NOT DISTINCT FROM $1)
+		$query$,
+		CASE columns ->> 'label' WHEN 'boolean' THEN 's.label'
+			ELSE 'CASE WHEN s.label IN (0, 1) THEN s.label = 1 ELSE s.label::text::boolean END' END,
+		CASE WHEN columns ? 'source' THEN 'coalesce(s.source::text, '''')' ELSE '''''::text' END,
+		CASE WHEN columns ? 'amount' THEN 's.amount::numeric' ELSE 'NULL::numeric' END,
+		source)
+	USING model;
+	GET DIAGNOSTICS loaded = ROW_COUNT;
+	RETURN loaded;
+END $$;
+COMMENT ON FUNCTION risk.load_labels(regclass, text) IS
+	'Append the labels of a table or view that are not in risk.labels yet, for one model or (NULL) for all; returns how many. Its columns: entity_id, label (boolean, or 0 and 1; NULL is passed over), label_time, and optionally source, amount. Runs with the caller''s rights: SELECT on the source, SELECT and INSERT on risk.labels. Errors: 42704 no such model, 42703 a column is missing, 22P02 a label is neither.';
+
+-- ---------------------------------------------------------------------------
+-- Reports.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION risk.report_since(model text, version text, since timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce($3,
+		(SELECT r.since FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
+		 WHERE r.model = $1 AND v.version = $2 AND r.role <> 'champion'))
+$$;
+COMMENT ON FUNCTION risk.report_since(text, text, timestamptz) IS
+	'From when on a report is: as given, else since the version is canary or shadow, else NULL (all that is logged)';
+
+CREATE FUNCTION risk.canary_report(
+	model text,
+	version text,
+	since timestamptz DEFAULT NULL,
+	until timestamptz DEFAULT NULL,
+	by_cohort text DEFAULT NULL)
+RETURNS TABLE (
+	cohort text, section text, metric text, champion float8, challenger float8, difference float8,
+	low float8, high float8, p_value float8, samples bigint, note text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	compared text := risk.compared_with(model, version);
+	start timestamptz := risk.report_since(model, version, since);
+	settings risk.model_definitions;
+BEGIN
+	SELECT d.* INTO settings FROM risk.model_definitions AS d WHERE d.model = model;
+	IF by_cohort <> ALL (settings.cohorts) THEN
+		RAISE EXCEPTION 'model "%" has no cohort column "%"', model, by_cohort
+			USING ERRCODE = 'undefined_column',
+				  HINT = format('Its cohort columns are: %s. risk.alter_model() changes them.',
+					coalesce(nullif(array_to_string(settings.cohorts, ', '), ''), 'none'));
+	END IF;
+	RETURN QUERY
+	WITH block AS MATERIALIZED (
+		SELECT NULL::text AS cohort, to_jsonb(risk.measure(model, version, start, until)) AS f
+		UNION ALL
+		SELECT coalesce(g.value #>> '{}', '(none)'), to_jsonb(g.figures)
+		FROM risk.measure_groups(model, version, start, until, NULL, NULL, by_cohort) AS g
+		WHERE by_cohort IS NOT NULL
+	-- kind: both versions have the figure, only the challenger, or it compares them
+	), line (number, section, metric, kind, samples, p_value) AS (
+		VALUES
+			(1, 'transactions', 'transactions', 'challenger', 'transactions', NULL),
+			(2, 'transactions', 'pairs', 'challenger', 'transactions', NULL),
+			(3, 'transactions', 'errors', 'challenger', 'transactions', NULL),
+			(4, 'transactions', 'error_rate', 'challenger', 'transactions', NULL),
+			(5, 'transactions', 'null_rate', 'challenger', 'transactions', NULL),
+			(6, 'decisions', 'flagged_per_1000', 'both', 'pairs', NULL),
+			(7, 'decisions', 'decision_flips', 'compares', 'pairs', 'mcnemar_p'),
+			(8, 'decisions', 'decision_flip_rate', 'compares', 'pairs', NULL),
+			(9, 'decisions', 'agreement_rate', 'compares', 'pairs', NULL),
+			(10, 'scores', 'score_mean', 'both', 'pairs', NULL),
+			(11, 'scores', 'mean_shift', 'compares', 'pairs', NULL),
+			(12, 'scores', 'score_p01', 'both', 'pairs', NULL),
+			(13, 'scores', 'score_p05', 'both', 'pairs', NULL),
+			(14, 'scores', 'score_p25', 'both', 'pairs', NULL),
+			(15, 'scores', 'score_p50', 'both', 'pairs', NULL),
+			(16, 'scores', 'score_p75', 'both', 'pairs', NULL),
+			(17, 'scores', 'score_p95', 'both', 'pairs', NULL),
+			(18, 'scores', 'score_p99', 'both', 'pairs', NULL),
+			(19, 'scores', 'psi', 'compares', 'pairs', NULL),
+			(20, 'scores', 'ks', 'compares', 'pairs', 'ks_p'),
+			(21, 'latency', 'latency_p50', 'both', 'pairs', NULL),
+			(22, 'latency', 'latency_p95', 'both', 'pairs', NULL),
+			(23, 'latency', 'latency_p99', 'both', 'pairs', NULL),
+			(24, 'labels', 'labelled', 'challenger', 'pairs', NULL),
+			(25, 'labels', 'positives', 'challenger', 'labelled', NULL),
+			(26, 'labels', 'auc', 'both', 'labelled', NULL),
+			(27, 'labels', 'auc_difference', 'compares', 'labelled', 'auc_difference_p'),
+			(28, 'labels', 'average_precision', 'both', 'labelled', NULL),
+			(29, 'labels', 'precision', 'both', 'labelled', NULL),
+			(30, 'labels', 'recall', 'both', 'labelled', NULL),
+			(31, 'labels', 'precision_at_capacity', 'both', 'labelled', NULL),
+			(32, 'labels', 'recall_at_capacity', 'both', 'labelled', NULL),
+			(33, 'labels', 'false_positives_per_1000', 'both', 'labelled', NULL),
+			(34, 'labels', 'expected_loss', 'both', 'labelled', NULL),
+			(35, 'labels', 'expected_loss_difference', 'compares', 'labelled', NULL)
+	), figure AS (
+		SELECT b.cohort, l.number, l.section, l.metric, l.kind,
+			   (b.f ->> ('champion_' || l.metric))::float8 AS champion,
+			   (b.f ->> l.metric)::float8 AS value,
+			   (b.f ->> (l.metric || '_low'))::float8 AS low,
+			   (b.f ->> (l.metric || '_high'))::float8 AS high,
+			   (b.f ->> l.p_value)::float8 AS p_value,
+			   (b.f ->> l.samples)::bigint AS samples,
+			   (b.f ->> 'transactions')::bigint AS transactions,
+			   (b.f ->> 'pairs')::bigint AS pairs,
+			   (b.f ->> 'labelled')::bigint AS labelled,
+			   (b.f ->> 'positives')::bigint AS positives
+		FROM block AS b CROSS JOIN line AS l
+	)
+	SELECT f.cohort, f.section, f.metric, f.champion,
+		   CASE WHEN f.kind <> 'compares' THEN f.value END,
+		   CASE f.kind WHEN 'both' THEN f.value - f.champion WHEN 'compares' THEN f.value END,
+		   f.low, f.high, f.p_value, f.samples,
+		   CASE
+			   WHEN f.metric = 'pairs' AND f.pairs = 0 AND f.transactions > 0 THEN
+				   CASE WHEN compared IS NULL THEN 'no champion to compare with'
+						ELSE format('none of these transactions has a score of champion "%s"', compared) END
+			   WHEN f.metric = 'labelled' AND f.labelled = 0 AND f.pairs > 0 THEN
+				   format('no mature labels: rows are judged %s after event_time', settings.label_maturity)
+			   WHEN f.metric = 'auc_difference' AND f.value IS NOT NULL AND f.low IS NULL THEN
+				   'no interval: less than two labels of a class, or scores that part the classes completely'
+			   WHEN f.value IS NOT NULL AND (f.kind <> 'both' OR f.champion IS NOT NULL) THEN NULL
+			   WHEN f.transactions = 0 THEN 'no predictions of this version'
+			   WHEN f.metric = 'null_rate' THEN 'not logged'
+			   WHEN f.pairs = 0 THEN 'no pairs'
+			   WHEN f.section = 'latency' THEN 'not logged'
+			   WHEN f.labelled = 0 THEN 'no mature labels'
+			   WHEN f.metric LIKE '%capacity' AND settings.review_capacity IS NULL THEN 'the model has no review_capacity'
+			   WHEN f.positives = 0 AND f.metric <> 'precision' THEN 'no positive label yet'
+			   WHEN f.positives = f.labelled AND f.metric LIKE 'auc%' THEN 'no negative label yet'
+			   WHEN f.metric = 'precision' THEN 'a version flags nothing'
+			   WHEN f.metric LIKE '%capacity' THEN 'review_capacity is less than one of these transactions'
+		   END
+	FROM figure AS f
+	ORDER BY f.cohort NULLS FIRST, f.number;
+END $$;
+COMMENT ON FUNCTION risk.canary_report(text, text, timestamptz, timestamptz, text) IS
+	'A version beside the champion on the same transactions, a row for each metric, for dashboards: scored from since on (NULL: since it is canary or shadow, else all that is logged) and before until (NULL: all). With by_cohort, a cohort column, also for each of its values ("(none)": without one). low and high are the 95 % interval of the difference, where there is none of the challenger''s figure. Errors: 42704 no such model or version, 42703 no such cohort column.';
+
+CREATE FUNCTION risk.report_number(x float8) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE
+		WHEN x = trunc(x) OR abs(x) >= 1000 THEN round(x::numeric)::text
+		WHEN abs(x) < 0.0001 THEN trim(to_char(x, '9.9EEEE'))
+		WHEN abs(x) >= 10 THEN round(x::numeric, 2)::text
+		ELSE round(x::numeric, 4)::text END
+$$;
+COMMENT ON FUNCTION risk.report_number(float8) IS
+	'A figure as risk.canary_report_text() writes it';
+
+CREATE FUNCTION risk.canary_report_text(
+	model text,
+	version text,
+	since timestamptz DEFAULT NULL,
+	until timestamptz DEFAULT NULL,
+	by_cohort text DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	settings risk.model_definitions;
+	heading text;
+	lines text;
+BEGIN
+	SELECT d.* INTO settings FROM risk.model_definitions AS d WHERE d.model = model;
+	WITH line AS (
+		SELECT r.*, row_number() OVER () AS number,
+			   row_number() OVER (PARTITION BY r.cohort, r.section) = 1 AS first_of_section,
+			   row_number() OVER (PARTITION BY r.cohort) = 1 AND by_cohort IS NOT NULL AS first_of_cohort
+		FROM risk.canary_report(model, version, since, until, by_cohort) AS r
+	)
+	SELECT string_agg(
+		CASE WHEN l.first_of_cohort THEN E'\n\n' || coalesce(by_cohort || ' = ' || l.cohort, 'All transactions') ELSE '' END ||
+		CASE WHEN l.first_of_section THEN E'\n\n' ||
+			CASE l.section
+				WHEN 'transactions' THEN 'Transactions'
+				WHEN 'decisions' THEN format('Decisions: flagged is a score of %s or more', settings.decision_threshold)
+				WHEN 'scores' THEN 'Scores'
+				WHEN 'latency' THEN 'Latency in microseconds'
+				WHEN 'labels' THEN format('Labels, of transactions at least %s old', settings.label_maturity)
+			END ELSE '' END ||
+		E'\n' || rtrim(format('  %s%s%s%s%s%s  %s',
+			rpad(l.metric, 26), lpad(coalesce(risk.report_number(l.champion), ''), 12),
+			lpad(coalesce(risk.report_number(l.challenger), ''), 12), lpad(coalesce(risk.report_number(l.difference), ''), 12),
+			lpad(CASE WHEN l.low IS NULL THEN '' ELSE
+				risk.report_number(l.low) || ' to ' || risk.report_number(l.high) END, 22),
+			lpad(coalesce(risk.report_number(l.p_value), ''), 10), coalesce(l.note, ''))),
+		'' ORDER BY l.number)
+	INTO lines FROM line AS l;
+	heading := format(E'%s: %s beside champion %s, scored since %s until %s\n\n  %s%s%s%s%s%s',
+		model, version, coalesce(risk.compared_with(model, version), '(none)'),
+		coalesce(risk.report_since(model, version, since)::text, 'the log begins'), coalesce(until, risk.clock()),
+		rpad('', 26), lpad('champion', 12), lpad('challenger', 12), lpad('difference', 12),
+		lpad('95 % interval', 22), lpad('p', 10));
+	RETURN heading || lines;
+END $$;
+COMMENT ON FUNCTION risk.canary_report_text(text, text, timestamptz, timestamptz, text) IS
+	'risk.canary_report() as one text for a terminal: psql -At. Arguments and errors as there';
