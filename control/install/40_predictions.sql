@@ -22,9 +22,11 @@ CREATE TABLE risk.predictions (
 	source				text NOT NULL CHECK (source IN ('trigger', 'query', 'external')),
 	error				text
 ) PARTITION BY RANGE (scored_at);
-CREATE INDEX predictions_entity_idx ON risk.predictions (model, entity_id, scored_at);
-CREATE INDEX predictions_version_idx ON risk.predictions (model, version, scored_at);
+-- Each partition has indexes of its own: a dump has them with the partition,
+-- and could not be restored if attaching it made them.
 CREATE TABLE risk.predictions_default PARTITION OF risk.predictions DEFAULT;
+CREATE INDEX predictions_default_entity_idx ON risk.predictions_default (model, entity_id, scored_at);
+CREATE INDEX predictions_default_version_idx ON risk.predictions_default (model, version, scored_at);
 COMMENT ON TABLE risk.predictions IS
 	'Logged predictions: one row for each version that scored a transaction, with the champion''s score beside it. Written by scoring; partitioned by day of scored_at.';
 COMMENT ON TABLE risk.predictions_default IS
@@ -210,6 +212,8 @@ BEGIN
 			format('%s predictions of %s were logged before their partition was there; they have been moved', moved, day),
 			occurrences => moved);
 	END IF;
+	EXECUTE format('CREATE INDEX %I ON risk.%I (model, entity_id, scored_at)', name || '_entity_idx', name);
+	EXECUTE format('CREATE INDEX %I ON risk.%I (model, version, scored_at)', name || '_version_idx', name);
 	EXECUTE format('ALTER TABLE risk.predictions ATTACH PARTITION risk.%I FOR VALUES FROM (%L) TO (%L)', name, low, high);
 	EXECUTE format('COMMENT ON TABLE risk.%I IS %L', name, format('Predictions of %s (UTC)', day));
 END $$;

@@ -405,7 +405,7 @@ serve_database(Oid database)
 		if (!RecoveryInProgress())
 			(void) attempt(end_session, NULL, "leaving the queue");
 	}
-	set_state(database, installed, next_due);
+	set_state(database, installed, installed ? next_due : 0);
 }
 
 /* Main function of a database's worker; the argument is the database. */

@@ -41,11 +41,18 @@ is( $node->safe_psql('postgres', <<~'SQL'), <<~'TEXT' =~ s/\n\z//r, 'settings an
 	FROM pg_settings WHERE name LIKE 'pg\_risk.%' ORDER BY name
 	SQL
 	pg_risk.cache_size = 64MB|postmaster
+	pg_risk.clock = |superuser
+	pg_risk.flush_interval = 1s|sighup
 	pg_risk.import_cpu_time = 1min|superuser
 	pg_risk.import_memory = 2GB|superuser
 	pg_risk.import_open_files = 64|superuser
 	pg_risk.import_timeout = 2min|superuser
 	pg_risk.importer_path = |sighup
+	pg_risk.log_queries = on|user
+	pg_risk.max_workers = 4|sighup
+	pg_risk.prediction_retention = 90|sighup
+	pg_risk.queue_databases = 4|postmaster
+	pg_risk.queue_size = 4MB|postmaster
 	pg_risk.worker_naptime = 1min|sighup
 	TEXT
 $node->safe_psql('postgres', 'CREATE ROLE nobody LOGIN');

@@ -39,7 +39,7 @@ sub is_same
 	is($copy->scores($database, 'm'), $scores, '... the same scores');
 	is($copy->safe_psql($database, $rollout), $state, '... the same rollout, settings and gates');
 	is($copy->safe_psql($database, "SELECT FROM risk.set_canary('m', 25); SELECT canary_percent FROM risk.models"), 25, '... which goes on');
-	ok($copy->wait_for_cached($database, 'm/v1'), '... the worker has found the champion');
+	ok($copy->wait_for_cached($database, 'm/v1 m/v3'), '... the worker has found the champion and the canary');
 	is( $copy->safe_psql($database, "SELECT count(*) FROM risk.register_model('m', 'next', " . constant(5) . ')'),
 		1, '... the next version is registered');
 	is($copy->safe_psql($database, "SELECT risk.promote('m', 'next')"), 'v1', '... and rolled out');
