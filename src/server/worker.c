@@ -312,7 +312,9 @@ run_round(void *next_due)
 		SPI_execute("SELECT risk.worker_round()", false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not run risk.worker_round()");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	*(TimestampTz *) next_due = isnull ? 0 : DatumGetTimestampTz(value);
+	/* What could not be done now, for somebody's lock, is not tried at once. */
+	*(TimestampTz *) next_due = isnull ? 0 :
+		Max(DatumGetTimestampTz(value), TimestampTzPlusMilliseconds(clock_now(), 1000));
 	SPI_finish();
 }
 
