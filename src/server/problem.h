@@ -21,6 +21,6 @@ typedef struct Problem
 
 extern void problem_set(Problem *problem, int sqlstate, char *message, char *hint);
 extern void problem_copy(Problem *copy, const Problem *problem);
-extern void problem_raise(const Problem *problem) pg_attribute_noreturn();
+extern void problem_raise(const Problem *problem);
 
 #endif							/* PG_RISK_PROBLEM_H */
