@@ -104,6 +104,9 @@ BEGIN
 			USING ERRCODE = 'duplicate_object',
 				  HINT = 'Register further versions of it with risk.register_model(), or choose another name.';
 	END IF;
+	IF log <> 'off' THEN
+		PERFORM risk.maintain_predictions();
+	END IF;
 END $$;
 COMMENT ON FUNCTION risk.create_model(text, text, text, text[], integer, text) IS
 	'Create a model: a named scoring task whose versions are registered next. Errors: 42710 exists, 22023 bad argument.';
@@ -180,6 +183,9 @@ BEGIN
 		USING model;
 	END IF;
 	PERFORM risk.require_settings(model, r.role) FROM risk.model_roles AS r WHERE r.model = model;
+	IF log <> 'off' THEN
+		PERFORM risk.maintain_predictions();
+	END IF;
 END $$;
 COMMENT ON FUNCTION risk.alter_model(text, text, text, text[], integer, text, float8, text, text, float8, jsonb, float8, float8, float8, interval, text, text[]) IS
 	'Change settings of a model. NULL leaves a setting as it is; those named in reset go back to their defaults. Errors: 42704 no such model, 22023 bad argument, 55000 its canary or shadow needs the setting.';

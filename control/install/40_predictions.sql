@@ -233,7 +233,9 @@ $$;
 COMMENT ON FUNCTION risk.prediction_partitions() IS
 	'Partitions of risk.predictions with their days (UTC; NULL: the default partition), sizes and estimated rows';
 
--- Days for which there is a partition at any time: today and the week ahead.
+-- Days for which there is a partition at any time: today and the week ahead,
+-- from the moment on in which a model begins to log: a row on its way to the
+-- default partition would be refused if its own partition came meanwhile.
 CREATE FUNCTION risk.maintain_predictions() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
@@ -243,6 +245,10 @@ DECLARE
 	old record;
 	stray date;
 BEGIN
+	-- Who else does this at the moment does it for all.
+	IF NOT pg_try_advisory_xact_lock('risk.predictions'::regclass::oid::bigint) THEN
+		RETURN;
+	END IF;
 	FOR missing IN SELECT d::date FROM generate_series(today, today + 7, interval '1 day') AS d
 				   WHERE to_regclass('risk.' || risk.partition_name(d::date)) IS NULL LOOP
 		BEGIN
@@ -270,4 +276,4 @@ BEGIN
 	END IF;
 END $$;
 COMMENT ON FUNCTION risk.maintain_predictions() IS
-	'For the worker: partitions of risk.predictions for today and the next seven days, none older than pg_risk.prediction_retention';
+	'Partitions of risk.predictions for today and the next seven days, none older than pg_risk.prediction_retention; called by the worker, and where a model begins to log';

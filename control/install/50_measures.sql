@@ -598,10 +598,11 @@ DECLARE
 BEGIN
 	SELECT d.* INTO settings FROM risk.model_definitions AS d WHERE d.model = model;
 	WITH line AS (
-		SELECT r.*, row_number() OVER () AS number,
-			   row_number() OVER (PARTITION BY r.cohort, r.section) = 1 AS first_of_section,
-			   row_number() OVER (PARTITION BY r.cohort) = 1 AND by_cohort IS NOT NULL AS first_of_cohort
-		FROM risk.canary_report(model, version, since, until, by_cohort) AS r
+		SELECT r.*,
+			   row_number() OVER (PARTITION BY r.cohort, r.section ORDER BY r.number) = 1 AS first_of_section,
+			   row_number() OVER (PARTITION BY r.cohort ORDER BY r.number) = 1 AND by_cohort IS NOT NULL AS first_of_cohort
+		FROM risk.canary_report(model, version, since, until, by_cohort) WITH ORDINALITY
+			AS r (cohort, section, metric, champion, challenger, difference, low, high, p_value, samples, note, number)
 	)
 	SELECT string_agg(
 		CASE WHEN l.first_of_cohort THEN E'\n\n' || coalesce(by_cohort || ' = ' || l.cohort, 'All transactions') ELSE '' END ||

@@ -379,7 +379,7 @@ score(CallSite *site, Contender *contender, const Input *input, bool want_score,
 	{
 		INSTR_TIME_SET_CURRENT(end);
 		INSTR_TIME_SUBTRACT(end, start);
-		contender->latency_us = INSTR_TIME_GET_MICROSEC(end);
+		contender->latency_us = INSTR_TIME_GET_DOUBLE(end) * 1e6;
 	}
 	return scored;
 }

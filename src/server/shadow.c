@@ -285,7 +285,7 @@ score_pending(List **scorers, Outcome *outcome)
 		outcome->scored = scorer_score(&version->scorer, &outcome->score, &problem);
 		INSTR_TIME_SET_CURRENT(end);
 		INSTR_TIME_SUBTRACT(end, start);
-		outcome->latency_us = INSTR_TIME_GET_MICROSEC(end);
+		outcome->latency_us = INSTR_TIME_GET_DOUBLE(end) * 1e6;
 	}
 	if (!outcome->scored)
 		outcome->error = problem.message;

@@ -73,7 +73,7 @@ is_same('pg_dumpall', $other, 'postgres');
 my $table = 'CREATE TABLE transactions (id int PRIMARY KEY, amount real, hour int, score real, version text)';
 $node->safe_psql('postgres', "$table; CREATE PUBLICATION transactions FOR TABLE transactions (id, amount, hour)");
 $other->safe_psql('postgres', <<~"SQL");
-	SELECT risk.promote('m', 'v1');
+	SELECT risk.abort('m'), risk.promote('m', 'v1');
 	$table;
 	CREATE TRIGGER score BEFORE INSERT OR UPDATE ON transactions
 		FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score', 'version');
