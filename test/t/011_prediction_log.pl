@@ -1,0 +1,160 @@
+# The prediction log: rows of triggers stand and fall with what they scored,
+# rows of queries go by way of the queue, and what is not logged is counted.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PgRisk;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PgRisk->server('main', streaming => 1, conf => <<'CONF');
+restart_after_crash = on
+pg_risk.worker_naptime = '1s'
+pg_risk.flush_interval = '100ms'
+pg_risk.queue_size = '32MB'
+parallel_setup_cost = 0
+parallel_tuple_cost = 0
+min_parallel_table_scan_size = 0
+CONF
+$node->start;
+$node->install('postgres');
+$node->add_model('postgres', 'm', map { ("v$_" => forest(20, $_)) } (1 .. 3));
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.alter_model('m', entity_id => 'id', log => 'transactional');
+	CREATE TABLE transactions (id bigint, amount real, hour int, score float8, version text, role text);
+	CREATE TRIGGER score BEFORE INSERT ON transactions
+		FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score', 'version', 'role');
+	-- Transactions of these ids.
+	CREATE FUNCTION batch(first int, last int) RETURNS TABLE (id bigint, amount real, hour int)
+	LANGUAGE sql AS $$ SELECT i, i * 37 % 1000, i * 101 % 1000 FROM generate_series(first, last) AS i $$;
+	-- The log as it should be, and as it is: of rows that triggers scored.
+	CREATE VIEW expected AS
+		SELECT t.id::text AS entity_id, t.version, t.role, t.score,
+			   'v1' AS champion_version, risk.score_transaction('m', t, 'v1') AS champion_score
+		FROM transactions AS t
+		UNION ALL
+		SELECT t.id::text, 'v2', 'shadow', risk.score_transaction('m', t, 'v2'),
+			   'v1', risk.score_transaction('m', t, 'v1')
+		FROM transactions AS t;
+	CREATE VIEW logged AS
+		SELECT entity_id, version, role, score, champion_version, champion_score
+		FROM risk.predictions WHERE model = 'm' AND source = 'trigger';
+	CREATE VIEW differences AS
+		(TABLE expected EXCEPT ALL TABLE logged) UNION ALL (TABLE logged EXCEPT ALL TABLE expected);
+	SQL
+
+# Wait until nothing waits in the queue for a model any more; what became of
+# its transactions: "logged dropped failed rolled_back not_logged".
+sub outcome
+{
+	my ($model, $on) = @_;
+
+	$on //= $node;
+	$on->poll_query_until('postgres', "SELECT waiting = 0 FROM risk.queue_status WHERE model = '$model'")
+	  or diag($on->safe_psql('postgres', "SELECT * FROM risk.queue_status"));
+	return $on->safe_psql('postgres', <<~"SQL");
+		SELECT concat_ws(' ', logged, dropped, failed, rolled_back, not_logged)
+		FROM risk.queue_status WHERE model = '$model'
+		SQL
+}
+
+sub value
+{
+	my ($sql) = @_;
+
+	return $node->safe_psql('postgres', "SELECT $sql");
+}
+
+# ---------------------------------------------------------------------------
+# Triggers: exactly what was committed.
+# ---------------------------------------------------------------------------
+
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.start_shadow('m', 'v2');
+	SELECT risk.start_canary('m', 'v3', 25);
+	INSERT INTO transactions SELECT * FROM batch(1, 500);
+	BEGIN;
+	INSERT INTO transactions SELECT * FROM batch(501, 600);
+	ROLLBACK;
+	BEGIN;
+	INSERT INTO transactions SELECT * FROM batch(601, 650);
+	SAVEPOINT s;
+	INSERT INTO transactions SELECT * FROM batch(651, 700);
+	ROLLBACK TO s;
+	INSERT INTO transactions SELECT * FROM batch(701, 750);
+	SAVEPOINT s;
+	INSERT INTO transactions SELECT * FROM batch(751, 800);
+	RELEASE s;
+	COMMIT;
+	SQL
+is(value('count(*) FROM transactions'), 650, 'rows were committed, and others rolled back');
+is(value("string_agg(DISTINCT version || ' ' || role, ', ') FROM transactions"),
+	'v1 champion, v3 canary', 'champion and canary decided');
+is(value('count(*) FROM logged'), 1300, 'each has its row, and one of the shadow');
+is(value('count(*) FROM differences'),
+	0, 'no other has; scores and champion scores are those of the versions they name');
+is(value('count(*) FROM risk.predictions WHERE error IS NOT NULL'), 0, 'without errors');
+
+# Who inserts need not know of the log.
+$node->safe_psql('postgres', 'CREATE ROLE writer; GRANT INSERT ON transactions TO writer');
+$node->safe_psql('postgres',
+	"SET SESSION AUTHORIZATION writer; INSERT INTO transactions VALUES (1001, 5, 5), (1002, 6, 6)");
+is(value("count(*) FROM logged WHERE entity_id IN ('1001', '1002')"), 4, 'a writer logs without rights on the log');
+like(
+	$node->error_of('postgres', 'SET SESSION AUTHORIZATION writer; TABLE risk.predictions'),
+	qr/^42501: permission denied/, 'which it cannot read');
+like(
+	$node->error_of('postgres', "SET SESSION AUTHORIZATION writer; INSERT INTO risk.predictions DEFAULT VALUES"),
+	qr/^42501: permission denied/, 'nor write');
+is(value('count(*) FROM differences'), 0, 'its rows match');
+
+# ---------------------------------------------------------------------------
+# Canaries: shares, stickiness, growth.
+# ---------------------------------------------------------------------------
+
+# Keep who decides for each of 20000 entities, at a percentage.
+sub decide_all
+{
+	my ($name, $percent) = @_;
+
+	$node->safe_psql('postgres', <<~"SQL");
+		SET pg_risk.log_queries = off;
+		SELECT risk.set_canary('m', $percent) FROM risk.models WHERE model = 'm' AND canary_percent <> $percent;
+		CREATE TABLE $name AS SELECT s.id, (risk.decide_transaction('m', s)).version FROM batch(1, 20000) AS s;
+		SQL
+	return value("count(*) FROM $name WHERE version = 'v3'");
+}
+
+for my $percent (5, 25, 60)
+{
+	my $canary = decide_all("at_$percent", $percent);
+	my $expected = 20000 * $percent / 100;
+
+	# Five standard deviations of the binomial distribution.
+	cmp_ok(abs($canary - $expected), '<', 5 * sqrt($expected * (1 - $percent / 100)),
+		"a canary of $percent % decides so many of 20000 entities: $canary");
+}
+is(decide_all('again', 60), value("count(*) FROM at_60 WHERE version = 'v3'"), 'as many decide at the next time');
+is(value('count(*) FROM at_60 AS a JOIN again AS b USING (id) WHERE a.version <> b.version'),
+	0, 'an entity stays with its version');
+is(value('count(*) FROM at_5 AS a JOIN at_25 AS b USING (id) WHERE a.version > b.version')
+	  + value('count(*) FROM at_25 AS a JOIN at_60 AS b USING (id) WHERE a.version > b.version'),
+	0, 'a higher percentage only adds entities');
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.set_canary('m', 25);
+	INSERT INTO transactions SELECT * FROM batch(2001, 3000);
+	SQL
+is(value('count(*) FROM transactions AS t JOIN at_25 AS a USING (id) WHERE t.id > 2000 AND t.version <> a.version'),
+	0, 'back at the old percentage, triggers find the same entities');
+is(value('count(*) FROM differences'), 0, 'and log them so');
+$node->safe_psql('postgres', "SELECT risk.abort('m', 'v3'); SELECT risk.start_canary('m', 'v3', 25)");
+decide_all('other', 25);
+cmp_ok(
+	value("count(*) FROM at_25 AS a JOIN other AS b USING (id) WHERE a.version = 'v3' AND b.version = 'v3'"),
+	'<', 2000, 'another rollout has other entities');
+is(value("queued FROM risk.queue_status WHERE model = 'm'"), 0, 'with pg_risk.log_queries off, queries log nothing');
+
+done_testing();
