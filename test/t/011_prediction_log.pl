@@ -157,4 +157,95 @@ cmp_ok(
 	'<', 2000, 'another rollout has other entities');
 is(value("queued FROM risk.queue_status WHERE model = 'm'"), 0, 'with pg_risk.log_queries off, queries log nothing');
 
+# ---------------------------------------------------------------------------
+# Queries: by way of the queue, wherever they run.
+# ---------------------------------------------------------------------------
+
+$node->add_model('postgres', 'q', map { ("v$_" => forest(20, $_)) } (1 .. 2));
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.alter_model('q', entity_id => 'id', log => 'queued');
+	SELECT risk.start_shadow('q', 'v2');
+	CREATE TABLE history AS SELECT * FROM batch(10001, 30000);
+	ANALYZE history;
+	SQL
+
+# Predictions of a model that are not right: each row of some query, once by the
+# champion and once by the shadow.
+sub wrong_in_log
+{
+	my ($model, $rows, $condition) = @_;
+
+	return $node->safe_psql('postgres', <<~"SQL");
+		SET pg_risk.log_queries = off;
+		WITH right_ones AS (
+			SELECT r.id::text, v.version, v.role, risk.score_transaction('$model', r, v.version),
+				   'v1', risk.score_transaction('$model', r, 'v1')
+			FROM $rows AS r, (VALUES ('v1', 'champion'), ('v2', 'shadow')) AS v (version, role)
+		), logged AS (
+			SELECT entity_id, version, role, score, champion_version, champion_score
+			FROM risk.predictions WHERE model = '$model' AND $condition
+		)
+		SELECT count(*) FROM ((TABLE right_ones EXCEPT ALL TABLE logged)
+			UNION ALL (TABLE logged EXCEPT ALL TABLE right_ones)) AS wrong
+		SQL
+}
+
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.score_transaction('q', b) FROM batch(1, 100) AS b;
+	BEGIN READ ONLY;
+	SELECT (risk.decide_transaction('q', b)).score FROM batch(101, 200) AS b;
+	COMMIT;
+	BEGIN READ ONLY;
+	SELECT risk.score_transaction('q', b) FROM batch(201, 300) AS b;
+	ROLLBACK;
+	SQL
+is(outcome('q'), '300 0 0 0 0', 'queries are logged, READ ONLY or not, whatever becomes of their transaction');
+is(wrong_in_log('q', 'batch(1, 300)', "source = 'query'"), 0, 'with champion and shadow, each once');
+
+my $parallel = "SELECT max(risk.score_transaction('q', h)) FROM history AS h";
+like($node->safe_psql('postgres', "EXPLAIN $parallel"), qr/Parallel Seq Scan/, 'a large table is scored in parallel');
+$node->safe_psql('postgres', $parallel);
+is(outcome('q'), '20300 0 0 0 0', 'parallel queries are logged');
+is(wrong_in_log('q', 'history', 'entity_id::int > 10000'), 0, 'each row once');
+
+$node->safe_psql('postgres', "SET pg_risk.log_queries = off; $parallel");
+is(outcome('q'), '20300 0 0 0 0', 'with pg_risk.log_queries off they are not');
+$node->safe_psql('postgres', "SELECT risk.score_transaction('q', h, 'v2') FROM history AS h LIMIT 10");
+is(outcome('q'), '20300 0 0 0 0', 'nor are scores of a version that was named');
+
+# In a transaction that writes, it decides.
+$node->safe_psql('postgres', <<~'SQL');
+	CREATE TABLE queued (LIKE transactions);
+	CREATE TRIGGER score BEFORE INSERT ON queued
+		FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('q', 'score', 'version', 'role');
+	INSERT INTO queued SELECT * FROM batch(1001, 1100);
+	BEGIN;
+	INSERT INTO queued SELECT * FROM batch(1101, 1200);
+	SELECT count(risk.score_transaction('q', b)) FROM batch(1201, 1210) AS b;
+	ROLLBACK;
+	BEGIN;
+	SAVEPOINT s;
+	INSERT INTO queued SELECT * FROM batch(1301, 1400);
+	ROLLBACK TO s;
+	INSERT INTO queued SELECT * FROM batch(1401, 1500);
+	COMMIT;
+	SQL
+is(outcome('q'), '20500 0 0 210 0', 'what a rolled back transaction scored is counted');
+is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'and not logged, unlike the rest');
+
+my ($session) = $node->session('postgres');
+$session->query_safe('BEGIN; INSERT INTO queued SELECT * FROM batch(2001, 2100)');
+$node->safe_psql('postgres', 'INSERT INTO queued SELECT * FROM batch(2101, 2200)');
+$node->poll_query_until('postgres', "SELECT logged = 20600 FROM risk.queue_status WHERE model = 'q'");
+is(value("waiting FROM risk.queue_status WHERE model = 'q'"), 100, 'what an open transaction scored waits for it');
+is(value("queue_fill FROM risk.queue_status WHERE model = 'q'"), 0, '... outside of the queue');
+is( value("count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 2001 AND 2100"),
+	0, '... and is not logged');
+$session->query_safe('COMMIT');
+is(outcome('q'), '20700 0 0 210 0', 'until it commits');
+is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'then it is');
+is(value("string_agg(DISTINCT source, ' ') FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 1001 AND 9999"),
+	'trigger', 'as scored by a trigger');
+is(value('count(*) FROM risk.open_alerts'), 0, 'nobody was alarmed');
+
 done_testing();
