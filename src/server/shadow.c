@@ -342,7 +342,8 @@ take(Batch *batch, const char *record)
 	return true;
 }
 
-/* Keep a record for a later batch; as much as the queue holds, at most. */
+/* Keep a record for a later batch; as much as the queue holds, at most.  What
+ * finds no room is dropped, as if it had never been queued. */
 static void
 hold(const Batch *batch, const char *record, Size size)
 {
@@ -351,7 +352,10 @@ hold(const Batch *batch, const char *record, Size size)
 
 	if (held_bytes + size > (Size) guc_queue_size * 1024)
 	{
-		pg_atomic_fetch_add_u64(&queue_counters(batch->transactions[batch->count].model)->dropped, 1);
+		QueueCounters *counters = queue_counters(batch->transactions[batch->count].model);
+
+		pg_atomic_fetch_add_u64(&counters->dropped, 1);
+		pg_atomic_fetch_sub_u64(&counters->queued, 1);
 		return;
 	}
 	if (!held_context)
