@@ -248,4 +248,47 @@ is(value("string_agg(DISTINCT source, ' ') FROM risk.predictions WHERE model = '
 	'trigger', 'as scored by a trigger');
 is(value('count(*) FROM risk.open_alerts'), 0, 'nobody was alarmed');
 
+# ---------------------------------------------------------------------------
+# A full queue: nobody waits, nothing is lost uncounted.
+# ---------------------------------------------------------------------------
+
+$session->quit;
+$node->append_conf('postgresql.conf', "pg_risk.queue_size = '64kB'");
+$node->restart;
+$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+($session) = $node->session('postgres');
+$session->query_safe('BEGIN; LOCK TABLE risk.predictions IN ACCESS EXCLUSIVE MODE');
+$node->safe_psql('postgres', "SELECT risk.score_transaction('q', b) FROM batch(30001, 30010) AS b");
+$node->process('pg_risk worker', "wait_event_type = 'Lock'");
+$node->safe_psql('postgres', <<~'SQL');
+	SET statement_timeout = '10s';
+	SELECT count(risk.score_transaction('q', b)) FROM batch(30011, 35000) AS b;
+	SQL
+pass('who scores does not wait for a full queue');
+my $dropped = value("dropped FROM risk.queue_status WHERE model = 'q'");
+cmp_ok($dropped, '>', 1000, "what found no room is counted: $dropped");
+cmp_ok(value("queue_fill FROM risk.queue_status WHERE model = 'q'"), '>', 0.9, 'the queue is full');
+$session->query_safe('COMMIT');
+is(outcome('q'), 5000 - $dropped . " $dropped 0 0 0", 'the rest is logged when the table is free');
+is(value("count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 30001 AND 35000"),
+	2 * (5000 - $dropped), 'as many rows are there');
+ok( $node->poll_query_until('postgres', <<~"SQL"), 'an alert says how many are missing');
+	SELECT count(*) = 1 FROM risk.open_alerts
+	WHERE kind = 'queue_full' AND model = 'q' AND severity = 'warning' AND occurrences = $dropped
+	SQL
+
+# What waits for an open transaction is no more than the queue holds.
+$session->query_safe('BEGIN; INSERT INTO queued SELECT * FROM batch(40001, 41000)');
+for my $part (1 .. 5)
+{
+	$session->query_safe("INSERT INTO queued SELECT * FROM batch(40001 + $part * 100, 40100 + $part * 100)");
+	$node->poll_query_until('postgres', 'SELECT risk.queue_fill() = 0');
+}
+my $full = value("dropped FROM risk.queue_status WHERE model = 'q'") - $dropped;
+cmp_ok($full, '>', 0, "more than that is dropped: $full");
+$session->query_safe('COMMIT');
+is( outcome('q'),
+	join(' ', 5000 + 1500 - $dropped - $full, $dropped + $full, 0, 0, 0),
+	'the rest is logged when it commits');
+
 done_testing();
