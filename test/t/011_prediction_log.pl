@@ -291,4 +291,69 @@ is( outcome('q'),
 	join(' ', 5000 + 1500 - $dropped - $full, $dropped + $full, 0, 0, 0),
 	'the rest is logged when it commits');
 
+# ---------------------------------------------------------------------------
+# A crash: rows of triggers are as durable as what they scored; of the queue
+# only the end is lost, and an alert says so.
+# ---------------------------------------------------------------------------
+
+$session->quit;
+$node->append_conf('postgresql.conf', "pg_risk.queue_size = '32MB'");
+$node->restart;
+my $next = 50000;
+for my $victim ('a session that scores', 'the worker')
+{
+	my $pid;
+
+	# Each transaction scores one id in a query, and inserts the same.
+	($session, $pid) = $node->session('postgres');
+	$session->query_until(qr/started/, <<~"SQL");
+		\\echo started
+		DO \$\$
+		BEGIN
+			FOR i IN $next + 1 .. $next + 1000000 LOOP
+				PERFORM risk.score_transaction('q', b) FROM batch(i, i) AS b;
+				INSERT INTO transactions SELECT * FROM batch(i, i);
+				COMMIT;
+			END LOOP;
+		END \$\$;
+		SQL
+	$node->poll_query_until('postgres',
+		"SELECT count(*) > 500 FROM risk.predictions WHERE model = 'q' AND entity_id::int > $next")
+	  or die 'queries are not logged';
+	$pid = $node->process('pg_risk worker') if $victim eq 'the worker';
+
+	my $offset = -s $node->logfile;
+	kill(9, $pid);
+	$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+	$node->poll_query_until('postgres', 'SELECT true');
+	end_lost($session);
+
+	my ($scored, $logged, $last) = split /\|/, value(<<~"SQL");
+		(SELECT count(*) FROM transactions WHERE id > $next),
+		count(*), max(entity_id::int) - $next
+		FROM risk.predictions WHERE model = 'q' AND entity_id::int > $next AND role = 'champion'
+		SQL
+	is(value('count(*) FROM differences'), 0, "after the death of $victim: rows and their predictions match");
+	cmp_ok($scored, '>', 500, "... $scored were committed");
+	is($logged, $last, "... of the queue, the first $logged are there without a gap");
+	# The last one may have been scored, but not committed.
+	cmp_ok($logged, '<=', $scored + 1, '... and no others');
+	ok( $node->poll_query_until('postgres', <<~"SQL"), '... an alert says when the queue was last empty');
+		SELECT count(*) = 1 FROM risk.open_alerts AS a
+		WHERE a.kind = 'queue_lost' AND a.severity = 'warning' AND (a.details ->> 'last_flush_at')::timestamptz >=
+			(SELECT max(scored_at) FROM risk.predictions WHERE model = 'q' AND entity_id::int > $next)
+		SQL
+	$node->safe_psql('postgres',
+		"SELECT risk.acknowledge_alert(alert_id) FROM risk.open_alerts WHERE kind = 'queue_lost'");
+	is(outcome('q'), '0 0 0 0 0', '... counters begin anew');
+	$next += 1000000;
+}
+$node->safe_psql('postgres', "SELECT risk.score_transaction('q', b) FROM batch(1, 10) AS b");
+is(outcome('q'), '10 0 0 0 0', 'queries are logged as before');
+ok($node->poll_query_until('postgres', 'SELECT NOT bool_or(open) FROM risk.queue_sessions'),
+	'the worker leaves the queue when it is empty');
+$node->restart;
+$node->safe_psql('postgres', "SELECT risk.worker_round()");
+is(value("count(*) FROM risk.open_alerts WHERE kind = 'queue_lost'"), 0, 'then a restart loses nothing');
+
 done_testing();
