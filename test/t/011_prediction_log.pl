@@ -356,4 +356,85 @@ $node->restart;
 $node->safe_psql('postgres', "SELECT risk.worker_round()");
 is(value("count(*) FROM risk.open_alerts WHERE kind = 'queue_lost'"), 0, 'then a restart loses nothing');
 
+# ---------------------------------------------------------------------------
+# A standby scores, and counts what it cannot log.
+# ---------------------------------------------------------------------------
+
+$node->backup('backup');
+my $standby = PgRisk->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+$node->wait_for_catchup($standby);
+my $scores = "SELECT sum(risk.score_transaction('q', b)), count(*) FROM batch(1, 1000) AS b";
+my $logged = value('count(*) FROM risk.predictions');
+is( $standby->safe_psql('postgres', $scores),
+	$node->safe_psql('postgres', "SET pg_risk.log_queries = off; $scores"),
+	'scores of a standby are those of its primary');
+is(outcome('q', $standby), '0 0 0 0 1000', 'what it would have logged is counted');
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM risk.predictions'), $logged, 'and is not logged');
+$standby->stop('fast');
+
+# ---------------------------------------------------------------------------
+# Partitions: a day each, a week ahead, none older than they are kept.
+# ---------------------------------------------------------------------------
+
+# Move the clock, and wait until the worker has made the partitions of the week
+# from then on; they are what is returned: "first last count".
+sub move_clock
+{
+	my ($day) = @_;
+	my $last = value("date '$day' + 7");
+
+	$node->set_and_reload('pg_risk.clock', "$day 12:00:00+00");
+	$node->poll_query_until('postgres', "SELECT bool_or(day = '$last') FROM risk.prediction_partitions()")
+	  or diag("there is no partition of $last");
+	return value(<<~"SQL");
+		concat_ws(' ', min(day), max(day), count(*)) FROM risk.prediction_partitions() WHERE day >= '$day'
+		SQL
+}
+
+$node->safe_psql('postgres', "ALTER SYSTEM SET pg_risk.prediction_retention = 30");
+for my $day ('2031-01-01', '2031-01-03', '2031-01-31')
+{
+	is(move_clock($day), "$day " . value("date '$day' + 7") . ' 8', "partitions of today and the week ahead: $day");
+}
+# 30 days before 2031-01-31 is 2031-01-01.
+ok($node->poll_query_until('postgres', "SELECT min(day) = '2031-01-01' FROM risk.prediction_partitions()"),
+	'partitions of the last 30 days are kept, older ones are dropped');
+is(value("count(*) FROM risk.predictions WHERE scored_at < '2031-01-01'"), 0, 'with their rows');
+
+# Rows of a day and of the one after it, both before their partitions are there.
+for my $day ('2031-03-01', '2031-03-20')
+{
+	$node->safe_psql('postgres', <<~"SQL");
+		SET pg_risk.clock = '$day 10:00:00+00';
+		INSERT INTO transactions SELECT * FROM batch(3000001, 3000010);
+		SQL
+}
+is(value("string_agg(DISTINCT tableoid::regclass::text, ' ') FROM risk.predictions WHERE scored_at >= '2031-03-01'"),
+	'risk.predictions_default', 'what nobody foresaw goes to the default partition');
+move_clock('2031-02-27');
+is(value("string_agg(DISTINCT tableoid::regclass || ' ' || scored_at::date, ', ') FROM risk.predictions WHERE scored_at >= '2031-03-01'"),
+	'risk.predictions_20310301 2031-03-01, risk.predictions_default 2031-03-20',
+	'rows are moved to their partition when it is made');
+is(value("count(*) FROM risk.predictions WHERE scored_at >= '2031-03-01'"), 40, 'all of them');
+is(value("occurrences FROM risk.open_alerts WHERE kind = 'late_partition'"), 20, 'an alert counts them');
+is(value("message ~ '2031-03-20' FROM risk.open_alerts WHERE kind = 'default_partition'"),
+	't', 'another one names the day of those that are left');
+
+# A lock that cannot be had is given up.
+($session) = $node->session('postgres');
+$session->query_safe('BEGIN; SELECT count(*) FROM risk.predictions');
+$node->set_and_reload('pg_risk.clock', '2031-04-30 12:00:00+00');
+$node->wait_for_log(qr/pg_risk: risk.predictions_\d+ has to wait to be dropped/);
+$node->safe_psql('postgres', "SET statement_timeout = '10s'; INSERT INTO transactions SELECT * FROM batch(3000011, 3000020)");
+pass('who scores does not wait for it');
+$session->query_safe('COMMIT');
+$session->quit;
+ok( $node->poll_query_until('postgres', "SELECT min(day) >= '2031-03-31' FROM risk.prediction_partitions()"),
+	'it is tried again');
+is(value("count(*) FROM risk.predictions WHERE scored_at < '2031-03-31'"),
+	0, 'what is too old goes from the default partition, too');
+is(value("count(*) FROM risk.predictions WHERE scored_at >= '2031-03-31'"), 20, 'what is not, stays');
+
 done_testing();
