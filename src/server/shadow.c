@@ -370,6 +370,27 @@ hold(const Batch *batch, const char *record, Size size)
 	MemoryContextSwitchTo(caller);
 }
 
+/* Give what is held back to the queue: this worker leaves, another one comes. */
+void
+shadow_hand_over(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, held)
+	{
+		HeldRecord *record = lfirst(cell);
+		ScoredTransaction transaction;
+		QueueCounters *counters;
+
+		unpack_transaction(record->bytes, &transaction);
+		counters = queue_counters(transaction.model);
+		pg_atomic_fetch_sub_u64(&counters->queued, 1);	/* it was counted before */
+		queue_push(record->bytes, record->size, counters);
+	}
+	held = NIL;
+	held_bytes = 0;
+}
+
 /* Take what has been held and can be decided upon now; the batch gets a copy. */
 static void
 take_held(Batch *batch)

@@ -246,6 +246,16 @@ is(outcome('q'), '20700 0 0 210 0', 'until it commits');
 is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'then it is');
 is(value("string_agg(DISTINCT source, ' ') FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 1001 AND 9999"),
 	'trigger', 'as scored by a trigger');
+
+# A worker that is told to leave hands over what waits.
+$session->query_safe('BEGIN; INSERT INTO queued SELECT * FROM batch(2201, 2300)');
+$node->poll_query_until('postgres', 'SELECT risk.queue_fill() = 0');
+my $worker = $node->process('pg_risk worker');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
+wait_until(sub { !running($worker) });
+$session->query_safe('COMMIT');
+is(outcome('q'), '20800 0 0 210 0', 'what waited is logged by the next worker');
+is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'each row once');
 is(value('count(*) FROM risk.open_alerts'), 0, 'nobody was alarmed');
 
 # ---------------------------------------------------------------------------
@@ -403,7 +413,7 @@ ok($node->poll_query_until('postgres', "SELECT min(day) = '2031-01-01' FROM risk
 	'partitions of the last 30 days are kept, older ones are dropped');
 is(value("count(*) FROM risk.predictions WHERE scored_at < '2031-01-01'"), 0, 'with their rows');
 
-# Rows of a day and of the one after it, both before their partitions are there.
+# Rows of two days, before their partitions are there.
 for my $day ('2031-03-01', '2031-03-20')
 {
 	$node->safe_psql('postgres', <<~"SQL");
@@ -425,8 +435,9 @@ is(value("message ~ '2031-03-20' FROM risk.open_alerts WHERE kind = 'default_par
 # A lock that cannot be had is given up.
 ($session) = $node->session('postgres');
 $session->query_safe('BEGIN; SELECT count(*) FROM risk.predictions');
+my $offset = -s $node->logfile;
 $node->set_and_reload('pg_risk.clock', '2031-04-30 12:00:00+00');
-$node->wait_for_log(qr/pg_risk: risk.predictions_\d+ has to wait to be dropped/);
+$node->wait_for_log(qr/pg_risk: risk.predictions_\d+ has to wait to be dropped/, $offset);
 $node->safe_psql('postgres', "SET statement_timeout = '10s'; INSERT INTO transactions SELECT * FROM batch(3000011, 3000020)");
 pass('who scores does not wait for it');
 $session->query_safe('COMMIT');
