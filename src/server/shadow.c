@@ -342,7 +342,8 @@ take(Batch *batch, const char *record)
 	return true;
 }
 
-/* Keep a record for a later batch; as much as the queue holds, at most. */
+/* Keep a record for a later batch; as much as the queue holds, at most.  What
+ * finds no room is dropped, as if it had never been queued. */
 static void
 hold(const Batch *batch, const char *record, Size size)
 {
@@ -351,7 +352,10 @@ hold(const Batch *batch, const char *record, Size size)
 
 	if (held_bytes + size > (Size) guc_queue_size * 1024)
 	{
-		pg_atomic_fetch_add_u64(&queue_counters(batch->transactions[batch->count].model)->dropped, 1);
+		QueueCounters *counters = queue_counters(batch->transactions[batch->count].model);
+
+		pg_atomic_fetch_add_u64(&counters->dropped, 1);
+		pg_atomic_fetch_sub_u64(&counters->queued, 1);
 		return;
 	}
 	if (!held_context)
@@ -364,6 +368,27 @@ hold(const Batch *batch, const char *record, Size size)
 	held = lappend(held, copy);
 	held_bytes += size;
 	MemoryContextSwitchTo(caller);
+}
+
+/* Give what is held back to the queue: this worker leaves, another one comes. */
+void
+shadow_hand_over(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, held)
+	{
+		HeldRecord *record = lfirst(cell);
+		ScoredTransaction transaction;
+		QueueCounters *counters;
+
+		unpack_transaction(record->bytes, &transaction);
+		counters = queue_counters(transaction.model);
+		pg_atomic_fetch_sub_u64(&counters->queued, 1);	/* it was counted before */
+		queue_push(record->bytes, record->size, counters);
+	}
+	held = NIL;
+	held_bytes = 0;
 }
 
 /* Take what has been held and can be decided upon now; the batch gets a copy. */

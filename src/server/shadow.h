@@ -11,5 +11,6 @@
 extern void shadow_enqueue(const ScoredTransaction *transaction, QueueCounters *counters);
 extern int	shadow_flush(void);
 extern bool shadow_holds(void);
+extern void shadow_hand_over(void);
 
 #endif							/* PG_RISK_SHADOW_H */

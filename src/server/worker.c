@@ -406,6 +406,7 @@ serve_database(Oid database)
 		(void) flush_queue();
 		if (!RecoveryInProgress())
 			(void) attempt(end_session, NULL, "leaving the queue");
+		shadow_hand_over();
 	}
 	set_state(database, installed, installed ? next_due : 0);
 }
