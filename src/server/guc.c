@@ -85,46 +85,10 @@ assign_clock(const char *newval, void *extra)
 		guc_clock = *(TimestampTz *) extra;
 }
 
-/* Define all settings; called once, while the library is preloaded. */
-void
-guc_define(void)
+/* Settings of the workers and of the prediction log. */
+static void
+define_worker_settings(void)
 {
-	DefineCustomIntVariable("pg_risk.cache_size",
-							"Shared memory for the forests of model versions.",
-							"One copy of each version in use, for the whole server.",
-							&guc_cache_size, 64 * 1024, 1024, INT_MAX,
-							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
-
-	DefineCustomStringVariable("pg_risk.importer_path",
-							   "Path of the importer program.",
-							   "Empty: pg_risk_xgboost in the directory of the server program.",
-							   &guc_importer_path, "",
-							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_memory",
-							"Limit on the memory of an import.",
-							NULL,
-							&guc_import_memory, 2048, 64, 1 << 20,
-							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_cpu_time",
-							"Limit on the CPU time of an import.",
-							NULL,
-							&guc_import_cpu_time, 60, 1, 7 * 86400,
-							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_open_files",
-							"Limit on the open files of an import.",
-							NULL,
-							&guc_import_open_files, 64, 16, 65536,
-							PGC_SUSET, 0, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_timeout",
-							"Limit on the duration of an import.",
-							"0 means no limit.",
-							&guc_import_timeout, 120 * 1000, 0, INT_MAX,
-							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
-
 	DefineCustomIntVariable("pg_risk.worker_naptime",
 							"Time between two rounds of the background worker over all databases.",
 							"A committed promotion wakes it at once.",
@@ -166,9 +130,52 @@ guc_define(void)
 							"0 means for ever.",
 							&guc_prediction_retention, 90, 0, 36500,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+/* Define all settings; called once, while the library is preloaded. */
+void
+guc_define(void)
+{
+	DefineCustomIntVariable("pg_risk.cache_size",
+							"Shared memory for the forests of model versions.",
+							"One copy of each version in use, for the whole server.",
+							&guc_cache_size, 64 * 1024, 1024, INT_MAX,
+							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("pg_risk.importer_path",
+							   "Path of the importer program.",
+							   "Empty: pg_risk_xgboost in the directory of the server program.",
+							   &guc_importer_path, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.import_memory",
+							"Limit on the memory of an import.",
+							NULL,
+							&guc_import_memory, 2048, 64, 1 << 20,
+							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.import_cpu_time",
+							"Limit on the CPU time of an import.",
+							NULL,
+							&guc_import_cpu_time, 60, 1, 7 * 86400,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.import_open_files",
+							"Limit on the open files of an import.",
+							NULL,
+							&guc_import_open_files, 64, 16, 65536,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.import_timeout",
+							"Limit on the duration of an import.",
+							"0 means no limit.",
+							&guc_import_timeout, 120 * 1000, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	define_worker_settings();
 
 	DefineCustomStringVariable("pg_risk.clock",
-							   "The time that pg_risk takes for now, for tests.",
+							   "A time at which pg_risk's clock stands still, in tests.",
 							   "Empty: the machine's clock. Otherwise a time in UTC, such as 2026-01-31 12:00:00+00.",
 							   &clock_text, "",
 							   PGC_SUSET, 0, check_clock, assign_clock, NULL);

@@ -28,8 +28,8 @@ route_role_name(VersionRole role)
  * partitioning, so an entity keeps its place from release to release; another
  * salt gives another order.  SQL's hashtextextended() is the same hash.
  */
-double
-route_entity_percent(const char *entity, int length, int64 salt)
+static double
+entity_percent(const char *entity, int length, int64 salt)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) entity, length, (uint64) salt);
 
@@ -43,7 +43,7 @@ route_selects(double percent, int64 salt, const char *entity)
 {
 	if (percent >= 100)
 		return true;
-	return entity && route_entity_percent(entity, strlen(entity), salt) < percent;
+	return entity && entity_percent(entity, strlen(entity), salt) < percent;
 }
 
 /* The action of the band that a score falls into; NULL: none. */
@@ -87,6 +87,6 @@ risk_entity_percent(PG_FUNCTION_ARGS)
 {
 	text	   *entity = PG_GETARG_TEXT_PP(0);
 
-	PG_RETURN_FLOAT8(route_entity_percent(VARDATA_ANY(entity), VARSIZE_ANY_EXHDR(entity),
+	PG_RETURN_FLOAT8(entity_percent(VARDATA_ANY(entity), VARSIZE_ANY_EXHDR(entity),
 										  PG_GETARG_INT64(1)));
 }

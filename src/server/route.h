@@ -61,7 +61,6 @@ typedef struct Route
 } Route;
 
 extern const char *route_role_name(VersionRole role);
-extern double route_entity_percent(const char *entity, int length, int64 salt);
 extern bool route_selects(double percent, int64 salt, const char *entity);
 extern char *route_action(const Route *route, double score);
 

@@ -301,7 +301,8 @@ load_versions(void *installed)
 	}
 }
 
-/* Run a statement that returns a time, which may be NULL: then 0. */
+/* Partitions, alerts, rollouts: risk.worker_round() says when it is due again;
+ * 0: it does not know. */
 static void
 run_round(void *next_due)
 {
