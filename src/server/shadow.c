@@ -29,9 +29,6 @@
 #include "scorer.h"
 #include "shadow.h"
 
-/* Transactions that are written together. */
-#define BATCH_SIZE	1000
-
 /* ---- as bytes ---- */
 
 /* The fixed parts of a record; what follows is in pack_transaction(). */
@@ -310,7 +307,7 @@ typedef struct Batch
 {
 	int			count;
 	int			taken;			/* records looked at */
-	ScoredTransaction transactions[BATCH_SIZE];
+	ScoredTransaction transactions[SHADOW_BATCH_SIZE];
 } Batch;
 
 /* Does anything wait for a database transaction to end? */
@@ -402,7 +399,7 @@ take_held(Batch *batch)
 		HeldRecord *record = lfirst(cell);
 		char	   *copy;
 
-		if (batch->count == BATCH_SIZE)
+		if (batch->count == SHADOW_BATCH_SIZE)
 			break;
 		copy = palloc(record->size);
 		memcpy(copy, record->bytes, record->size);
@@ -423,7 +420,7 @@ fill_batch(Batch *batch)
 	Size		size;
 
 	take_held(batch);
-	while (batch->taken < BATCH_SIZE && batch->count < BATCH_SIZE &&
+	while (batch->taken < SHADOW_BATCH_SIZE && batch->count < SHADOW_BATCH_SIZE &&
 		   (record = queue_pop(&size)) != NULL)
 	{
 		batch->taken++;

@@ -8,6 +8,9 @@
 #include "prediction.h"
 #include "queue.h"
 
+/* Transactions that are written together. */
+#define SHADOW_BATCH_SIZE	1000
+
 extern void shadow_enqueue(const ScoredTransaction *transaction, QueueCounters *counters);
 extern int	shadow_flush(void);
 extern bool shadow_holds(void);

@@ -65,6 +65,9 @@
 /* How soon to try again when there was no slot for a worker. */
 #define SLOT_RETRY_SECONDS 5
 
+/* Batches that a worker flushes before it looks after its other duties. */
+#define MAX_BATCHES 100
+
 /* How long a worker waits for more after the queue's last record. */
 #define LINGER_MS 2000
 
@@ -329,19 +332,27 @@ end_session(void *unused)
 	SPI_finish();
 }
 
-/* Flush the queue; returns whether there was anything. */
+/*
+ * Flush the queue; returns whether there was anything.  A batch that is not full
+ * is the last one, for traffic that never ends must not keep the worker from
+ * its other duties; nor must a queue that fills as fast as it is emptied.
+ */
 static bool
 flush_queue(void)
 {
 	bool		any = false;
+	int			batches = 0;
 	int			taken;
 
 	pgstat_report_activity(STATE_RUNNING, "logging predictions");
-	while ((taken = shadow_flush()) > 0)
+	do
 	{
-		any = true;
+		taken = shadow_flush();
+		any |= taken > 0;
 		CHECK_FOR_INTERRUPTS();
-	}
+	} while (taken >= SHADOW_BATCH_SIZE && ++batches < MAX_BATCHES);
+	if (batches == MAX_BATCHES)
+		SetLatch(MyLatch);		/* go on at once */
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return any;
 }

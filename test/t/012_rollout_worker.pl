@@ -1,0 +1,66 @@
+# The worker judges canaries by itself, also while traffic never lets the queue
+# run empty: a canary that fails is gone within about one interval of evaluation,
+# one that passes becomes champion.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PgRisk;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PgRisk->server('main', conf => "pg_risk.flush_interval = '100ms'");
+$node->start;
+$node->install('postgres');
+$node->add_model('postgres', 'm', v1 => constant(1), v2 => constant(2), v3 => constant(1));
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.alter_model('m', entity_id => 'id', log => 'queued');
+	-- Twice the champion's score is too much.
+	INSERT INTO risk.gates (model, gate, metric, threshold, "window", min_samples)
+		VALUES ('m', 'shift', 'mean_shift', 0.5, '1 minute', 10);
+	SQL
+
+# Score for some seconds in several sessions.
+sub traffic
+{
+	my ($what, $seconds) = @_;
+
+	return $node->pgbench("-n -c 4 -j 1 -T $seconds -M prepared", 0,
+		[qr/number of transactions actually processed: [1-9]/], [qr/^(?!.*(ERROR|aborted))/s], $what,
+		{ "012_score_$seconds" => <<~'SQL' });
+		\set id random(1, 1000000)
+		SELECT risk.score_transaction('m', jsonb_build_object('id', :id::int, 'amount', 1));
+		SQL
+}
+
+# A bad version, by hand at half of the traffic.
+$node->safe_psql('postgres', "SELECT risk.start_canary('m', 'v2', 50, step_interval => '1 second')");
+traffic('scores while a canary fails', 6);
+my $rolled_back = "SELECT %s FROM risk.rollout_history WHERE action = 'rollback'";
+is( $node->safe_psql('postgres', sprintf($rolled_back, "version, from_role, to_role, done_by, gates -> 0 ->> 'result'")),
+	'v2|canary||pg_risk|failed', 'the worker has rolled it back');
+cmp_ok($node->safe_psql('postgres', sprintf($rolled_back, 'extract(epoch FROM clock_timestamp() - at)')),
+	'>', 2, '... while the traffic went on');
+is($node->safe_psql('postgres', "SELECT kind, severity, version FROM risk.open_alerts WHERE kind = 'rolled_back'"),
+	'rolled_back|critical|v2', '... and says so');
+is($node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{\"id\": 1, \"amount\": 1}'::jsonb), canary IS NULL FROM risk.models"),
+	'1|t', '... and the champion decides');
+
+# A good version, step by step.
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.start_rollout('m', 'v3', steps => '{10,50,100}', step_interval => '1 second')
+	SQL
+traffic('scores while a rollout goes on', 8);
+is( $node->safe_psql('postgres', "SELECT champion FROM risk.models"), 'v3', 'the worker has promoted it');
+is( $node->safe_psql('postgres', <<~'SQL'), '10 50 100', '... by the steps of the plan');
+	SELECT string_agg(to_percent::text, ' ' ORDER BY event_id) FROM risk.rollout_history
+	WHERE version = 'v3' AND to_role = 'canary' AND from_percent IS DISTINCT FROM to_percent
+	SQL
+is($node->safe_psql('postgres', "SELECT count(*) FROM risk.gate_results WHERE version = 'v3' AND result = 'failed'"),
+	0, '... without a failure');
+ok($node->poll_query_until('postgres', "SELECT waiting = 0 AND dropped = 0 AND failed = 0 FROM risk.queue_status"),
+	'every transaction has been logged');
+
+done_testing();
