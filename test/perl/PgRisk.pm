@@ -246,8 +246,11 @@ sub running
 	my ($pid) = @_;
 
 	return 0 unless kill(0, $pid);
-	return 1 unless -r "/proc/$pid/stat";
-	return PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") !~ /\) Z /;
+	return 1 unless -e '/proc/self/stat';
+	# It may go while it is looked at.
+	open(my $stat, '<', "/proc/$pid/stat") or return 0;
+	my $line = <$stat>;
+	return defined $line && $line !~ /\) Z /;
 }
 
 # Wait until a condition holds; dies when it does not become true.
