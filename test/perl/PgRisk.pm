@@ -17,11 +17,12 @@ use parent 'PostgreSQL::Test::Cluster';
 
 use Exporter qw(import);
 use File::Basename qw(dirname);
+use IPC::Run ();
 # Nothing imported: a function of that name would hide the class's method.
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(constant end_lost forest running wait_until);
+our @EXPORT = qw(constant end_lost end_pgbench forest running wait_until);
 
 # toy_model(), and toy_forest(), which makes its many trees as text: fast.
 my $toy_sql = PostgreSQL::Test::Utils::slurp_file(dirname(__FILE__) . '/../toy.sql') . <<'SQL';
@@ -174,6 +175,44 @@ sub session
 	my $session = $node->background_psql($database, on_error_stop => 0, %params);
 
 	return ($session, $session->query_safe('SELECT pg_backend_pid()'));
+}
+
+# Run pgbench in the background: options, and a script each with its weight
+# ("name@weight" => text).  No statement may take long.
+sub begin_pgbench
+{
+	my ($node, $options, %scripts) = @_;
+	my $output = '';
+	my @command = ('pgbench', '-n', @$options);
+
+	for my $name (sort keys %scripts)
+	{
+		my ($base, $weight) = split /@/, $name;
+		my $file = $node->basedir . "/$base.sql";
+
+		unlink $file;
+		PostgreSQL::Test::Utils::append_to_file($file, $scripts{$name});
+		push @command, '-f', "$file\@$weight";
+	}
+	local $ENV{PGHOST} = $node->host;
+	local $ENV{PGPORT} = $node->port;
+	local $ENV{PGDATABASE} = 'postgres';
+	local $ENV{PGOPTIONS} = '-c statement_timeout=20s';
+	return { output => \$output, run => IPC::Run::start(\@command, '<', \undef, '>&', \$output) };
+}
+
+# Wait for its end, or with a signal stop it; what it has said, and whether
+# nothing failed.
+sub end_pgbench
+{
+	my ($pgbench, $signal) = @_;
+
+	$pgbench->{run}->signal($signal) if $signal;
+	$pgbench->{run}->finish;
+	my $status = $pgbench->{run}->full_result(0);
+	my $output = ${ $pgbench->{output} };
+
+	return ($output, ($status == 0 || $signal && ($status & 127)) && $output !~ /ERROR|aborted/);
 }
 
 # End a session that has lost its server process, or may have.
