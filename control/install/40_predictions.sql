@@ -79,7 +79,7 @@ SELECT pg_catalog.pg_extension_config_dump('risk.labels', '');
 
 CREATE TABLE risk.queue_sessions (
 	started_at		timestamptz PRIMARY KEY,
-	last_flush_at	timestamptz NOT NULL,
+	flushed_until	timestamptz NOT NULL,
 	open			boolean NOT NULL
 );
 COMMENT ON TABLE risk.queue_sessions IS
@@ -117,22 +117,23 @@ CREATE VIEW risk.queue_status AS
 COMMENT ON VIEW risk.queue_status IS
 	'What became of the transactions that were to be logged by way of the queue, by model, since the server started: logged; waiting; dropped, the queue was full; failed, they could not be written; rolled_back, their transaction was; not_logged, this is a standby';
 
-CREATE FUNCTION risk.queue_flushed() RETURNS void
+CREATE FUNCTION risk.queue_flushed(until timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	UPDATE risk.queue_sessions AS s SET last_flush_at = clock_timestamp(), open = true
+	UPDATE risk.queue_sessions AS s SET flushed_until = greatest(s.flushed_until, until), open = true
 	WHERE s.started_at = risk.queue_started_at();
 	IF NOT FOUND THEN
-		INSERT INTO risk.queue_sessions VALUES (risk.queue_started_at(), clock_timestamp(), true);
+		INSERT INTO risk.queue_sessions
+		VALUES (risk.queue_started_at(), greatest(risk.queue_started_at(), until), true);
 	END IF;
 END $$;
-COMMENT ON FUNCTION risk.queue_flushed() IS
-	'For the worker: notes with each batch of predictions that the queue has been emptied so far';
+COMMENT ON FUNCTION risk.queue_flushed(timestamptz) IS
+	'For the worker: notes with each batch of predictions that what was put into the queue before that time is written';
 
 CREATE FUNCTION risk.queue_left() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	UPDATE risk.queue_sessions AS s SET last_flush_at = clock_timestamp(), open = false
+	UPDATE risk.queue_sessions AS s SET flushed_until = clock_timestamp(), open = false
 	WHERE s.started_at = risk.queue_started_at() AND s.open;
 END $$;
 COMMENT ON FUNCTION risk.queue_left() IS
@@ -148,10 +149,10 @@ BEGIN
 	FOR lost IN UPDATE risk.queue_sessions AS s SET open = false
 				WHERE s.open AND s.started_at <> risk.queue_started_at() RETURNING * LOOP
 		PERFORM risk.raise_alert('queue_lost', 'warning',
-			format('The server ended by a crash after %s: predictions that were in the queue then are lost',
-				   lost.last_flush_at),
-			details => jsonb_build_object('last_flush_at', lost.last_flush_at,
-				'at_most_seconds', extract(epoch FROM risk.queue_started_at() - lost.last_flush_at)));
+			format('The server ended by a crash: predictions that were put into the queue after %s may be lost',
+				   lost.flushed_until),
+			details => jsonb_build_object('flushed_until', lost.flushed_until,
+				'at_most_seconds', extract(epoch FROM risk.queue_started_at() - lost.flushed_until)));
 	END LOOP;
 	DELETE FROM risk.queue_sessions AS s
 	WHERE NOT s.open AND s.started_at <> risk.queue_started_at();

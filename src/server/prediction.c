@@ -275,13 +275,17 @@ prediction_write(const ScoredTransaction *transactions, int count)
 	MemoryContextDelete(context);
 }
 
-/* Note in risk.queue_sessions that the queue has been emptied so far. */
+/* Note in risk.queue_sessions that what was put into the queue before that time
+ * is written. */
 void
-prediction_flushed(void)
+prediction_flushed(TimestampTz popped_until)
 {
+	Oid			type = TIMESTAMPTZOID;
+	Datum		until = TimestampTzGetDatum(popped_until);
+
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	if (SPI_execute("SELECT risk.queue_flushed()", false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT risk.queue_flushed($1)", 1, &type, &until, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not note that the queue has been emptied");
 	SPI_finish();
 }

@@ -40,6 +40,6 @@ typedef struct ScoredTransaction
 } ScoredTransaction;
 
 extern void prediction_write(const ScoredTransaction *transactions, int count);
-extern void prediction_flushed(void);
+extern void prediction_flushed(TimestampTz popped_until);
 
 #endif							/* PG_RISK_PREDICTION_H */

@@ -267,11 +267,15 @@ queue_push(const void *record, Size size, QueueCounters *counters)
 
 /* ---- the worker's side ---- */
 
-/* However the worker ends, somebody else can be called. */
+/* However the worker ends, somebody else can be called, and is if something is
+ * left. */
 static void
 worker_exits(int code, Datum arg)
 {
 	pg_atomic_write_u32(&own->attended, 0);
+	pg_memory_barrier();
+	if (pg_atomic_read_u64(&own->head) != pg_atomic_read_u64(&own->tail))
+		notify_worker(own);
 }
 
 /* Attend to the queue of this database; false: it has none. */
@@ -329,6 +333,28 @@ queue_pop(Size *size)
 		if (copy)
 			return copy;
 	}
+}
+
+/*
+ * A time before which whatever had been pushed has been popped.  From call to
+ * call it follows the tail: it advances to the time of an earlier call when all
+ * that was in the queue then has been popped.
+ */
+TimestampTz
+queue_popped_until(void)
+{
+	static TimestampTz until = DT_NOBEGIN;
+	static TimestampTz marked_at = DT_NOBEGIN;
+	static uint64 mark = 0;		/* the tail after that */
+
+	if (own && pg_atomic_read_u64(&own->head) >= mark)
+	{
+		until = marked_at;
+		marked_at = GetCurrentTimestamp();
+		pg_memory_barrier();
+		mark = pg_atomic_read_u64(&own->tail);
+	}
+	return until;
 }
 
 /* Leave the queue, unless something has come meanwhile: then false. */

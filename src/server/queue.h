@@ -36,6 +36,7 @@ extern void queue_push(const void *record, Size size, QueueCounters *counters);
 /* For the one worker of a database. */
 extern bool queue_attend(void);
 extern void *queue_pop(Size *size);
+extern TimestampTz queue_popped_until(void);
 extern bool queue_leave(void);
 extern void queue_forget_databases(const List *present);
 

@@ -446,7 +446,7 @@ write_batch(Batch *batch)
 		}
 	}
 	prediction_write(batch->transactions, batch->count);
-	prediction_flushed();
+	prediction_flushed(queue_popped_until());
 }
 
 /* Count what became of a batch, by model. */
@@ -476,6 +476,7 @@ shadow_flush(void)
 	int			taken;
 
 	batch->count = batch->taken = 0;
+	(void) queue_popped_until();	/* what is there now */
 	fill_batch(batch);
 	taken = batch->taken;
 	if (batch->count > 0 && RecoveryInProgress())

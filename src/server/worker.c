@@ -370,6 +370,21 @@ may_leave(TimestampTz last_work, bool *session)
 	return queue_leave();
 }
 
+/*
+ * Leave because it is told to.  If the server stops, so do the transactions that
+ * something waits for; otherwise it is left to another worker, which the queue
+ * calls when this one is gone.
+ */
+static void
+leave_in_haste(void)
+{
+	for (int waits = 0; (void) flush_queue(), shadow_holds() && waits < 10; waits++)
+		pg_usleep(50000L);
+	if (!shadow_holds() && !RecoveryInProgress())
+		(void) attempt(end_session, NULL, "leaving the queue");
+	shadow_hand_over();
+}
+
 /* All that a worker does between its coming and its leaving. */
 static void
 serve_database(Oid database)
@@ -414,12 +429,7 @@ serve_database(Oid database)
 						 guc_flush_interval, PG_WAIT_EXTENSION);
 	}
 	if (ShutdownRequestPending && installed)
-	{
-		(void) flush_queue();
-		if (!RecoveryInProgress())
-			(void) attempt(end_session, NULL, "leaving the queue");
-		shadow_hand_over();
-	}
+		leave_in_haste();
 	set_state(database, installed, installed ? next_due : 0);
 }
 
