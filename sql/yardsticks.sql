@@ -82,6 +82,11 @@ SELECT risk.alter_model('y', log => 'queued');
 SELECT risk.start_shadow('y', 'v2');
 UPDATE risk.predictions SET score = champion_score WHERE model = 'y';
 SELECT psi, ks, ks_p, decision_flips, mcnemar_p, auc_difference, auc_difference_low, auc_difference_high, mean_shift FROM m;
+-- classes that are quite apart, either way round: an area, no interval; infinite scores have no mean shift
+SELECT m.auc, m.auc_low, m.champion_auc, m.champion_auc_low, m.champion_auc_high, m.auc_difference, m.auc_difference_p,
+	   m.mean_shift, m.score_p25, m.score_p50, m.ks, m.expected_loss, m.expected_loss_difference
+FROM (SELECT (risk.measure_pairs(s, c, NULL, NULL, NULL, l, NULL, 0.5, NULL, 0.25)).*
+	  FROM (VALUES ('-Infinity'::float8, 0.9, false), (0.2, 0.8, false), (0.6, 0.4, true), (0.8, 0.1, true)) AS v (s, c, l)) AS m;
 
 -- labels: not before they are mature, none from the future; the latest holds, true of equally late ones
 SELECT labelled FROM risk.measure('y', 'v2', '2046-05-01 00:00+00', '2046-05-19 00:00+00', as_of => '2046-05-07 23:59+00');

@@ -108,9 +108,9 @@ measure_add(double *mean, double *squares, size_t n, double value)
 }
 
 /* The mean of n values with its interval, from what measure_add() made; fewer
- * than two have no interval, and none has no mean. */
+ * than two have no interval, and none has no mean, nor have infinite ones. */
 MeasureEstimate
 measure_mean_interval(double mean, double squares, size_t n)
 {
-	return measure_normal(n ? mean : NAN, n < 2 ? NAN : sqrt(squares / (n - 1.0) / n));
+	return measure_normal(n && isfinite(mean) ? mean : NAN, n < 2 ? NAN : sqrt(squares / (n - 1.0) / n));
 }

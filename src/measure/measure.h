@@ -10,8 +10,8 @@
  * depends on the order of tied rows.
  *
  * Scores are never NaN: measure_order() refuses them.  Infinite ones are
- * ordinary values.  A figure that is not defined (no rows, one class only) is
- * NaN.
+ * ordinary values, of which there is no mean shift.  A figure that is not
+ * defined (no rows, one class only) is NaN.
  *
  * Everything here is pure C: memory is the caller's, no I/O, no globals.
  */

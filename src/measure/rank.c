@@ -115,10 +115,13 @@ area(const double *a, const double *b, const int8_t *labels, size_t n)
 	double		of_positives;
 	double		of_negatives;
 	double		value;
+	double		error;
 
 	class_mean(a, b, labels, n, MEASURE_NEGATIVE, &of_negatives);
 	value = class_mean(a, b, labels, n, MEASURE_POSITIVE, &of_positives);
-	result = measure_normal(value, sqrt(of_positives + of_negatives));
+	error = sqrt(of_positives + of_negatives);
+	/* an area of 0 is not "nothing differs" */
+	result = measure_normal(value, a || error > 0 ? error : NAN);
 	result.low = result.low < (a ? -1 : 0) ? (a ? -1 : 0) : result.low;
 	result.high = result.high > 1 ? 1 : result.high;
 	return result;
@@ -130,8 +133,9 @@ area(const double *a, const double *b, const int8_t *labels, size_t n)
  * The variance of a difference is that of the differences of placements, which
  * is the formula with the covariance multiplied out.
  *
- * Intervals need two rows of each class.  A variance of 0 (all positives above
- * all negatives, all scores equal) has none, see measure_normal().
+ * Intervals need two rows of each class.  An area whose variance is 0 (all
+ * positives above all negatives or below, all scores equal) has none; for a
+ * difference see measure_normal().
  */
 void
 measure_areas(const double *champion, const double *challenger,

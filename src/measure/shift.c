@@ -47,8 +47,10 @@ measure_ks(const MeasureRank *a, size_t n, const MeasureRank *b, size_t m)
  * Probability of at least this statistic if both samples were drawn from one
  * distribution: Q(sqrt(nm/(n+m)) D), the limit for large samples (Kolmogorov
  * 1933).  Two series that are each other's theta transform; each converges in
- * a few terms where it is used.  The scores of the same transactions depend on
- * each other, so the true probability is smaller: it errs on the cautious side.
+ * a few terms where it is used.  For independent samples of n each it is within
+ * 0.35 / n of the exact one (measure_test.c).  The scores of the same
+ * transactions depend on each other, so that a distance as great is less
+ * probable than it says.
  */
 double
 measure_ks_p(double distance, size_t n, size_t m)

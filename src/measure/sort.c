@@ -89,7 +89,8 @@ measure_order(const double *values, size_t n, MeasureRank *order, MeasureRank *s
 
 /*
  * The value below which that fraction (0 to 1) of the rows is, interpolated
- * between two of them: percentile_cont(), numpy's "linear".  NaN: no rows.
+ * between two of them: percentile_cont(), numpy's "linear".  Unlike there, what
+ * is above an infinite value is that value, not NaN.  NaN: no rows.
  */
 double
 measure_quantile(const MeasureRank *order, size_t n, double fraction)
@@ -103,7 +104,7 @@ measure_quantile(const MeasureRank *order, size_t n, double fraction)
 	position = fraction * (double) (n - 1);
 	low = order[(size_t) floor(position)].value;
 	high = order[(size_t) ceil(position)].value;
-	if (low == high)
+	if (low == high || isinf(low))
 		return low;
 	return low + (position - floor(position)) * (high - low);
 }
