@@ -26,7 +26,7 @@ data=${1:-}
 cd "$(dirname "$0")/.."
 dir=${PG_RISK_DEMO_DIR:-/var/tmp/pg_risk-demo}
 rows=${PG_RISK_DEMO_ROWS:-202000}
-steps=9
+steps=15
 started=$SECONDS
 
 fail() { echo "demo: $*" >&2; exit 1; }
@@ -136,6 +136,7 @@ else
 fi
 client -d demo -f scripts/demo_load.sql
 client -d demo -v models="$PWD/models" -f scripts/demo.sql
+client -d demo -f scripts/demo_rollout.sql
 
 cat <<END
 
