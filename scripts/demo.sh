@@ -1,7 +1,8 @@
 #!/bin/bash
 #
 # demo.sh [FILE.csv | FILE.csv.gz | DIRECTORY]
-#	A guided tour of pg_risk on a private cluster that stays up afterwards.
+#	A guided tour of pg_risk on a private cluster that stays up afterwards:
+#	demo_load.sql, demo.sql, and demo_rollout.sql on payments held back for it.
 #
 # Without an argument the transactions come from models/simulate.py.  A file or
 # the .csv and .csv.gz files of a directory (those named tx_* where there are
