@@ -1,7 +1,8 @@
 #!/bin/bash
 #
 # demo.sh [FILE.csv | FILE.csv.gz | DIRECTORY]
-#	A guided tour of pg_risk on a private cluster that stays up afterwards.
+#	A guided tour of pg_risk on a private cluster that stays up afterwards:
+#	demo_load.sql, demo.sql, and demo_rollout.sql on payments held back for it.
 #
 # Without an argument the transactions come from models/simulate.py.  A file or
 # the .csv and .csv.gz files of a directory (those named tx_* where there are
@@ -26,7 +27,7 @@ data=${1:-}
 cd "$(dirname "$0")/.."
 dir=${PG_RISK_DEMO_DIR:-/var/tmp/pg_risk-demo}
 rows=${PG_RISK_DEMO_ROWS:-202000}
-steps=9
+steps=15
 started=$SECONDS
 
 fail() { echo "demo: $*" >&2; exit 1; }
@@ -136,6 +137,7 @@ else
 fi
 client -d demo -f scripts/demo_load.sql
 client -d demo -v models="$PWD/models" -f scripts/demo.sql
+client -d demo -f scripts/demo_rollout.sql
 
 cat <<END
 

@@ -136,7 +136,7 @@ FROM transactions WHERE score IS NOT NULL ORDER BY transactions.score DESC, tran
 \set ECHO none
 
 \echo
-\echo [8/:steps] Rolling out v2: a promotion is part of its transaction
+\echo [8/:steps] Promoting v2 by hand: a promotion is part of its transaction, and there is a way back
 SELECT transaction_id AS id FROM scores ORDER BY score DESC, transaction_id LIMIT 1 \gset
 \set ECHO queries
 BEGIN;
@@ -161,12 +161,15 @@ RESET max_parallel_workers_per_gather;
 INSERT INTO scores
 	SELECT 'v2', transaction_id, risk.score_transaction('card_fraud', t)
 	FROM transactions AS t WHERE score IS NULL;
-INSERT INTO transactions SELECT * FROM incoming ORDER BY tx_datetime, transaction_id OFFSET 500;
+INSERT INTO transactions SELECT * FROM incoming
+WHERE tx_datetime < (SELECT date_trunc('day', min(tx_datetime)) + interval '1 day' FROM incoming)
+ORDER BY tx_datetime, transaction_id OFFSET 500;
 \echo The same rows by both versions, and who scored the live ones:
 \set ECHO queries
 SELECT * FROM by_threshold WHERE threshold IN (0.1, 0.3, 0.5) ORDER BY threshold, version;
 SELECT score_version, count(*), round(avg(score)::numeric, 5) AS mean_score
 FROM transactions WHERE score_version IS NOT NULL GROUP BY score_version ORDER BY score_version;
+SELECT risk.rollback('card_fraud', reason => 'nobody has judged it on live payments yet') AS champion_again;
 \set ECHO none
 
 \echo

@@ -87,18 +87,28 @@ ORDER BY tx_datetime, transaction_id$insert$,
 					  column_name, type), ', ' ORDER BY place))
 FROM column_sources \gexec
 
--- The last 1,000 payments are held back: they arrive live, later in the tour.
+-- The last three weeks (of a short file: its last third) are held back: they
+-- arrive live, later in the tour, and after now, lest the worker find a rollout
+-- of theirs due.  Whole weeks are added, so the day of the week stays.
 CREATE TABLE incoming AS
-	SELECT * FROM transactions ORDER BY tx_datetime DESC, transaction_id DESC LIMIT 1000;
+	WITH file AS (SELECT min(tx_datetime) AS first, max(tx_datetime) AS last FROM transactions),
+	live AS (SELECT greatest(date_trunc('day', last) - interval '20 days', date_trunc('day', last - (last - first) / 3)) AS begin FROM file)
+	SELECT t.* FROM transactions AS t JOIN live ON tx_datetime >= begin;
 DELETE FROM transactions WHERE transaction_id IN (SELECT transaction_id FROM incoming);
+UPDATE incoming SET tx_datetime = tx_datetime + weeks * interval '7 days'
+FROM (SELECT greatest(1 + floor(extract(epoch FROM now() - date_trunc('day', min(tx_datetime))) / 604800), 0) AS weeks
+	  FROM incoming) AS moved;
+CREATE INDEX ON incoming (tx_datetime);
 DROP TABLE staging, formulas;
-VACUUM (FREEZE, ANALYZE) transactions;
+VACUUM (FREEZE, ANALYZE) transactions, incoming;
 
 SELECT format('      %s payments of %s customers, %s to %s; fraud %s',
 	to_char(count(*), 'FM999,999,999'), to_char(count(DISTINCT customer_id), 'FM999,999,999'),
 	min(tx_datetime)::date, max(tx_datetime)::date,
 	coalesce(round(100 * avg(is_fraud::integer), 2) || ' %', 'not labelled'))
 FROM transactions \g (tuples_only format=unaligned)
+SELECT format('      %s more are held back: they arrive live, with dates from %s on', to_char(count(*), 'FM999,999,999'), min(tx_datetime)::date)
+FROM incoming \g (tuples_only format=unaligned)
 SELECT format('      %s: %s', CASE source WHEN 'NULL' THEN 'not in the file, NULL' ELSE 'computed by SQL windows' END,
 	string_agg(column_name, ', ' ORDER BY place))
 FROM column_sources WHERE source <> 'file' GROUP BY source \g (tuples_only format=unaligned)

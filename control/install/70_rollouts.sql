@@ -467,7 +467,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM risk.gates AS g WHERE g.model = model AND g.severity = 'blocking' AND NOT g.dry_run) THEN
 		RAISE EXCEPTION 'model "%" has no blocking gate, so nothing would stop the rollout', model
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				  HINT = format('For example: INSERT INTO risk.gates (model, gate, metric, threshold) VALUES (%L, ''psi'', ''psi'', 0.2). Or set the percentage by hand: %s.',
+				  HINT = format('For example: INSERT INTO risk.gates (model, gate, metric, threshold) VALUES (%L, ''flips'', ''decision_flip_rate'', 0.02). Or set the percentage by hand: %s.',
 								model, format('risk.start_canary(%L, %L, percent)', model, version));
 	END IF;
 END $$;
