@@ -139,6 +139,56 @@ END $$;
 COMMENT ON FUNCTION risk.queue_left() IS
 	'For the worker: notes that the queue is empty and nothing would be lost now';
 
+-- From a standby to its primary, by dblink: a connection and a transaction there
+-- for each batch.  An array of rows travels as text, which loses nothing in the
+-- modes that are set here.
+CREATE FUNCTION risk.dblink(function text, VARIADIC arguments text[] DEFAULT '{}') RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	result text;
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'dblink') THEN
+		RAISE EXCEPTION 'the extension dblink is not installed (on the primary: CREATE EXTENSION dblink)'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	EXECUTE (SELECT format('SELECT %s.%I(%s)', e.extnamespace::regnamespace, function,
+						   (SELECT string_agg(quote_literal(a), ', ' ORDER BY n) FROM unnest(arguments) WITH ORDINALITY AS u (a, n)))
+			 FROM pg_extension AS e WHERE e.extname = 'dblink') INTO result;
+	RETURN result;
+EXCEPTION WHEN OTHERS THEN		-- its context would put the rows into the server's log
+	RAISE EXCEPTION 'predictions could not be forwarded to the primary: %', SQLERRM USING ERRCODE = SQLSTATE;
+END $$;
+COMMENT ON FUNCTION risk.dblink(text, text[]) IS
+	'Call a function of the extension dblink, in whichever schema it is';
+
+CREATE FUNCTION risk.begin_forwarding() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF risk.dblink('dblink_get_connections') LIKE '%pg_risk%' THEN
+		PERFORM risk.dblink('dblink_disconnect', 'pg_risk');	-- a batch has failed
+	END IF;
+	PERFORM risk.dblink('dblink_connect', 'pg_risk', current_setting('pg_risk.forward_to')),
+			risk.dblink('dblink_exec', 'pg_risk', 'BEGIN');
+END $$;
+COMMENT ON FUNCTION risk.begin_forwarding() IS
+	'For the worker of a standby: begins a transaction on the primary, see pg_risk.forward_to';
+
+CREATE FUNCTION risk.forward_predictions(predictions risk.predictions[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 3 SET datestyle = 'ISO' AS $$
+	SELECT risk.dblink('dblink_exec', 'pg_risk', format(
+		'INSERT INTO risk.predictions SELECT p.* FROM unnest(%L::risk.predictions[]) AS p', predictions))
+$$;
+COMMENT ON FUNCTION risk.forward_predictions(risk.predictions[]) IS
+	'For the worker of a standby: inserts predictions on the primary';
+
+CREATE FUNCTION risk.end_forwarding() RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+	SELECT risk.dblink('dblink_exec', 'pg_risk', 'COMMIT');
+	SELECT risk.dblink('dblink_disconnect', 'pg_risk')
+$$;
+COMMENT ON FUNCTION risk.end_forwarding() IS
+	'For the worker of a standby: commits what was inserted on the primary';
+
 -- Alerts on what the counters and the sessions say.
 CREATE FUNCTION risk.check_queue() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -24,6 +24,7 @@ int			guc_queue_size;
 int			guc_queue_databases;
 int			guc_flush_interval;
 bool		guc_log_queries;
+char	   *guc_forward_to;
 int			guc_max_workers;
 int			guc_prediction_retention;
 bool		guc_clock_set;
@@ -124,6 +125,12 @@ define_worker_settings(void)
 							 "Turn it off for dashboards and notebooks: what they score is no traffic.",
 							 &guc_log_queries, true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("pg_risk.forward_to",
+							   "Connection string of the primary, where a standby's worker logs predictions.",
+							   "Empty: predictions of a standby are counted and not logged. Needs the extension dblink.",
+							   &guc_forward_to, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("pg_risk.prediction_retention",
 							"Days for which predictions and results of gates are kept.",

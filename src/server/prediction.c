@@ -5,11 +5,15 @@
  * Rows are inserted by saved plans, of one row and of many, as the owner of
  * the table: who may score need not be able to write there.  They are part of
  * the transaction that is running.
+ *
+ * On a standby the worker hands the same rows to risk.forward_predictions(),
+ * which inserts them on the primary, in one transaction there.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -23,7 +27,7 @@
 #include "compat.h"
 #include "prediction.h"
 
-/* The columns that are inserted. */
+/* The columns of risk.predictions, in its order. */
 enum
 {
 	COLUMN_MODEL,
@@ -72,19 +76,24 @@ static const struct
 
 #define ROWS_AT_ONCE	32
 
-/* The plan that inserts this many rows. */
+/* The plan that inserts, or forwards, this many rows. */
 static SPIPlanPtr
-insert_plan(int rows)
+insert_plan(int rows, bool forward)
 {
 	Oid			types[ROWS_AT_ONCE * NUM_COLUMNS];
 	StringInfoData sql;
 	SPIPlanPtr	plan;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "INSERT INTO risk.predictions (");
-	for (int i = 0; i < NUM_COLUMNS; i++)
-		appendStringInfo(&sql, "%s%s", i ? ", " : "", columns[i].name);
-	appendStringInfoString(&sql, ") VALUES ");
+	if (forward)
+		appendStringInfoString(&sql, "SELECT risk.forward_predictions(array_agg(ROW(p.*)::risk.predictions)) FROM (VALUES ");
+	else
+	{
+		appendStringInfoString(&sql, "INSERT INTO risk.predictions (");
+		for (int i = 0; i < NUM_COLUMNS; i++)
+			appendStringInfo(&sql, "%s%s", i ? ", " : "", columns[i].name);
+		appendStringInfoString(&sql, ") VALUES ");
+	}
 	for (int row = 0; row < rows; row++)
 	{
 		for (int i = 0; i < NUM_COLUMNS; i++)
@@ -96,11 +105,19 @@ insert_plan(int rows)
 		}
 	}
 	appendStringInfoChar(&sql, ')');
+	if (forward)
+		appendStringInfoString(&sql, ") AS p");
 	plan = SPI_prepare(sql.data, rows * NUM_COLUMNS, types);
 	if (!plan || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
 	pfree(sql.data);
 	return plan;
+}
+
+bool
+prediction_writable(void)
+{
+	return !RecoveryInProgress();
 }
 
 /* Rows that wait to be inserted together. */
@@ -114,15 +131,15 @@ typedef struct Batch
 static void
 insert_rows(const Datum *values, const char *nulls, int rows)
 {
-	static SPIPlanPtr one = NULL;
-	static SPIPlanPtr many = NULL;
-	SPIPlanPtr *plan = rows == 1 ? &one : &many;
+	static SPIPlanPtr plans[2][2];	/* forward or not, one row or many */
+	bool		forward = !prediction_writable();
+	SPIPlanPtr *plan = &plans[forward][rows > 1];
 	int			result;
 
 	if (!*plan)
-		*plan = insert_plan(rows);
+		*plan = insert_plan(rows, forward);
 	result = SPI_execute_plan(*plan, unconstify(Datum *, values), nulls, false, 0);
-	if (result != SPI_OK_INSERT)
+	if (result != SPI_OK_INSERT && result != SPI_OK_SELECT)
 		elog(ERROR, "could not insert predictions: %s", SPI_result_code_string(result));
 }
 
@@ -246,9 +263,17 @@ add_transaction(Batch *batch, const ScoredTransaction *transaction)
 	}
 }
 
+/* Call a function of the extension that takes nothing and returns nothing. */
+static void
+call(const char *sql)
+{
+	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\"", sql);
+}
+
 /*
- * Insert the predictions of transactions; no outcome is pending.  Errors: those
- * of an INSERT.
+ * Insert the predictions of transactions, on a standby by way of its primary;
+ * no outcome is pending.  Errors: those of an INSERT, and of dblink.
  */
 void
 prediction_write(const ScoredTransaction *transactions, int count)
@@ -257,18 +282,24 @@ prediction_write(const ScoredTransaction *transactions, int count)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Batch	   *batch = palloc(sizeof(Batch));
+	bool		forward = !prediction_writable();
 	Oid			user;
 	int			security;
 
 	batch->rows = 0;
 	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(catalog_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
+	if (!forward)
+		SetUserIdAndSecContext(catalog_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	MemoryContextSwitchTo(context);
+	if (forward)
+		call("SELECT risk.begin_forwarding()");
 	for (int i = 0; i < count; i++)
 		add_transaction(batch, &transactions[i]);
 	flush_batch(batch);
+	if (forward)
+		call("SELECT risk.end_forwarding()");
 	SPI_finish();
 	SetUserIdAndSecContext(user, security);
 	MemoryContextSwitchTo(caller);

@@ -39,6 +39,9 @@ typedef struct ScoredTransaction
 	Outcome    *outcomes;		/* the champion's, if there is one, is among them */
 } ScoredTransaction;
 
+/* Can this server write predictions itself, or is it a standby? */
+extern bool prediction_writable(void);
+
 extern void prediction_write(const ScoredTransaction *transactions, int count);
 extern void prediction_flushed(TimestampTz popped_until);
 

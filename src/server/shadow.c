@@ -10,13 +10,14 @@
  * scored that wrote nothing is written whatever becomes of it: somebody has
  * seen the score.
  *
- * On a standby nothing can be written: the queue is emptied and counted.
+ * On a standby nothing can be written here: it is forwarded to the primary if
+ * pg_risk.forward_to says where that is; otherwise the queue is emptied and
+ * counted.
  */
 #include "postgres.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
@@ -446,7 +447,8 @@ write_batch(Batch *batch)
 		}
 	}
 	prediction_write(batch->transactions, batch->count);
-	prediction_flushed(queue_popped_until());
+	if (prediction_writable())
+		prediction_flushed(queue_popped_until());
 }
 
 /* Count what became of a batch, by model. */
@@ -479,7 +481,7 @@ shadow_flush(void)
 	(void) queue_popped_until();	/* what is there now */
 	fill_batch(batch);
 	taken = batch->taken;
-	if (batch->count > 0 && RecoveryInProgress())
+	if (batch->count > 0 && !prediction_writable() && guc_forward_to[0] == '\0')
 		count_batch(batch, offsetof(QueueCounters, not_logged));
 	else if (batch->count > 0)
 	{

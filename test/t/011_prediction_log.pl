@@ -380,6 +380,23 @@ is( $standby->safe_psql('postgres', $scores),
 	'scores of a standby are those of its primary');
 is(outcome('q', $standby), '0 0 0 0 1000', 'what it would have logged is counted');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM risk.predictions'), $logged, 'and is not logged');
+
+# Unless it knows where.
+$node->safe_psql('postgres', 'CREATE EXTENSION dblink; CREATE ROLE forwarder LOGIN');
+$node->wait_for_catchup($standby);
+$standby->set_and_reload('pg_risk.forward_to', 'host=' . $node->host . ' port=' . $node->port . ' dbname=postgres user=forwarder');
+my $offset = -s $standby->logfile;
+my $forward = "SELECT count(risk.score_transaction('q', b)) FROM batch(60001, 61001) AS b";
+$standby->safe_psql('postgres', $forward);
+is(outcome('q', $standby), '0 0 1001 0 1000', 'what the primary does not take is counted');
+$standby->wait_for_log(qr/ERROR:  predictions could not be forwarded to the primary: permission denied for schema risk/, $offset);
+pass('the log says why');
+$node->safe_psql('postgres', 'GRANT USAGE ON SCHEMA risk TO forwarder; GRANT INSERT ON risk.predictions TO forwarder');
+$node->wait_for_catchup($standby);
+$standby->safe_psql('postgres', $forward);
+is(outcome('q', $standby), '1001 0 1001 0 1000', 'a standby logs by way of its primary');
+is(wrong_in_log('q', 'batch(60001, 61001)', "entity_id::int BETWEEN 60001 AND 61001 AND source = 'query'"),
+	0, 'each row once, shadows included, to the last bit');
 $standby->stop('fast');
 
 # ---------------------------------------------------------------------------
@@ -433,7 +450,7 @@ is(value("message ~ '2031-03-20' FROM risk.open_alerts WHERE kind = 'default_par
 # A lock that cannot be had is given up.
 ($session) = $node->session('postgres');
 $session->query_safe('BEGIN; SELECT count(*) FROM risk.predictions');
-my $offset = -s $node->logfile;
+$offset = -s $node->logfile;
 $node->set_and_reload('pg_risk.clock', '2031-04-30 12:00:00+00');
 $node->wait_for_log(qr/pg_risk: risk.predictions_\d+ has to wait to be dropped/, $offset);
 $node->safe_psql('postgres', "SET statement_timeout = '10s'; INSERT INTO transactions SELECT * FROM batch(3000011, 3000020)");
