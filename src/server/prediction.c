@@ -2,9 +2,9 @@
  * prediction.c
  *		Writes the rows of risk.predictions.
  *
- * Rows are inserted by saved plans, of one row and of many, as the owner of
- * the table: who may score need not be able to write there.  They are part of
- * the transaction that is running.
+ * Rows are inserted by saved plans, of 1, 2, 4, ... rows, as the owner of the
+ * table: who may score need not be able to write there.  They are part of the
+ * transaction that is running.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -70,7 +71,8 @@ static const struct
 	[COLUMN_ERROR] = {"error", TEXTOID}
 };
 
-#define ROWS_AT_ONCE	32
+#define NUM_PLANS		6
+#define ROWS_AT_ONCE	(1 << (NUM_PLANS - 1))
 
 /* The plan that inserts this many rows. */
 static SPIPlanPtr
@@ -111,12 +113,12 @@ typedef struct Batch
 	char		nulls[ROWS_AT_ONCE * NUM_COLUMNS];
 } Batch;
 
+/* Insert so many rows: a power of two. */
 static void
 insert_rows(const Datum *values, const char *nulls, int rows)
 {
-	static SPIPlanPtr one = NULL;
-	static SPIPlanPtr many = NULL;
-	SPIPlanPtr *plan = rows == 1 ? &one : &many;
+	static SPIPlanPtr plans[NUM_PLANS] = {NULL};
+	SPIPlanPtr *plan = &plans[pg_leftmost_one_pos32(rows)];
 	int			result;
 
 	if (!*plan)
@@ -126,16 +128,19 @@ insert_rows(const Datum *values, const char *nulls, int rows)
 		elog(ERROR, "could not insert predictions: %s", SPI_result_code_string(result));
 }
 
-/* Insert what waits: together if the batch is full, else one by one. */
+/* Insert what waits, by as few statements as there are plans for: what one
+ * costs to start is more than what a row costs. */
 static void
 flush_batch(Batch *batch)
 {
-	if (batch->rows == ROWS_AT_ONCE)
-		insert_rows(batch->values, batch->nulls, ROWS_AT_ONCE);
-	else
+	int			done = 0;
+
+	for (int rows = ROWS_AT_ONCE; rows > 0; rows /= 2)
 	{
-		for (int row = 0; row < batch->rows; row++)
-			insert_rows(batch->values + row * NUM_COLUMNS, batch->nulls + row * NUM_COLUMNS, 1);
+		if (batch->rows - done < rows)
+			continue;
+		insert_rows(batch->values + done * NUM_COLUMNS, batch->nulls + done * NUM_COLUMNS, rows);
+		done += rows;
 	}
 	batch->rows = 0;
 }
