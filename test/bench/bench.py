@@ -33,6 +33,8 @@ BY_PYTHON = f"python_score(array[{COLUMNS}])"
 class Bench:
     """One run: its options, a connection and the report."""
 
+    columns = COLUMNS
+
     def __init__(self, options):
         self.options = options
         self.report = report.Report()
