@@ -111,6 +111,9 @@ SELECT risk.log_external_prediction('nope', '5', 'vendor', 1);
 SELECT section, count(*) FROM risk.canary_report('y', 'v2') GROUP BY section ORDER BY section;
 SELECT cohort, champion, challenger FROM risk.canary_report('y', 'v2', since => '2046-05-01 00:00+00', by_cohort => 'country') WHERE metric = 'pairs' ORDER BY 1;
 SELECT * FROM risk.canary_report('y', 'v2', by_cohort => 'planet');
+SELECT risk.alter_model('y', reset => '{cohorts}');
+SELECT count(*) > 0 AS reported FROM risk.canary_report('y', 'v2');    -- a model without cohorts
+SELECT * FROM risk.canary_report('y', 'v2', by_cohort => 'country');
 SELECT * FROM risk.canary_report('y', 'v9');
 DROP VIEW m, areas, chargebacks;
 DROP TABLE pairs;

@@ -167,7 +167,8 @@ BEGIN
 	IF risk.dblink('dblink_get_connections') LIKE '%pg_risk%' THEN
 		PERFORM risk.dblink('dblink_disconnect', 'pg_risk');	-- a batch has failed
 	END IF;
-	PERFORM risk.dblink('dblink_connect', 'pg_risk', current_setting('pg_risk.forward_to')),
+	PERFORM risk.dblink('dblink_connect', 'pg_risk', format('%s dbname=''%s''', current_setting('pg_risk.forward_to'),
+				regexp_replace(current_database(), '([\\''])', '\\\1', 'g'))),
 			risk.dblink('dblink_exec', 'pg_risk', 'BEGIN');
 END $$;
 COMMENT ON FUNCTION risk.begin_forwarding() IS

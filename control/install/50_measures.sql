@@ -476,7 +476,7 @@ DECLARE
 	settings risk.model_definitions;
 BEGIN
 	SELECT d.* INTO settings FROM risk.model_definitions AS d WHERE d.model = model;
-	IF by_cohort <> ALL (settings.cohorts) THEN
+	IF by_cohort IS NOT NULL AND by_cohort <> ALL (settings.cohorts) THEN
 		RAISE EXCEPTION 'model "%" has no cohort column "%"', model, by_cohort
 			USING ERRCODE = 'undefined_column',
 				  HINT = format('Its cohort columns are: %s. risk.alter_model() changes them.',

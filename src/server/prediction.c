@@ -2,9 +2,9 @@
  * prediction.c
  *		Writes the rows of risk.predictions.
  *
- * Rows are inserted by saved plans, of one row and of many, as the owner of
- * the table: who may score need not be able to write there.  They are part of
- * the transaction that is running.
+ * Rows are inserted by saved plans, of 1, 2, 4, ... rows, as the owner of the
+ * table: who may score need not be able to write there.  They are part of the
+ * transaction that is running.
  *
  * On a standby the worker hands the same rows to risk.forward_predictions(),
  * which inserts them on the primary, in one transaction there.
@@ -18,6 +18,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -74,7 +75,8 @@ static const struct
 	[COLUMN_ERROR] = {"error", TEXTOID}
 };
 
-#define ROWS_AT_ONCE	32
+#define NUM_PLANS		6
+#define ROWS_AT_ONCE	(1 << (NUM_PLANS - 1))
 
 /* The plan that inserts, or forwards, this many rows. */
 static SPIPlanPtr
@@ -128,12 +130,13 @@ typedef struct Batch
 	char		nulls[ROWS_AT_ONCE * NUM_COLUMNS];
 } Batch;
 
+/* Insert so many rows: a power of two. */
 static void
 insert_rows(const Datum *values, const char *nulls, int rows)
 {
-	static SPIPlanPtr plans[2][2];	/* forward or not, one row or many */
+	static SPIPlanPtr plans[2][NUM_PLANS];	/* forward or not; by the number of rows */
 	bool		forward = !prediction_writable();
-	SPIPlanPtr *plan = &plans[forward][rows > 1];
+	SPIPlanPtr *plan = &plans[forward][pg_leftmost_one_pos32(rows)];
 	int			result;
 
 	if (!*plan)
@@ -143,16 +146,19 @@ insert_rows(const Datum *values, const char *nulls, int rows)
 		elog(ERROR, "could not insert predictions: %s", SPI_result_code_string(result));
 }
 
-/* Insert what waits: together if the batch is full, else one by one. */
+/* Insert what waits, by as few statements as there are plans for: what one
+ * costs to start is more than what a row costs. */
 static void
 flush_batch(Batch *batch)
 {
-	if (batch->rows == ROWS_AT_ONCE)
-		insert_rows(batch->values, batch->nulls, ROWS_AT_ONCE);
-	else
+	int			done = 0;
+
+	for (int rows = ROWS_AT_ONCE; rows > 0; rows /= 2)
 	{
-		for (int row = 0; row < batch->rows; row++)
-			insert_rows(batch->values + row * NUM_COLUMNS, batch->nulls + row * NUM_COLUMNS, 1);
+		if (batch->rows - done < rows)
+			continue;
+		insert_rows(batch->values + done * NUM_COLUMNS, batch->nulls + done * NUM_COLUMNS, rows);
+		done += rows;
 	}
 	batch->rows = 0;
 }

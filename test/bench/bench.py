@@ -10,10 +10,12 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 
 import report
+import rollout
 from report import Samples, mebibytes, number, progress, times
 from server import Connection, pgbench, private_memory
 
@@ -30,6 +32,8 @@ BY_PYTHON = f"python_score(array[{COLUMNS}])"
 
 class Bench:
     """One run: its options, a connection and the report."""
+
+    columns = COLUMNS
 
     def __init__(self, options):
         self.options = options
@@ -65,8 +69,12 @@ class Bench:
         write = self.report.write
         write("# Benchmarks")
         write()
-        write(f"Printed by `make bench REPORT=docs/benchmarks.md` on {report.today()}: every "
-              "figure of this page comes from that one run.")
+        command = " ".join(["make bench"] + [
+            f"{name}={shlex.quote(os.environ[name])}"
+            for name in ("REPORT", "PARTS", "ROWS", "ROUNDS", "SECONDS_EACH")
+            if os.environ.get(name)])
+        write(f"Printed by `{command}` on {report.today()}: every figure of this page comes from "
+              "that one run.")
         write()
         write(f"- Machine: {report.machine()}; load average {report.load()} at the start.")
         write(f"- PostgreSQL {self.server.value('SHOW server_version')}, "
@@ -182,12 +190,13 @@ class Bench:
     # --- 3: statements of clients -------------------------------------------
 
     def run_clients(self, what, scripts, settings="", between=None):
-        """Every script in turn, round by round: samples of rate and of processor time."""
+        """Every script in turn, round by round: samples of rate and of processor time.  Before
+        each, `between` is called with its name."""
         rates, costs = Samples(), Samples()
         for _ in self.rounds(what):
             for name, script in scripts.items():
                 if between:
-                    self.server.query(between)
+                    between(name)
                 rate, cost = pgbench(script, self.options.seconds, self.postmaster, settings)
                 rates.add(name, rate)
                 costs.add(name, cost)
@@ -210,6 +219,16 @@ class Bench:
               number(costs.difference(name, "f29")) if name != "f29" else ""]
              for name in scripts])
 
+    @staticmethod
+    def insert_script(table):
+        """A script of pgbench that inserts one row of 30 random values."""
+        kinds = ["random_gaussian(-3000, 3000, 4.0) / 1000.0",
+                 "exp(random_gaussian(-3000, 3000, 4.0) / 1000.0)", "random(0, 7)"]
+        values = "".join(f"\\set f{i} {kinds[i % 3]}\n" for i in range(FEATURES))
+        parameters = ", ".join(f":f{i}" for i in range(FEATURES))
+        return (f"\\set id random(1, 1000000000)\n{values}"
+                f"INSERT INTO {table} (id, {COLUMNS}) VALUES (:id, {parameters});")
+
     def inserts(self):
         self.report.section(
             "Inserts with a scoring trigger",
@@ -217,13 +236,8 @@ class Bench:
             "inserts one row of 30 random values into a table without a trigger, with "
             "`risk.score_on_insert()`, and with a trigger in PL/Python. Microseconds are the "
             "server's processor time for an insert, each client's first one left out.")
-        kinds = ["random_gaussian(-3000, 3000, 4.0) / 1000.0",
-                 "exp(random_gaussian(-3000, 3000, 4.0) / 1000.0)", "random(0, 7)"]
-        values = "".join(f"\\set f{i} {kinds[i % 3]}\n" for i in range(FEATURES))
-        parameters = ", ".join(f":f{i}" for i in range(FEATURES))
         scripts = {
-            name: f"\\set id random(1, 1000000000)\n{values}"
-                  f"INSERT INTO {table} (id, {COLUMNS}) VALUES (:id, {parameters});"
+            name: self.insert_script(table)
             for name, table in (("none", "inserts_plain"), ("pg_risk", "inserts_scored"),
                                 ("PL/Python", "inserts_python"))}
         table = []
@@ -231,7 +245,8 @@ class Bench:
             rates, costs = self.run_clients(
                 f"inserts, synchronous_commit {commit}", scripts,
                 f"-c synchronous_commit={commit}",
-                "TRUNCATE inserts_plain, inserts_scored, inserts_python")
+                lambda _: self.server.query(
+                    "TRUNCATE inserts_plain, inserts_scored, inserts_python"))
             for name in scripts:
                 table.append([
                     name, commit, number(rates.median(name)), times(rates.ratio(name, "none")),
@@ -324,9 +339,12 @@ class Bench:
         certificate = self.register()
         self.agree()
         self.introduce(certificate)
-        for section in (self.in_process, self.many_rows, self.lookups, self.inserts,
-                        self.connections, self.imports):
-            section()
+        if "scoring" in self.options.parts:
+            for section in (self.in_process, self.many_rows, self.lookups, self.inserts,
+                            self.connections, self.imports):
+                section()
+        if "rollout" in self.options.parts:
+            rollout.Rollout(self).run()
         self.report.write(f"\nLoad average at the end: {report.load()}.")
 
 
@@ -337,6 +355,8 @@ def main():
     parser.add_argument("--importer", required=True, help="the program")
     parser.add_argument("--scratch", required=True, help="folder for what is made")
     parser.add_argument("--report", help="file that the report is written to as well")
+    parser.add_argument("--parts", default="scoring rollout", type=str.split,
+                        help="what is measured, of scoring and rollout")
     parser.add_argument("--rows", type=int, default=1000000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one run of pgbench")

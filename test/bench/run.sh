@@ -6,6 +6,7 @@
 #
 # Environment:
 #	REPORT		a file to write the report to as well (docs/benchmarks.md)
+#	PARTS		what is measured: "scoring rollout" by default, or one of them
 #	ROWS		rows of the large table, 1000000 by default
 #	ROUNDS		rounds of each comparison, 5 by default
 #	SECONDS_EACH	seconds of each run of pgbench, 2 by default
@@ -38,10 +39,12 @@ work_mem = 64MB
 max_wal_size = 4GB
 checkpoint_timeout = 1h
 autovacuum = off
-jit = off" scripts/cluster.sh start "$dir/cluster"
+jit = off
+pg_risk.queue_size = 32MB
+pg_risk.worker_naptime = 1d" scripts/cluster.sh start "$dir/cluster"
 scripts/cluster.sh psql "$dir/cluster" -q -c "CREATE DATABASE bench"
 
 scripts/cluster.sh run "$dir/cluster" $python test/bench/bench.py \
 	--models $models --forest-bench build/bench/forest_bench --importer ./pg_risk_xgboost \
-	--scratch "$dir" ${REPORT:+--report "$REPORT"} ${ROWS:+--rows "$ROWS"} \
+	--scratch "$dir" ${REPORT:+--report "$REPORT"} ${PARTS:+--parts "$PARTS"} ${ROWS:+--rows "$ROWS"} \
 	${ROUNDS:+--rounds "$ROUNDS"} ${SECONDS_EACH:+--seconds "$SECONDS_EACH"}

@@ -69,15 +69,10 @@ class Connection:
     def cost(self, sql):
         """How long a statement took, and the processor time of this connection's server
         process for it; seconds."""
-        cpu = self._cpu()
+        cpu = process_cpu(self.pid)
         start = time.perf_counter()
         self.query(sql)
-        return time.perf_counter() - start, self._cpu() - cpu
-
-    def _cpu(self):
-        """Processor seconds of the server process so far."""
-        with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
-            return int(file.read().split()[0]) / 1e9
+        return time.perf_counter() - start, process_cpu(self.pid) - cpu
 
     def close(self):
         self.socket.sendall(b"X\0\0\0\4")
@@ -89,6 +84,12 @@ class Connection:
 
     def __exit__(self, *_):
         self.close()
+
+
+def process_cpu(pid):
+    """Processor seconds of a process so far."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0]) / 1e9
 
 
 def private_memory(pid):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """train_models.py DIRECTORY: trains the models that the benchmarks score with.
 
-Writes trees100_depth6, trees500_depth6 and trees2000_depth8, each as .json and
-.ubj; what is there already stays.  The rows are synthetic: 30 features f0 to
+Writes trees100_depth6, trees500_depth6 and trees2000_depth8, and challengers of
+the second one that differ by their seed, each as .json and .ubj; what is there
+already stays.  The rows are synthetic: 30 features f0 to
 f29, a third of them bell-shaped, log-normal and small counts each, a tenth of
 the values missing, one row in ten positive.  Trees grow nearly full, as those
 of large training sets do.
@@ -17,10 +18,13 @@ import xgboost as xgb
 
 FEATURES = 30
 ROWS = 10000
-MODELS = {                      # (trees, depth): learning rate
-    (100, 6): 0.1,
-    (500, 6): 0.05,
-    (2000, 8): 0.02}
+MODELS = {                      # name: trees, depth, learning rate, seed
+    "trees100_depth6": (100, 6, 0.1, 1),
+    "trees500_depth6": (500, 6, 0.05, 1),
+    "trees2000_depth8": (2000, 8, 0.02, 1),
+    "challenger1": (500, 6, 0.05, 2),
+    "challenger2": (500, 6, 0.05, 3),
+    "challenger3": (500, 6, 0.05, 4)}
 
 
 def rows(random):
@@ -36,12 +40,12 @@ def rows(random):
     return values.astype(np.float32), positive.astype(np.float32)
 
 
-def train(data, trees, depth, rate):
+def train(data, trees, depth, rate, seed):
     """One model."""
     parameters = {
         "objective": "binary:logistic", "tree_method": "hist", "max_bin": 256,
         "base_score": 0.1, "max_depth": depth, "eta": rate, "subsample": 0.8,
-        "min_child_weight": 0.01, "nthread": 1, "seed": 1}
+        "min_child_weight": 0.01, "nthread": 1, "seed": seed}
     return xgb.train(parameters, data, trees)
 
 
@@ -49,16 +53,16 @@ def main():
     directory = sys.argv[1]
     os.makedirs(directory, exist_ok=True)
     data = None
-    for (trees, depth), rate in MODELS.items():
-        path = os.path.join(directory, f"trees{trees}_depth{depth}")
+    for name, (trees, depth, rate, seed) in MODELS.items():
+        path = os.path.join(directory, name)
         if os.path.exists(path + ".json") and os.path.exists(path + ".ubj"):
             continue
         if data is None:
             values, positive = rows(np.random.default_rng(1))
             names = [f"f{i}" for i in range(FEATURES)]
             data = xgb.DMatrix(values, positive, feature_names=names)
-        print(f"training {trees} trees of depth {depth}", file=sys.stderr, flush=True)
-        booster = train(data, trees, depth, rate)
+        print(f"training {name}", file=sys.stderr, flush=True)
+        booster = train(data, trees, depth, rate, seed)
         for ending in ("ubj", "json"):          # whole files only, should this be interrupted
             booster.save_model(f"{path}.new.{ending}")
             os.replace(f"{path}.new.{ending}", f"{path}.{ending}")

@@ -384,7 +384,7 @@ is($standby->safe_psql('postgres', 'SELECT count(*) FROM risk.predictions'), $lo
 # Unless it knows where.
 $node->safe_psql('postgres', 'CREATE EXTENSION dblink; CREATE ROLE forwarder LOGIN');
 $node->wait_for_catchup($standby);
-$standby->set_and_reload('pg_risk.forward_to', 'host=' . $node->host . ' port=' . $node->port . ' dbname=postgres user=forwarder');
+$standby->set_and_reload('pg_risk.forward_to', 'host=' . $node->host . ' port=' . $node->port . ' user=forwarder');
 my $offset = -s $standby->logfile;
 my $forward = "SELECT count(risk.score_transaction('q', b)) FROM batch(60001, 61001) AS b";
 $standby->safe_psql('postgres', $forward);
