@@ -398,6 +398,59 @@ class Rollout:
         self.report.table(["change", "commit, ms", "this / UPDATE", "before, us", "first, us",
                            "second, us", "first over UPDATE's", "processor time"], table)
 
+    # --- scoring while routes change ----------------------------------------
+
+    def latencies(self, scorer, ways):
+        """Microseconds of each score of some seconds, in order of size, and how many changes
+        another session committed meanwhile."""
+        sql, spent, changes = self.scores("route", 1), [], 0
+        stop = threading.Event()
+
+        def change():
+            nonlocal changes
+            with Connection() as other:
+                while ways and not stop.is_set():
+                    other.query(ways[changes % 2])
+                    changes += 1
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        end = time.perf_counter() + self.bench.options.seconds
+        while time.perf_counter() < end:
+            spent.append(scorer.cost(sql)[0] * 1e6)
+        stop.set()
+        thread.join()
+        return sorted(spent), changes
+
+    def moving_routes(self):
+        others = {
+            "nothing": [],
+            "an UPDATE after the other": ["UPDATE plain SET n = n + 1"] * 2,
+            "a promote() after the other": [f"SELECT risk.promote('route', '{version}')"
+                                            for version in (SHADOWS[0], "trees500_depth6")]}
+        samples, changes = Samples(), dict.fromkeys(others, 0)
+        with Connection() as scorer:
+            for _ in self.bench.rounds("moving routes"):
+                for name, ways in others.items():
+                    spent, count = self.latencies(scorer, ways)
+                    changes[name] += count
+                    for share in (0.5, 0.99, 0.999):
+                        samples.add((name, share), spent[int(share * len(spent))])
+                    samples.add((name, 1), spent[-1])
+        self.dismiss_worker()
+        self.report.section(
+            "Scoring while routes change",
+            "One session scores a row by its key, statement after statement, while another one "
+            f"does something else, in runs of {self.bench.options.seconds} s: microseconds of a "
+            "statement, its client's side included. An UPDATE of one row of a plain table "
+            "takes a commit and the other core as a promotion does.")
+        self.report.table(
+            ["the other one does", "changes", "median", "p99", "p99.9", "longest", "longest / UPDATE's"],
+            [[name, f"{changes[name]:,}", *(number(samples.median((name, share)))
+                                            for share in (0.5, 0.99, 0.999, 1)),
+              times(samples.ratio((name, 1), ("an UPDATE after the other", 1)))]
+             for name in others])
+
     # --- a report -----------------------------------------------------------
 
     def fill_report(self):
@@ -465,5 +518,6 @@ class Rollout:
 
     def run(self):
         self.prepare()
-        for section in (self.queries, self.puts, self.triggers, self.route_changes, self.reports):
+        for section in (self.queries, self.puts, self.triggers, self.route_changes,
+                        self.moving_routes, self.reports):
             section()
