@@ -68,28 +68,32 @@ END $$;
 COMMENT ON FUNCTION risk.advance_rollout(risk.rollouts, risk.rollout_history) IS
 	'After a successful evaluation: the next step, the promotion after the last one, or the end of a pause';
 
-CREATE FUNCTION risk.evaluate_rollout(model text, as_of timestamptz) RETURNS void
+-- Figures may take long, so they are taken before the model is locked: an
+-- emergency never waits for them.  Whoever moved it meanwhile made them stale.
+CREATE FUNCTION risk.evaluate_rollout(due risk.rollouts, as_of timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
+	model CONSTANT text := due.model;
+	last_move CONSTANT bigint := (SELECT max(h.event_id) FROM risk.rollout_history AS h WHERE h.model = due.model);
+	gates CONSTANT jsonb := risk.gate_figures(due.model, due.version, as_of);
 	at timestamptz;
 	plan risk.rollouts;
 	event risk.rollout_history;
-	gates jsonb;
 	verdict text;
 BEGIN
 	-- Somebody's move is under way: next time.
 	PERFORM FROM risk.model_definitions AS d WHERE d.model = model FOR NO KEY UPDATE SKIP LOCKED;
 	IF NOT FOUND THEN
-		RETURN;
+		RETURN false;
 	END IF;
 	at := risk.begin_move(model);
 	SELECT o.* INTO plan FROM risk.rollouts AS o
-	WHERE o.model = model AND o.ended_at IS NULL AND o.next_evaluation <= as_of;
+	WHERE o.rollout_id = due.rollout_id AND o.ended_at IS NULL AND o.next_evaluation <= as_of
+	AND last_move IS NOT DISTINCT FROM (SELECT max(h.event_id) FROM risk.rollout_history AS h WHERE h.model = model);
 	IF NOT FOUND THEN
-		RETURN;
+		RETURN false;
 	END IF;
-	gates := risk.gate_figures(model, plan.version, as_of);
 	-- A plan whose gates are gone has nothing to go by.
 	verdict := coalesce(risk.verdict(gates), CASE WHEN plan.steps IS NOT NULL THEN 'inconclusive' END);
 	UPDATE risk.rollouts AS o
@@ -123,15 +127,17 @@ BEGIN
 	ELSIF verdict = 'successful' THEN
 		PERFORM risk.advance_rollout(plan, event);
 	END IF;
+	RETURN true;
 END $$;
-COMMENT ON FUNCTION risk.evaluate_rollout(text, timestamptz) IS
-	'Evaluate the gates of a model''s canary, if that is due, and act on them';
+COMMENT ON FUNCTION risk.evaluate_rollout(risk.rollouts, timestamptz) IS
+	'Evaluate the gates of a model''s canary and act on them; false: somebody moves it';
 
-CREATE FUNCTION risk.run_rollouts(as_of timestamptz DEFAULT NULL) RETURNS timestamptz
+CREATE FUNCTION risk.run_rollouts(as_of timestamptz DEFAULT NULL, at_most integer DEFAULT NULL) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	plan risk.rollouts;
+	evaluated integer := 0;
 BEGIN
 	PERFORM risk.require_writes();
 	as_of := coalesce(as_of, risk.clock());
@@ -140,12 +146,15 @@ BEGIN
 		WHERE o.ended_at IS NULL AND o.next_evaluation <= as_of ORDER BY o.next_evaluation, o.model
 	LOOP
 		-- One model's trouble is not another's.
+		EXIT WHEN evaluated >= at_most;
 		BEGIN
-			PERFORM risk.evaluate_rollout(plan.model, as_of);
+			evaluated := evaluated + risk.evaluate_rollout(plan, as_of)::integer;
 		EXCEPTION
 			WHEN serialization_failure THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN query_canceled OR OTHERS THEN
+				at_most := CASE WHEN SQLSTATE = '57014' THEN 0 ELSE at_most END;	-- who cancels means all of it
+				evaluated := evaluated + 1;
 				PERFORM risk.raise_alert('evaluation_error', 'warning',
 					format('gates of model "%s" could not be evaluated: %s', plan.model, SQLERRM), plan.model, plan.version);
 				UPDATE risk.rollouts AS o SET next_evaluation = as_of + o.step_interval WHERE o.rollout_id = plan.rollout_id;
@@ -153,5 +162,5 @@ BEGIN
 	END LOOP;
 	RETURN (SELECT min(o.next_evaluation) FROM risk.rollouts AS o WHERE o.ended_at IS NULL);
 END $$;
-COMMENT ON FUNCTION risk.run_rollouts(timestamptz) IS
-	'Evaluate the rollouts that are due and act on their gates; the worker does it. Returns when the next one is due, NULL: never. A model that somebody is moving is left for the next call. Errors: 25006 read-only.';
+COMMENT ON FUNCTION risk.run_rollouts(timestamptz, integer) IS
+	'Evaluate the rollouts that are due and act on their gates; the worker does it. Returns when the next one is due, NULL: never. A model that somebody is moving is left for the next call. at_most: so many of them, the longest due first. Errors: 25006 read-only.';

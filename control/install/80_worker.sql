@@ -12,7 +12,8 @@ BEGIN
 		PERFORM risk.maintain_predictions();
 	END IF;
 	PERFORM risk.check_queue();
-	next_rollout := risk.run_rollouts();
+	-- One in a transaction: what it locks must not wait for another one's gates.
+	next_rollout := risk.run_rollouts(at_most => 1);
 	RETURN least(next_rollout, CASE WHEN logs THEN risk.clock() + interval '10 minutes' END);
 END $$;
 COMMENT ON FUNCTION risk.worker_round() IS

@@ -26,6 +26,7 @@ int			guc_flush_interval;
 bool		guc_log_queries;
 char	   *guc_forward_to;
 int			guc_max_workers;
+int			guc_evaluation_timeout;
 int			guc_prediction_retention;
 bool		guc_clock_set;
 TimestampTz guc_clock;
@@ -131,6 +132,12 @@ define_worker_settings(void)
 							   "Empty: predictions of a standby are counted and not logged. Needs the extension dblink.",
 							   &guc_forward_to, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_risk.evaluation_timeout",
+							"How long the worker lets the gates of a rollout take.",
+							"Gates that take longer are an alert, and are evaluated again after the rollout's interval.",
+							&guc_evaluation_timeout, 60 * 1000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("pg_risk.prediction_retention",
 							"Days for which predictions and results of gates are kept.",

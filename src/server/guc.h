@@ -20,6 +20,7 @@ extern int	guc_flush_interval; /* ms between two flushes of a queue */
 extern bool guc_log_queries;	/* this session's queries are logged */
 extern char *guc_forward_to;	/* where a standby logs; empty: nowhere */
 extern int	guc_max_workers;	/* databases that have a worker at a time */
+extern int	guc_evaluation_timeout; /* ms that the gates of a rollout may take */
 extern int	guc_prediction_retention;	/* days; 0: for ever */
 
 extern bool guc_clock_set;		/* the clock stands still, at guc_clock */

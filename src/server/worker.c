@@ -48,6 +48,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -67,6 +68,9 @@
 
 /* Batches that a worker flushes before it looks after its other duties. */
 #define MAX_BATCHES 100
+
+/* Rounds that it makes before it looks after the queue again. */
+#define MAX_ROUNDS 16
 
 /* How long a worker waits for more after the queue's last record. */
 #define LINGER_MS 2000
@@ -316,10 +320,34 @@ run_round(void *next_due)
 		SPI_execute("SELECT risk.worker_round()", false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not run risk.worker_round()");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	/* What could not be done now, for somebody's lock, is not tried at once. */
-	*(TimestampTz *) next_due = isnull ? 0 :
-		Max(DatumGetTimestampTz(value), TimestampTzPlusMilliseconds(clock_now(), 1000));
+	*(TimestampTz *) next_due = isnull ? 0 : DatumGetTimestampTz(value);
 	SPI_finish();
+}
+
+/*
+ * Rounds, until nothing is due: each is a transaction that evaluates one rollout,
+ * for a limited time.  If something stays due, because somebody is moving it, it
+ * is left for the next time; and the queue does not wait for many.  Returns when
+ * something is due again.
+ */
+static TimestampTz
+run_rounds(void)
+{
+	TimestampTz next_due = 1;
+
+	for (int rounds = 0; rounds < MAX_ROUNDS && next_due != 0 && next_due <= clock_now(); rounds++)
+	{
+		bool		done;
+
+		if (ShutdownRequestPending)
+			break;
+		enable_timeout_after(STATEMENT_TIMEOUT, guc_evaluation_timeout);
+		done = attempt(run_round, &next_due, "judging rollouts");
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		if (!done)
+			return 0;			/* again with the next round of the launcher */
+	}
+	return next_due;
 }
 
 /* Note that the queue is empty and nobody attends to it. */
@@ -420,9 +448,8 @@ serve_database(Oid database)
 			last_work = GetCurrentTimestamp();
 		}
 		if (!RecoveryInProgress() && !ShutdownRequestPending &&
-			next_due != 0 && next_due <= clock_now() &&
-			!attempt(run_round, &next_due, "judging rollouts"))
-			next_due = 0;		/* again with the next round of the launcher */
+			next_due != 0 && next_due <= clock_now())
+			next_due = run_rounds();
 		if (may_leave(last_work, &session))
 			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

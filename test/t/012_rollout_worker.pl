@@ -65,4 +65,28 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM risk.gate_results WHERE ve
 ok($node->poll_query_until('postgres', "SELECT waiting = 0 AND failed = 0 FROM risk.queue_status"),
 	'nothing is left in the queue, and nothing could not be written');
 
+# A gate that never ends: nobody waits for it, neither an emergency nor another
+# model's rollout, and it is given up.
+$node->set_and_reload('pg_risk.evaluation_timeout', '3s');
+$node->add_model('postgres', 'n', v1 => constant(1), v2 => constant(2));
+$node->safe_psql('postgres', <<~'SQL');
+	CREATE FUNCTION endless(text, text, timestamptz, timestamptz) RETURNS float8 LANGUAGE sql
+	AS 'SELECT 1.0::float8 FROM pg_sleep(1000)';
+	SELECT risk.alter_model('n', entity_id => 'id', log => 'queued');
+	INSERT INTO risk.gates (model, gate, metric, threshold, "window", min_samples)
+		VALUES ('n', 'endless', 'public.endless(text,text,timestamptz,timestamptz)', 0.5, '1 minute', 1);
+	SELECT risk.start_canary('n', 'v2', 50, step_interval => '1 second');
+	SELECT risk.start_canary('m', 'v2', 50, step_interval => '1 second');
+	SQL
+my $waits = "wait_event = 'PgSleep'";
+$node->process('pg_risk worker', $waits);
+is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT risk.set_canary('n', 10)"), '',
+	'a move does not wait for a gate that never ends');
+ok( $node->poll_query_until('postgres', "SELECT message ~ 'statement timeout' FROM risk.open_alerts WHERE model = 'n' AND kind = 'evaluation_error'"),
+	'the gate is given up, and an alert says so');
+traffic_until('meanwhile another model\'s canary is judged', 1, "count(*) = 2 FROM risk.rollout_history WHERE action = 'rollback' AND version = 'v2'");
+$node->process('pg_risk worker', $waits);
+is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT risk.abort('n')"), '', 'nor does an abort');
+is($node->safe_psql('postgres', "SELECT canary IS NULL FROM risk.models WHERE model = 'n'"), 't', 'which is one');
+
 done_testing();
