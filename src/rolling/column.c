@@ -29,14 +29,15 @@ bit_length(uint64_t value)
 	return 64 - __builtin_clzll(value);
 }
 
+/* See to_fixed(). */
 bool
 to_fixed_slowly(double value, int base, uint128 *amount)
 {
 	Parts		parts;
 
 	*amount = 0;
-	if (value == 0 || !isfinite(value))
-		return value == 0;
+	if (value == 0)
+		return true;
 	parts = significant(value);
 	if (parts.exponent < base ||
 		parts.exponent + bit_length(parts.mantissa) > base + FIXED_BITS)
@@ -224,8 +225,7 @@ column_stddev(const Rolling *r, const Feature *f, const Window *w, int64_t n)
 
 	if (r->columns[f->what.column].wide)
 		return exact_stddev(&f->sum, &f->squares, (uint64_t) n);
-	total = window_total(r, f->what.column, w);
-	total = is_negative(total) ? -total : total;
+	total = absolute(window_total(r, f->what.column, w));
 	limbs[0] = (uint64_t) total;
 	limbs[1] = (uint64_t) (total >> 64);
 	exact_init(&sum);

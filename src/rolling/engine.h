@@ -85,6 +85,7 @@ typedef struct Window
 typedef struct Feature
 {
 	RollingFeature what;
+	uint32_t	place;			/* in the spec, and of its result */
 	int64_t    *queue;			/* [capacity]; minimum and maximum: events that */
 	int64_t		head;			/* may become it, head .. tail - 1 */
 	int64_t		tail;
@@ -106,11 +107,13 @@ struct Rolling
 	int64_t		next;
 	int64_t		mask;
 	int64_t		now;
-	int64_t    *times;			/* [capacity] */
+	int64_t    *times;			/* [capacity]; of event next, INT64_MAX: a mark */
 	Column	   *columns;
 	Identity   *identities;
 	Window	   *windows;
-	Feature    *features;
+	Feature    *features;		/* counts, then sums, then others */
+	uint32_t	sums;			/* where these begin */
+	uint32_t	others;
 };
 
 /* column.c */
@@ -124,7 +127,7 @@ extern double column_stddev(const Rolling *r, const Feature *f, const Window *w,
 /* identity.c */
 extern bool identity_link(Rolling *r, Identity *identity, int64_t event);
 extern int64_t identity_latest(const Rolling *r, const Identity *identity, uint64_t id);
-extern double identity_decayed(Rolling *r, Feature *f, const Window *w, int64_t time, uint64_t own);
+extern double identity_decayed(Rolling *r, Feature *f, const Window *w, uint64_t own);
 
 static inline int64_t
 time_of(const Rolling *r, int64_t event)
@@ -155,10 +158,8 @@ window_total(const Rolling *r, uint32_t column, const Window *w)
 		((uint128) begin->total[1] << 64 | begin->total[0]);
 }
 
-/*
- * A value in units of 2^base.  False: it does not fit.  Bases are so low that
- * what is not finite is left to the slow way.
- */
+/* A value in units of 2^base.  False: it does not fit; what is not finite, seen
+ * as a number, is too great for the highest base. */
 static inline bool
 to_fixed(double value, int base, uint128 *amount)
 {
@@ -171,12 +172,6 @@ to_fixed(double value, int base, uint128 *amount)
 	if (parts.negative)
 		*amount = -*amount;
 	return true;
-}
-
-static inline bool
-is_negative(uint128 total)
-{
-	return (int128) total < 0;
 }
 
 #endif							/* PG_RISK_ROLLING_ENGINE_H */

@@ -333,8 +333,9 @@ divide(uint64_t *limbs, int count, uint64_t divisor)
 	return rest;
 }
 
-/* The integer square root of a number of 127 or 128 bits: a float8 root is
- * right to some 2^12, one step of Newton's (Heron's) to 1. */
+/* The integer square root of a number of 127 or 128 bits.  A float8 root is
+ * right to some 2^12; a step of Newton's is never too low, and too high by less
+ * than 1. */
 static uint64_t
 square_root(uint128 square)
 {
@@ -343,10 +344,8 @@ square_root(uint128 square)
 	uint128		sum = (uint128) root + square / root;
 
 	root = sum >> 65 ? UINT64_MAX : (uint64_t) (sum >> 1);
-	while ((uint128) root * root > square)
+	if ((uint128) root * root > square)
 		root--;
-	while (root < UINT64_MAX && (uint128) (root + 1) * (root + 1) <= square)
-		root++;
 	return root;
 }
 

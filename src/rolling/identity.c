@@ -171,11 +171,11 @@ weigh_changes(Rolling *r, Feature *f, const Window *w, int64_t oldest)
 
 /* The decayed distinct count at a moment; own: the id of its event, or NULL. */
 double
-identity_decayed(Rolling *r, Feature *f, const Window *w, int64_t time, uint64_t own)
+identity_decayed(Rolling *r, Feature *f, const Window *w, uint64_t own)
 {
 	const Identity *identity = &r->identities[f->what.column];
-	int64_t		anchor = round_down(time, ROLLING_DECAY_STEP * f->what.tau);
-	int64_t		oldest = minus(time, ROLLING_DECAY_LIMIT * f->what.tau);
+	int64_t		anchor = round_down(r->now, ROLLING_DECAY_STEP * f->what.tau);
+	int64_t		oldest = minus(r->now, ROLLING_DECAY_LIMIT * f->what.tau);
 	int64_t		seen = identity_latest(r, identity, own);
 	double		sum;
 
@@ -192,7 +192,7 @@ identity_decayed(Rolling *r, Feature *f, const Window *w, int64_t time, uint64_t
 		seen = identity->links[seen & r->mask].previous;
 	if (seen >= f->begin)
 		exact_subtract(&f->sum, weight(r, f, seen));
-	sum = exact_sum(&f->sum) * exp(-(double) (time - anchor) / (double) f->what.tau);
+	sum = exact_sum(&f->sum) * exp(-(double) (r->now - anchor) / (double) f->what.tau);
 	if (seen >= f->begin)
 		exact_add(&f->sum, weight(r, f, seen));
 	return sum + (own != ROLLING_NULL_ID);

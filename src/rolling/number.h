@@ -39,13 +39,25 @@ take_apart(double value)
 	return (Parts) {mantissa, exponent - 1075, bits >> 63};
 }
 
-/* Number of the zero bits above the highest set one; value is not 0. */
+/* Number of the zero bits above the highest set one; of 0: 127.  Both halves
+ * are looked at, as which one it is in cannot be foreseen. */
 static inline int
 leading_zeros(uint128 value)
 {
 	uint64_t	high = (uint64_t) (value >> 64);
+	int			of_high = __builtin_clzll(high | 1);
+	int			of_low = 64 + __builtin_clzll((uint64_t) value | 1);
 
-	return high != 0 ? __builtin_clzll(high) : 64 + __builtin_clzll((uint64_t) value);
+	return high != 0 ? of_high : of_low;
+}
+
+/* The absolute value of a signed number. */
+static inline uint128
+absolute(uint128 value)
+{
+	uint128		sign = (uint128) ((int128) value >> 127);
+
+	return (value ^ sign) - sign;
 }
 
 /* top * 2^exponent, top < 2^63: as round_number() when that is not simple. */
@@ -53,7 +65,8 @@ extern double round_extreme(bool negative, uint64_t top, int exponent);
 
 /*
  * The float8 nearest to +-(bits + rest) * 2^exponent, ties to even; rest is a
- * fraction that is above 0 if more, and then bits has at least 64 bits.
+ * fraction that is above 0 if more, and then bits has at least 64 bits.  No
+ * branch depends on the value, 0 included, but for extreme ones.
  *
  * The top 63 bits, the lowest of which tells whether any are set below, are
  * rounded to 53 by the conversion; scaling them is exact.
@@ -61,14 +74,12 @@ extern double round_extreme(bool negative, uint64_t top, int exponent);
 static inline double
 round_number(bool negative, uint128 bits, int exponent, bool more)
 {
-	int			zeros;
+	int			zeros = leading_zeros(bits);
 	uint64_t	top;
 	uint64_t	scale;
 	double		unit;
 
-	if (bits == 0)
-		return 0;
-	zeros = leading_zeros(bits);
+	negative &= bits != 0;		/* there is no -0 */
 	bits <<= zeros;
 	top = (uint64_t) (bits >> 65);
 	top |= (((uint64_t) bits) | ((uint64_t) (bits >> 64) & 1) | more) != 0;

@@ -118,7 +118,7 @@ set_capacity(Rolling *r, int64_t capacity)
 	bool		done;
 	uint32_t	i;
 
-	done = regrow(r, &r->times, sizeof(int64_t), r->first, r->next, mask);
+	done = regrow(r, &r->times, sizeof(int64_t), r->first, r->times != NULL ? r->next + 1 : r->first, mask);
 	for (i = 0; i < r->spec.num_columns && done; i++)
 		done = regrow(r, &r->columns[i].cells, sizeof(Cell), r->first,
 					  r->columns[i].cells != NULL ? r->next + 1 : r->first, mask);
@@ -135,26 +135,34 @@ set_capacity(Rolling *r, int64_t capacity)
 	return done;
 }
 
-/* The arrays that an engine begins with. */
+/* The arrays that an engine begins with; features in the order of aggregates. */
 static bool
 set_up(Rolling *r)
 {
 	const RollingSpec *spec = &r->spec;
-	RollingFeature *features = allocate(r, spec->num_features, sizeof(RollingFeature));
+	uint32_t	n = 0;
+	int			aggregate;
 	uint32_t	i;
 
-	if (features != NULL && spec->num_features > 0)
-		memcpy(features, spec->features, spec->num_features * sizeof(RollingFeature));
-	r->spec.features = features;
 	r->columns = allocate(r, spec->num_columns, sizeof(Column));
 	r->identities = allocate(r, spec->num_id_columns, sizeof(Identity));
 	r->windows = allocate(r, spec->num_windows, sizeof(Window));
 	r->features = allocate(r, spec->num_features, sizeof(Feature));
-	if (features == NULL || r->columns == NULL || r->identities == NULL ||
-		r->windows == NULL || r->features == NULL)
+	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL)
 		return false;
-	for (i = 0; i < spec->num_features; i++)
-		r->features[i].what = features[i];
+	for (aggregate = 0; aggregate <= ROLLING_DECAYED_DISTINCT; aggregate++)
+	{
+		for (i = 0; i < spec->num_features; i++)
+			if (spec->features[i].aggregate == (RollingAggregate) aggregate)
+			{
+				r->features[n].what = spec->features[i];
+				r->features[n++].place = i;
+			}
+		if (aggregate == ROLLING_COUNT)
+			r->sums = n;
+		if (aggregate == ROLLING_SUM)
+			r->others = n;
+	}
 	return set_capacity(r, LEAST_EVENTS);
 }
 
@@ -193,7 +201,6 @@ rolling_free(Rolling *r)
 	}
 	for (i = 0; r->features != NULL && i < r->spec.num_features; i++)
 		release(r, r->features[i].queue);
-	release(r, (void *) r->spec.features);
 	release(r, r->columns);
 	release(r, r->identities);
 	release(r, r->windows);
@@ -202,16 +209,20 @@ rolling_free(Rolling *r)
 	release(r, r);
 }
 
-/* Totals go on over keys, as numbers do: only differences count. */
+/* Numbers go on to one that is at the arrays' beginning, which is in the cache
+ * if keys are short. */
 void
 rolling_reset(Rolling *r)
 {
 	uint32_t	i;
 
+	r->next = (r->next + r->mask) & ~r->mask;
 	r->first = r->past = r->next;
+	r->times[0] = INT64_MAX;
 	r->now = INT64_MIN;
 	for (i = 0; i < r->spec.num_columns; i++)
 	{
+		r->columns[i].cells[0] = (Cell) {{0, 0}, 0, 0};
 		r->columns[i].base = FIRST_BASE;
 		r->columns[i].refits = 0;
 		r->columns[i].wide = r->mask >= MOST_FIXED;
@@ -283,76 +294,144 @@ follow(Rolling *r, uint32_t window, int64_t event, int by)
 	}
 }
 
+/* Move a busy window to its bounds. */
+static void
+move_busy(Rolling *r, uint32_t window)
+{
+	Window	   *w = &r->windows[window];
+
+	for (; time_of(r, w->end) < w->upper; w->end++)
+		follow(r, window, w->end, 1);
+	for (; time_of(r, w->begin) < w->lower; w->begin++)
+		follow(r, window, w->begin, -1);
+}
+
+/*
+ * The first event from a place on that is not before a time; there is one, the
+ * mark behind the last.  How many steps it takes, mostly 0 to 2, cannot be
+ * foreseen: these two do without a branch.
+ */
+static inline int64_t
+find(const Rolling *r, int64_t event, int64_t time)
+{
+	event += time_of(r, event) < time;
+	event += time_of(r, event) < time;
+	while (time_of(r, event) < time)
+		event++;
+	return event;
+}
+
 /* Move a window to its bounds. */
 static inline void
 move(Rolling *r, uint32_t window)
 {
 	Window	   *w = &r->windows[window];
 
-	if (!w->busy && w->upper == r->now)
-		w->end = r->past;
-	for (; w->end < r->past && time_of(r, w->end) < w->upper; w->end++)
-		if (w->busy)
-			follow(r, window, w->end, 1);
-	for (; w->begin < w->end && time_of(r, w->begin) < w->lower; w->begin++)
-		if (w->busy)
-			follow(r, window, w->begin, -1);
+	if (w->busy)
+	{
+		move_busy(r, window);
+		return;
+	}
+	w->end = w->upper == r->now ? r->past : find(r, w->end, w->upper);
+	w->begin = find(r, w->begin, w->lower);
 }
 
-/* The value of a feature; NaN with *null: there is none. */
-static inline double
-result_of(Rolling *r, Feature *f, const RollingEvent *event, bool *null)
+/* Number of the values in a window. */
+static inline int64_t
+num_values(const Rolling *r, uint32_t column, const Window *w)
 {
-	const Window *w = &r->windows[f->what.window];
-	uint32_t	c = f->what.column;
-	bool		wide = of_values(&f->what) && r->columns[c].wide;
-	int64_t		n = of_values(&f->what) ?
-		cell_of(r, c, w->end)->count - cell_of(r, c, w->begin)->count : w->end - w->begin;
-	uint128		total;
+	return cell_of(r, column, w->end)->count - cell_of(r, column, w->begin)->count;
+}
 
-	*null = false;
+/* The sum of a column in fixed point. */
+static inline double
+fixed_sum(const Rolling *r, uint32_t column, const Window *w)
+{
+	uint128		total = window_total(r, column, w);
+
+	return round_number((int128) total < 0, absolute(total), r->columns[column].base, false);
+}
+
+/* The average of n > 0 values. */
+static double
+average(const Rolling *r, const Feature *f, const Window *w, int64_t n)
+{
+	const Column *column = &r->columns[f->what.column];
+	uint128		total = window_total(r, f->what.column, w);
+
+	if (column->wide)
+		return exact_avg(&f->sum, (uint64_t) n);
+	return round_quotient((int128) total < 0, absolute(total), column->base, false, (uint64_t) n);
+}
+
+/* The value of a feature that needs at least one of its column, or NaN. */
+static double
+result_of_values(const Rolling *r, const Feature *f, const Window *w, bool *null)
+{
+	int64_t		n = num_values(r, f->what.column, w);
+
+	*null = n < (f->what.aggregate == ROLLING_STDDEV ? 2 : 1);
+	if (*null)
+		return NAN;
 	switch (f->what.aggregate)
 	{
-		case ROLLING_COUNT:
-			return (double) n;
-		case ROLLING_SUM:
-			if (wide)
-				return exact_sum(&f->sum);
-			total = window_total(r, c, w);
-			return round_number(is_negative(total), is_negative(total) ? -total : total,
-								r->columns[c].base, false);
 		case ROLLING_AVG:
-			if ((*null = n == 0))
-				break;
-			if (wide)
-				return exact_avg(&f->sum, (uint64_t) n);
-			total = window_total(r, c, w);
-			return round_quotient(is_negative(total), is_negative(total) ? -total : total,
-								  r->columns[c].base, false, (uint64_t) n);
+			return average(r, f, w, n);
 		case ROLLING_STDDEV:
-			if ((*null = n < 2))
-				break;
 			return column_stddev(r, f, w, n);
-		case ROLLING_MIN:
-		case ROLLING_MAX:
-			if ((*null = n == 0))
-				break;
-			return cell_of(r, c, f->queue[f->head & r->mask])->value;
 		case ROLLING_LAST:
-			if ((*null = n == 0))
-				break;
 			return f->value;
-		case ROLLING_SINCE_LAST:
-			if ((*null = n == 0))
-				break;
-			return (double) ((uint64_t) event->time - (uint64_t) time_of(r, w->end - 1)) / 1e6;
-		case ROLLING_DISTINCT:
-			return (double) f->distinct;
-		case ROLLING_DECAYED_DISTINCT:
-			return identity_decayed(r, f, w, event->time,
-									event->ids != NULL ? event->ids[c] : ROLLING_NULL_ID);
+		default:				/* minimum, maximum */
+			return cell_of(r, f->what.column, f->queue[f->head & r->mask])->value;
 	}
-	return NAN;
+}
+
+/* Seconds since the latest event of a window, or NaN. */
+static double
+since_last(const Rolling *r, const Window *w, bool *null)
+{
+	*null = w->begin == w->end;
+	if (*null)
+		return NAN;
+	return (double) ((uint64_t) r->now - (uint64_t) time_of(r, w->end - 1)) / 1e6;
+}
+
+/* All results; the features are in the order of their aggregates. */
+static inline void
+answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
+{
+	uint32_t	i;
+
+	memset(nulls, 0, r->spec.num_features * sizeof(bool));
+	for (i = 0; i < r->sums; i++)
+	{
+		const Window *w = &r->windows[r->features[i].what.window];
+
+		results[r->features[i].place] = (double) (w->end - w->begin);
+	}
+	for (; i < r->others; i++)
+	{
+		const Feature *f = &r->features[i];
+
+		results[f->place] = r->columns[f->what.column].wide ? exact_sum(&f->sum) :
+			fixed_sum(r, f->what.column, &r->windows[f->what.window]);
+	}
+	for (; i < r->spec.num_features; i++)
+	{
+		Feature    *f = &r->features[i];
+		const Window *w = &r->windows[f->what.window];
+		double	   *result = &results[f->place];
+
+		if (f->what.aggregate == ROLLING_SINCE_LAST)
+			*result = since_last(r, w, &nulls[f->place]);
+		else if (f->what.aggregate == ROLLING_DISTINCT)
+			*result = (double) f->distinct;
+		else if (f->what.aggregate == ROLLING_DECAYED_DISTINCT)
+			*result = identity_decayed(r, f, w, event->ids != NULL ?
+									   event->ids[f->what.column] : ROLLING_NULL_ID);
+		else
+			*result = result_of_values(r, f, w, &nulls[f->place]);
+	}
 }
 
 RollingStatus
@@ -365,7 +444,7 @@ rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const i
 	if (!in_order(r, event->time, lower, upper))
 		return ROLLING_DISORDER;
 	r->now = event->time;
-	for (; r->past < r->next && time_of(r, r->past) < r->now; r->past++)
+	for (; time_of(r, r->past) < r->now; r->past++)
 		for (i = 0; i < r->spec.num_id_columns; i++)
 			if (!identity_link(r, &r->identities[i], r->past))
 				return ROLLING_NO_MEMORY;
@@ -377,8 +456,7 @@ rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const i
 		first = r->windows[i].begin < first ? r->windows[i].begin : first;
 	}
 	r->first = first;
-	for (i = 0; i < r->spec.num_features; i++)
-		results[i] = result_of(r, &r->features[i], event, &nulls[i]);
+	answer(r, event, results, nulls);
 	return ROLLING_OK;
 }
 
@@ -418,7 +496,7 @@ rolling_add(Rolling *r, const RollingEvent *event)
 
 	if (event->time < r->now)
 		return ROLLING_DISORDER;
-	/* One element is of the event to come. */
+	/* One element is for what stands before the event to come, and the mark. */
 	if (r->next - r->first >= r->mask && !set_capacity(r, 2 * (r->mask + 1)))
 		return ROLLING_NO_MEMORY;
 	r->now = event->time;
@@ -426,6 +504,7 @@ rolling_add(Rolling *r, const RollingEvent *event)
 	for (i = 0; i < r->spec.num_id_columns; i++)
 		r->identities[i].links[r->next & r->mask].id = event->ids[i];
 	r->next++;
+	r->times[r->next & r->mask] = INT64_MAX;
 	for (i = 0; i < r->spec.num_columns; i++)
 		put(r, i, event->values[i], event->nulls != NULL && event->nulls[i]);
 	return ROLLING_OK;

@@ -364,6 +364,7 @@ test_by_hand(void)
 	ok(SUM(1, 0x1p-53) == 1, "a tie goes to the even neighbour below");
 	ok(SUM(1 + 0x1p-52, 0x1p-53) == 1 + 0x1p-51, "a tie goes to the even neighbour above");
 	ok(SUM(1, 0x1p-53, 0x1p-1074) == 1 + 0x1p-52, "the least value breaks a tie");
+	ok(SUM(1, 0x1p-53, 0x1p-128) == 1 + 0x1p-52, "so does a bit that just does not fit 128");
 	ok(SUM(1, 0x1p-53, -0x1p-1074) == 1, "the least value below a tie");
 	ok(SUM(DBL_MAX, DBL_MAX) == INFINITY, "a sum beyond the range is infinite");
 	ok(SUM(-DBL_MAX, -DBL_MAX) == -INFINITY, "and negative below it");
@@ -380,6 +381,13 @@ test_by_hand(void)
 	exact_add(&sum, DBL_MAX);
 	exact_add(&sum, DBL_MAX);
 	ok(exact_avg(&sum, 2) == DBL_MAX, "an average does not suffer from overflow");
+
+	exact_init(&sum);
+	exact_add(&sum, 3);
+	exact_add(&sum, 0x3p-53);
+	ok(exact_avg(&sum, 3) == 1, "an average can be a tie");
+	exact_add(&sum, 0x1p-126);
+	ok(exact_avg(&sum, 3) == 1 + 0x1p-52, "which the remainder of the division breaks");
 
 	exact_init(&sum);
 	exact_init(&squares);
@@ -399,6 +407,60 @@ test_by_hand(void)
 	exact_subtract_square(&squares, DBL_MAX);
 	exact_add(&sum, 1);
 	ok(isnan(exact_stddev(&sum, &squares, 2)), "squares of other values have no deviation");
+}
+
+/*
+ * The deviation of 4t, 4t, 2t, their negatives and three zeros is 3t, which is
+ * halfway between two float8 values if it is odd and has 54 bits.  Something
+ * small in place of the zeros breaks the tie, wherever its bits come to stand.
+ */
+static void
+test_deviation_ties(void)
+{
+	static const double t = 0x1p52 + 3;
+	static const double odd[] = {0, 0x1p-8, 0x1p-71, 0x1p-72, 0x1p-300};
+	size_t		i;
+	int			pair;
+
+	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		for (pair = 0; pair < 2; pair++)
+		{
+			const double values[] = {4 * t, -4 * t, 4 * t, -4 * t, 2 * t, -2 * t, odd[i], pair * -odd[i], 0};
+			double		expected = 3 * 0x1p52 + (odd[i] == 0 ? 8 : 10);
+			ExactSum	sum;
+			ExactSum	squares;
+			int			k;
+
+			exact_init(&sum);
+			exact_init(&squares);
+			for (k = 0; k < 9; k++)
+				add_both(&sum, &squares, values[k], false);
+			ok(exact_stddev(&sum, &squares, 9) == expected,
+			   "a deviation about a tie: %g%s", odd[i], pair ? ", and its negative" : "");
+		}
+}
+
+/* Halves of the smallest float8 value. */
+static void
+test_least_results(void)
+{
+	static const uint64_t one[] = {1};
+	static const uint64_t three[] = {3};
+	ExactSum	sum;
+
+	exact_init(&sum);
+	exact_add_integer(&sum, false, one, 1, -1075);
+	ok(exact_sum(&sum) == 0, "half of the smallest value is 0");
+	exact_add_integer(&sum, true, one, 1, -1074);
+	ok(exact_sum(&sum) == 0 && !signbit(exact_sum(&sum)), "nor is there a -0");
+	exact_init(&sum);
+	exact_add_integer(&sum, false, three, 1, -1076);
+	ok(exact_sum(&sum) == 0x1p-1074, "three quarters of it are it");
+	exact_add_integer(&sum, false, three, 1, -1076);
+	ok(exact_sum(&sum) == 0x1p-1073, "three halves of it are even");
+	exact_init(&sum);
+	exact_add_integer(&sum, false, one, 1, -1076);
+	ok(exact_sum(&sum) == 0, "a quarter of it is 0");
 }
 
 static void
@@ -423,7 +485,9 @@ test_special_values(void)
 	exact_subtract(&sum, -INFINITY);
 	exact_add(&sum, NAN);
 	ok(isnan(exact_sum(&sum)), "NaN is NaN");
-	exact_subtract(&sum, NAN);
+	exact_init(&other);
+	exact_add(&other, NAN);
+	exact_unmerge(&sum, &other);
 	ok(exact_sum(&sum) == 7 && exact_finite(&sum), "all retracted leave the finite values");
 	exact_subtract(&sum, NAN);
 	ok(exact_sum(&sum) == 7 && reload(&sum), "a retraction may come first");
@@ -529,6 +593,8 @@ main(void)
 	size_t		i;
 
 	test_by_hand();
+	test_deviation_ties();
+	test_least_results();
 	test_special_values();
 	test_integers();
 	for (i = 0; i < NUM_STYLES; i++)
