@@ -219,16 +219,13 @@ column_leave(const Rolling *r, Feature *f, int64_t event)
 double
 column_stddev(const Rolling *r, const Feature *f, const Window *w, int64_t n)
 {
-	uint128		total;
-	uint64_t	limbs[2];
+	Total		total = total_of(r, f->what.column, w);
 	ExactSum	sum;
 
 	if (r->columns[f->what.column].wide)
 		return exact_stddev(&f->sum, &f->squares, (uint64_t) n);
-	total = absolute(window_total(r, f->what.column, w));
-	limbs[0] = (uint64_t) total;
-	limbs[1] = (uint64_t) (total >> 64);
 	exact_init(&sum);
-	exact_add_integer(&sum, false, limbs, 2, r->columns[f->what.column].base);
+	exact_add_integer(&sum, false, (const uint64_t[]) {total.low, total.high}, 2,
+					  r->columns[f->what.column].base);
 	return exact_stddev(&sum, &f->squares, (uint64_t) n);
 }

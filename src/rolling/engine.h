@@ -147,15 +147,28 @@ has_value(const Rolling *r, uint32_t column, int64_t event)
 	return cell_of(r, column, event + 1)->count > cell_of(r, column, event)->count;
 }
 
-/* What the values of a window sum up to, in units of the column's 2^base. */
-static inline uint128
-window_total(const Rolling *r, uint32_t column, const Window *w)
+/* What the values of a window sum up to, +-(high * 2^64 + low) in units of the
+ * column's 2^base. */
+typedef struct Total
 {
-	const Cell *begin = cell_of(r, column, w->begin);
-	const Cell *end = cell_of(r, column, w->end);
+	uint64_t	high;
+	uint64_t	low;
+	bool		negative;
+} Total;
 
-	return ((uint128) end->total[1] << 64 | end->total[0]) -
-		((uint128) begin->total[1] << 64 | begin->total[0]);
+static inline Total
+total_of(const Rolling *r, uint32_t column, const Window *w)
+{
+	const uint64_t *begin = cell_of(r, column, w->begin)->total;
+	const uint64_t *end = cell_of(r, column, w->end)->total;
+	uint64_t	low = end[0] - begin[0];
+	uint64_t	high = end[1] - begin[1] - (end[0] < begin[0]);
+	uint64_t	sign = -(high >> 63);
+
+	/* Where it is negative, its two's complement. */
+	low = (low ^ sign) - sign;
+	high = (high ^ sign) + (sign & (low == 0));
+	return (Total) {high, low, sign & 1};
 }
 
 /* A value in units of 2^base.  False: it does not fit; what is not finite, seen

@@ -265,18 +265,19 @@ highest_limbs(const uint64_t *limbs, int count, uint64_t *top, int width, bool *
 	return 64 * (count - width) - shift;
 }
 
-/* The highest 128 bits of a sum, see there; *negative becomes its sign. */
-static uint128
-highest_bits(const ExactSum *sum, bool *negative, int *exponent, bool *more)
+/* The sum divided by n, rounded; 1: the sum. */
+static double
+rounded(const ExactSum *sum, uint64_t n)
 {
 	uint64_t	magnitude[EXACT_LIMBS];
 	uint64_t	top[2];
+	bool		negative = magnitude_of(sum, magnitude);
+	bool		more = false;
+	int			exponent = highest_limbs(magnitude, sum->end - sum->begin, top, 2, &more);
 
-	*more = false;
-	*negative = magnitude_of(sum, magnitude);
-	*exponent = highest_limbs(magnitude, sum->end - sum->begin, top, 2, more);
-	*exponent += 64 * sum->begin + EXACT_LOWEST_BIT;
-	return (uint128) top[1] << 64 | top[0];
+	exponent += 64 * sum->begin + EXACT_LOWEST_BIT;
+	return n == 1 ? round_number(negative, top[1], top[0], exponent, more) :
+		round_quotient(negative, top[1], top[0], exponent, more, n);
 }
 
 bool
@@ -297,29 +298,13 @@ special_sum(const ExactSum *sum)
 double
 exact_sum(const ExactSum *sum)
 {
-	bool		negative;
-	bool		more;
-	int			exponent;
-	uint128		bits;
-
-	if (!exact_finite(sum))
-		return special_sum(sum);
-	bits = highest_bits(sum, &negative, &exponent, &more);
-	return round_number(negative, bits, exponent, more);
+	return exact_finite(sum) ? rounded(sum, 1) : special_sum(sum);
 }
 
 double
 exact_avg(const ExactSum *sum, uint64_t n)
 {
-	bool		negative;
-	bool		more;
-	int			exponent;
-	uint128		bits;
-
-	if (!exact_finite(sum))
-		return special_sum(sum);
-	bits = highest_bits(sum, &negative, &exponent, &more);
-	return round_quotient(negative, bits, exponent, more, n);
+	return exact_finite(sum) ? rounded(sum, n) : special_sum(sum);
 }
 
 /* Divide limbs by a number, in place; returns the remainder. */
@@ -430,7 +415,7 @@ exact_stddev(const ExactSum *sum, const ExactSum *squares, uint64_t n)
 	}
 	root = square_root(square);
 	more |= (uint128) root * root != square;
-	return round_number(false, root, exponent / 2, more);
+	return round_number(false, 0, root, exponent / 2, more);
 }
 
 /* Results below 2^-959 or so, where the scale is not a float8 of its own or

@@ -347,9 +347,9 @@ num_values(const Rolling *r, uint32_t column, const Window *w)
 static inline double
 fixed_sum(const Rolling *r, uint32_t column, const Window *w)
 {
-	uint128		total = window_total(r, column, w);
+	Total		total = total_of(r, column, w);
 
-	return round_number((int128) total < 0, absolute(total), r->columns[column].base, false);
+	return round_number(total.negative, total.high, total.low, r->columns[column].base, false);
 }
 
 /* The average of n > 0 values. */
@@ -357,11 +357,11 @@ static double
 average(const Rolling *r, const Feature *f, const Window *w, int64_t n)
 {
 	const Column *column = &r->columns[f->what.column];
-	uint128		total = window_total(r, f->what.column, w);
+	Total		total = total_of(r, f->what.column, w);
 
 	if (column->wide)
 		return exact_avg(&f->sum, (uint64_t) n);
-	return round_quotient((int128) total < 0, absolute(total), column->base, false, (uint64_t) n);
+	return round_quotient(total.negative, total.high, total.low, column->base, false, (uint64_t) n);
 }
 
 /* The value of a feature that needs at least one of its column, or NaN. */
@@ -402,17 +402,19 @@ answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
 {
 	uint32_t	i;
 
-	memset(nulls, 0, r->spec.num_features * sizeof(bool));
 	for (i = 0; i < r->sums; i++)
 	{
-		const Window *w = &r->windows[r->features[i].what.window];
+		const Feature *f = &r->features[i];
+		const Window *w = &r->windows[f->what.window];
 
-		results[r->features[i].place] = (double) (w->end - w->begin);
+		nulls[f->place] = false;
+		results[f->place] = (double) (w->end - w->begin);
 	}
 	for (; i < r->others; i++)
 	{
 		const Feature *f = &r->features[i];
 
+		nulls[f->place] = false;
 		results[f->place] = r->columns[f->what.column].wide ? exact_sum(&f->sum) :
 			fixed_sum(r, f->what.column, &r->windows[f->what.window]);
 	}
@@ -422,6 +424,7 @@ answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
 		const Window *w = &r->windows[f->what.window];
 		double	   *result = &results[f->place];
 
+		nulls[f->place] = false;
 		if (f->what.aggregate == ROLLING_SINCE_LAST)
 			*result = since_last(r, w, &nulls[f->place]);
 		else if (f->what.aggregate == ROLLING_DISTINCT)
