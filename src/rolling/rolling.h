@@ -38,6 +38,9 @@
  *	 with a delay of 7 d   lower = t - 7 d - w	  upper = t - 7 d
  *	 the window before	   lower = t - 2 w		  upper = t - w
  *
+ * A share is the average of a column of 1 and 0; the rate of change that of two
+ * windows, see rolling_change().
+ *
  * So an event counts only what is strictly earlier, the lower bound included,
  * and events at one instant never count each other.  rolling_ask() gives the
  * features of a moment, rolling_add() adds an event to the history; an event
@@ -50,9 +53,10 @@
  *			 rolling_add(r, &event);
  *
  * Both are O(1) for each window and feature, amortised over the events of a
- * key.  Memory is that of the events between the oldest lower bound and now:
- * 8 bytes each, and for each column of values 32, of ids 24, for each minimum
- * or maximum 8; ids at most 64 more for the table that finds them.
+ * key.  Memory: of an event 8 bytes, and for each column of values 32, of ids
+ * 24, for each minimum or maximum 8; an id takes at most 64 more in the table
+ * that finds it.  There is room for at most twice the events that were ever
+ * kept at once, which are those from the oldest lower bound on (and 64).
  *
  * How: running totals of each column are kept with the events in 128-bit fixed
  * point, so that the sum of any window is one exact subtraction.  A column
@@ -135,21 +139,21 @@ typedef enum RollingAggregate
 {
 	ROLLING_COUNT,				/* events, those with NULL values included */
 	ROLLING_SUM,				/* of no values: 0 */
-	ROLLING_AVG,				/* of no values: NULL; so are all below but */
-	ROLLING_STDDEV,				/* the distinct ones; of a sample: of one too */
-	ROLLING_MIN,				/* NaN is above all other values, as in */
-	ROLLING_MAX,				/* PostgreSQL */
+	ROLLING_AVG,				/* of no values, here and below: NULL */
+	ROLLING_STDDEV,				/* of a sample; of one value: NULL */
+	ROLLING_MIN,				/* NaN is above all other values, as in SQL */
+	ROLLING_MAX,
 	ROLLING_LAST,				/* latest value; the greatest of one instant */
-	ROLLING_SINCE_LAST,			/* seconds since the latest event */
-	ROLLING_DISTINCT,			/* different ids */
+	ROLLING_SINCE_LAST,			/* seconds since the latest event, or NULL */
+	ROLLING_DISTINCT,			/* different ids; of none: 0 */
 	ROLLING_DECAYED_DISTINCT	/* see ROLLING_DECAY_LIMIT */
 } RollingAggregate;
 
 /*
- * The decayed distinct count is the sum over the ids c in the window, that of
- * the event itself included, of exp(-(t - last seen c) / tau), where upper
- * must be t.  Ids last seen more than 64 tau ago (e^-64 = 2e-28) count as not
- * in the window.
+ * The decayed distinct count is the sum over the ids c in the window of
+ * exp(-(t - last seen c) / tau), and 1 for that of the event itself, which is
+ * seen at t.  Ids last seen more than 64 tau ago (e^-64 = 2e-28) count as not in
+ * the window.
  *
  * Computed so that it takes constant time and has the same bits everywhere:
  * the moment a is t rounded down to a multiple of 16 tau; exp((last - a) / tau)
@@ -176,7 +180,8 @@ typedef struct RollingSpec
 	uint32_t	num_features;
 	const RollingFeature *features;
 
-	/* realloc(), whose size 0 frees; may return NULL, or not return. */
+	/* As realloc(), asked only for a new block (block is NULL), aligned to 8,
+	 * or to free one (size is 0); may return NULL, or not return. */
 	void	   *(*resize) (void *context, void *block, size_t size);
 	void	   *context;
 } RollingSpec;

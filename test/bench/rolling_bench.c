@@ -6,9 +6,8 @@
  *
  *		rolling_bench [EVENTS [KEYS]]
  *
- * The events are those of docs/benchmarks.md's rolling tables: 1,000,000 of
- * 10,000 keys, zipf 0.9, in 30 days, whole seconds (ties), amounts in cents;
- * already in order of key and time.  Both sides write all results.  Then what
+ * The events are by default 1,000,000 of 10,000 keys, zipf 0.9, in 30 days,
+ * whole seconds (ties), amounts in cents; already in order of key and time.  Both sides write all results.  Then what
  * other aggregates of the three windows cost, by themselves.  Prints medians
  * in nanoseconds an event, and in how many results the sums in float8 have
  * drifted from the exact ones.

@@ -364,7 +364,8 @@ test_by_hand(void)
 	ok(SUM(1, 0x1p-53) == 1, "a tie goes to the even neighbour below");
 	ok(SUM(1 + 0x1p-52, 0x1p-53) == 1 + 0x1p-51, "a tie goes to the even neighbour above");
 	ok(SUM(1, 0x1p-53, 0x1p-1074) == 1 + 0x1p-52, "the least value breaks a tie");
-	ok(SUM(1, 0x1p-53, 0x1p-128) == 1 + 0x1p-52, "so does a bit that just does not fit 128");
+	ok(SUM(1, 0x1p-53, 0x1p-63) == 1 + 0x1p-52, "the 64th bit breaks a tie");
+	ok(SUM(1, 0x1p-53, 0x1p-128) == 1 + 0x1p-52, "and so does one that just does not fit 128");
 	ok(SUM(1, 0x1p-53, -0x1p-1074) == 1, "the least value below a tie");
 	ok(SUM(DBL_MAX, DBL_MAX) == INFINITY, "a sum beyond the range is infinite");
 	ok(SUM(-DBL_MAX, -DBL_MAX) == -INFINITY, "and negative below it");
