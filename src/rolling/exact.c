@@ -339,49 +339,51 @@ square_root(uint128 square)
 
 /*
  * n * squares - sum^2, into limbs that weigh 2^(64 *base) times those of a
- * square of a sum's.  False if it is below 0.
+ * square of a sum's; returns their number, or 0 if it is below 0.
  */
-static bool
+static int
 variance_numerator(const ExactSum *sum, const ExactSum *squares, uint64_t n,
 				   uint64_t *limbs, int *base)
 {
 	uint64_t	magnitude[EXACT_LIMBS];
 	int			count = sum->end - sum->begin;
 	int			unit = -EXACT_LOWEST_BIT / 64;	/* limb of 2^0 */
-	int			place = squares->begin + unit;	/* in limbs of a square's */
+	int			begin = squares->begin + unit;	/* in limbs of a square's */
+	int			end = squares->end + unit + 1;
 	uint64_t	carry = 0;
 	uint64_t	borrow = 0;
 	int			i;
 	int			j;
 
-	memset(limbs, 0, VARIANCE_LIMBS * sizeof(*limbs));
-	*base = place < 2 * sum->begin ? place : 2 * sum->begin;
+	begin = begin < 2 * sum->begin ? begin : 2 * sum->begin;
+	end = end > 2 * sum->end + 1 ? end : 2 * sum->end + 1;
+	*base = begin;
+	memset(limbs, 0, (size_t) (end - begin) * sizeof(*limbs));
 	for (i = squares->begin; i < squares->end; i++)
 	{
 		uint128		product = (uint128) squares->limbs[i] * n + carry;
 
-		limbs[i + unit - *base] = (uint64_t) product;
+		limbs[i + unit - begin] = (uint64_t) product;
 		carry = (uint64_t) (product >> 64);
 	}
-	limbs[squares->end + unit - *base] = carry;
+	limbs[squares->end + unit - begin] = carry;
 
 	magnitude_of(sum, magnitude);
 	for (i = 0; i < count; i++)
 	{
-		uint64_t   *row = &limbs[2 * sum->begin - *base + i];
-		int			left = (int) (limbs + VARIANCE_LIMBS - row);
+		int			row = 2 * sum->begin + i - begin;
 
 		carry = 0;
-		for (j = 0; j < left && (j < count || carry != 0); j++)
+		for (j = 0; row + j < end - begin && (j < count || carry != 0); j++)
 		{
 			uint128		product = (j < count ? (uint128) magnitude[i] * magnitude[j] : 0) + carry;
 
 			carry = (uint64_t) (product >> 64);
-			carry += __builtin_sub_overflow(row[j], (uint64_t) product, &row[j]);
+			carry += __builtin_sub_overflow(limbs[row + j], (uint64_t) product, &limbs[row + j]);
 		}
 		borrow |= carry;
 	}
-	return borrow == 0;
+	return borrow == 0 ? end - begin : 0;
 }
 
 double
@@ -391,15 +393,18 @@ exact_stddev(const ExactSum *sum, const ExactSum *squares, uint64_t n)
 	uint64_t	top[4];
 	uint64_t	high[2];
 	bool		more = false;
+	int			count;
 	int			base;
 	int			exponent;
 	uint128		square;
 	uint64_t	root;
 
-	if (!exact_finite(sum) || extension(squares) != 0 ||
-		!variance_numerator(sum, squares, n, limbs, &base))
+	if (!exact_finite(sum) || extension(squares) != 0)
 		return NAN;
-	exponent = highest_limbs(limbs, VARIANCE_LIMBS, top, 4, &more);
+	count = variance_numerator(sum, squares, n, limbs, &base);
+	if (count == 0)
+		return NAN;
+	exponent = highest_limbs(limbs, count, top, 4, &more);
 	exponent += 64 * base + 2 * EXACT_LOWEST_BIT;
 	if (top[3] == 0)
 		return 0;

@@ -18,9 +18,9 @@
  *	  Counts below 0 (a retraction not yet merged with what it retracts) count
  *	  as none.
  *	- A sum beyond the float8 range is an infinity of its sign (PostgreSQL's
- *	  sum() raises an error; the caller can tell by exact_finite()).  An average
- *	  or standard deviation does not suffer from that: neither passes through
- *	  the rounded sum.
+ *	  sum() raises an error; the caller can tell by exact_finite(), which holds
+ *	  all the same).  An average or standard deviation does not suffer from
+ *	  that: neither passes through the rounded sum.
  *	- -0 counts as 0, and a zero result is always +0.
  *	- numeric values: exact_add_integer() takes any with a finite binary
  *	  expansion, such as integers past 64 bits.  0.1 has none: what is not

@@ -210,7 +210,7 @@ rolling_free(Rolling *r)
 }
 
 /* Numbers go on to one that is at the arrays' beginning, which is in the cache
- * if keys are short. */
+ * if keys are short.  Its cell keeps what it holds: only differences count. */
 void
 rolling_reset(Rolling *r)
 {
@@ -222,7 +222,6 @@ rolling_reset(Rolling *r)
 	r->now = INT64_MIN;
 	for (i = 0; i < r->spec.num_columns; i++)
 	{
-		r->columns[i].cells[0] = (Cell) {{0, 0}, 0, 0};
 		r->columns[i].base = FIRST_BASE;
 		r->columns[i].refits = 0;
 		r->columns[i].wide = r->mask >= MOST_FIXED;
