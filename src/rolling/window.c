@@ -91,7 +91,8 @@ spec_is_sound(const RollingSpec *spec)
 
 /*
  * Move an array of elements by event number from places & mask to places &
- * new_mask of a new one; elements from .. to - 1 are kept.
+ * new_mask of a new one; elements from .. to - 1 are kept.  array points to the
+ * pointer to it.
  */
 static bool
 regrow(Rolling *r, void *array, size_t width, int64_t from, int64_t to, int64_t new_mask)
@@ -110,18 +111,19 @@ regrow(Rolling *r, void *array, size_t width, int64_t from, int64_t to, int64_t 
 	return true;
 }
 
-/* Make room for so many events, a power of two. */
+/* Make room for so many events, a power of two.  Times and cells have one more
+ * element than there are events, except before the first time. */
 static bool
 set_capacity(Rolling *r, int64_t capacity)
 {
 	int64_t		mask = capacity - 1;
+	int64_t		end = r->times != NULL ? r->next + 1 : r->first;
 	bool		done;
 	uint32_t	i;
 
-	done = regrow(r, &r->times, sizeof(int64_t), r->first, r->times != NULL ? r->next + 1 : r->first, mask);
+	done = regrow(r, &r->times, sizeof(int64_t), r->first, end, mask);
 	for (i = 0; i < r->spec.num_columns && done; i++)
-		done = regrow(r, &r->columns[i].cells, sizeof(Cell), r->first,
-					  r->columns[i].cells != NULL ? r->next + 1 : r->first, mask);
+		done = regrow(r, &r->columns[i].cells, sizeof(Cell), r->first, end, mask);
 	for (i = 0; i < r->spec.num_id_columns && done; i++)
 		done = regrow(r, &r->identities[i].links, sizeof(Link), r->first, r->next, mask);
 	for (i = 0; i < r->spec.num_features && done; i++)

@@ -7,10 +7,10 @@
  *		rolling_bench [EVENTS [KEYS]]
  *
  * The events are by default 1,000,000 of 10,000 keys, zipf 0.9, in 30 days,
- * whole seconds (ties), amounts in cents; already in order of key and time.  Both sides write all results.  Then what
- * other aggregates of the three windows cost, by themselves.  Prints medians
- * in nanoseconds an event, and in how many results the sums in float8 have
- * drifted from the exact ones.
+ * whole seconds (ties), amounts in cents; already in order of key and time.
+ * Both sides write all results.  Then what other aggregates of the three
+ * windows cost, by themselves.  Prints medians in nanoseconds an event, and in
+ * how many results the sums in float8 have drifted from the exact ones.
  */
 #include <math.h>
 #include <stdio.h>
@@ -211,7 +211,8 @@ run_rolling(Rolling *r, Data *data)
 			rolling_reset(r);
 		for (k = 0; k < WINDOWS; k++)
 			lower[k] = event->time - widths[k];
-		if (rolling_ask(r, &now, lower, NULL, data->results + i * 2 * WINDOWS, data->nulls) != ROLLING_OK ||
+		if (rolling_ask(r, &now, lower, NULL,
+						data->results + i * 2 * WINDOWS, data->nulls) != ROLLING_OK ||
 			rolling_add(r, &now) != ROLLING_OK)
 		{
 			fprintf(stderr, "rolling_bench: an event is refused\n");
