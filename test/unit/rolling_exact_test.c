@@ -408,6 +408,7 @@ test_by_hand(void)
 	exact_subtract_square(&squares, DBL_MAX);
 	exact_add(&sum, 1);
 	ok(isnan(exact_stddev(&sum, &squares, 2)), "squares of other values have no deviation");
+	exact_init(&squares);
 	exact_add_square(&squares, 1);
 	exact_add(&sum, 0x1p200);
 	ok(isnan(exact_stddev(&sum, &squares, 2)), "nor have squares of much smaller ones");
