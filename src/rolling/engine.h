@@ -126,7 +126,6 @@ extern double column_stddev(const Rolling *r, const Feature *f, const Window *w,
 
 /* identity.c */
 extern bool identity_link(Rolling *r, Identity *identity, int64_t event);
-extern int64_t identity_latest(const Rolling *r, const Identity *identity, uint64_t id);
 extern double identity_decayed(Rolling *r, Feature *f, const Window *w, uint64_t own);
 
 static inline int64_t

@@ -58,15 +58,14 @@ rebuild(Rolling *r, Identity *identity)
 	return true;
 }
 
-/* The latest event of an id before past; NO_EVENT: none is kept. */
-int64_t
-identity_latest(const Rolling *r, const Identity *identity, uint64_t id)
+/* The latest event of an id before past, which may be too old to be kept;
+ * NO_EVENT: there was none. */
+static int64_t
+latest_of(const Identity *identity, uint64_t id)
 {
-	int64_t		event = NO_EVENT;
-
-	if (id != ROLLING_NULL_ID && identity->table != NULL)
-		event = place_of(identity, id)->event;
-	return event >= r->first ? event : NO_EVENT;
+	if (id == ROLLING_NULL_ID || identity->table == NULL)
+		return NO_EVENT;
+	return place_of(identity, id)->event;
 }
 
 /* Link event past, which is the next in order, with those of its id.  False:
@@ -176,7 +175,7 @@ identity_decayed(Rolling *r, Feature *f, const Window *w, uint64_t own)
 	const Identity *identity = &r->identities[f->what.column];
 	int64_t		anchor = round_down(r->now, ROLLING_DECAY_STEP * f->what.tau);
 	int64_t		oldest = minus(r->now, ROLLING_DECAY_LIMIT * f->what.tau);
-	int64_t		seen = identity_latest(r, identity, own);
+	int64_t		seen = latest_of(identity, own);
 	double		sum;
 
 	oldest = oldest > w->lower ? oldest : w->lower;
