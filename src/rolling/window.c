@@ -1,0 +1,515 @@
+/*
+ * window.c
+ *		The history of a key and the windows that move over it.
+ *
+ * A moment asked about moves each window to its bounds: amortised one step at
+ * each end for each event.  Counts, sums and averages of columns in fixed
+ * point need no more than these ends; a window with other features is busy and
+ * shows them each event that comes and goes.
+ */
+#include "engine.h"
+#include "../forest/pure.h"
+
+#define LEAST_EVENTS	64
+
+/* ---- life ---- */
+
+static void *
+allocate(Rolling *r, size_t count, size_t width)
+{
+	void	   *block = r->spec.resize(r->spec.context, NULL, count > 0 ? count * width : 1);
+
+	if (block != NULL)
+		memset(block, 0, count * width);
+	return block;
+}
+
+static void
+release(Rolling *r, void *block)
+{
+	if (block != NULL)
+		r->spec.resize(r->spec.context, block, 0);
+}
+
+static bool
+of_ids(const RollingFeature *f)
+{
+	return f->aggregate == ROLLING_DISTINCT || f->aggregate == ROLLING_DECAYED_DISTINCT;
+}
+
+static bool
+of_values(const RollingFeature *f)
+{
+	return f->aggregate != ROLLING_COUNT && f->aggregate != ROLLING_SINCE_LAST && !of_ids(f);
+}
+
+static bool
+is_extreme(const RollingFeature *f)
+{
+	return f->aggregate == ROLLING_MIN || f->aggregate == ROLLING_MAX;
+}
+
+/* Whether a feature has to see the events of its window come and go. */
+static bool
+follows_events(const Rolling *r, const RollingFeature *f)
+{
+	switch (f->aggregate)
+	{
+		case ROLLING_SUM:
+		case ROLLING_AVG:
+			return r->columns[f->column].wide;
+		case ROLLING_STDDEV:
+		case ROLLING_MIN:
+		case ROLLING_MAX:
+		case ROLLING_LAST:
+		case ROLLING_DISTINCT:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Whether all that the features name is there. */
+static bool
+spec_is_sound(const RollingSpec *spec)
+{
+	uint32_t	i;
+
+	for (i = 0; i < spec->num_features; i++)
+	{
+		const RollingFeature *f = &spec->features[i];
+
+		if (f->window >= spec->num_windows || (uint32_t) f->aggregate > ROLLING_DECAYED_DISTINCT ||
+			(of_values(f) && f->column >= spec->num_columns) ||
+			(of_ids(f) && f->column >= spec->num_id_columns) ||
+			(f->aggregate == ROLLING_DECAYED_DISTINCT &&
+			 (f->tau <= 0 || f->tau > ROLLING_MAX_TAU)))
+			return false;
+	}
+	return spec->num_windows > 0;
+}
+
+/*
+ * Move an array of elements by event number from places & mask to places &
+ * new_mask of a new one; elements from .. to - 1 are kept.  array points to the
+ * pointer to it.
+ */
+static bool
+regrow(Rolling *r, void *array, size_t width, int64_t from, int64_t to, int64_t new_mask)
+{
+	char	   *old;
+	char	   *new = allocate(r, (size_t) new_mask + 1, width);
+	int64_t		i;
+
+	if (new == NULL)
+		return false;
+	memcpy(&old, array, sizeof(old));
+	for (i = from; i < to; i++)
+		memcpy(new + (size_t) (i & new_mask) * width, old + (size_t) (i & r->mask) * width, width);
+	release(r, old);
+	memcpy(array, &new, sizeof(new));
+	return true;
+}
+
+/* Make room for so many events, a power of two.  Times and cells have one more
+ * element than there are events, except before the first time. */
+static bool
+set_capacity(Rolling *r, int64_t capacity)
+{
+	int64_t		mask = capacity - 1;
+	int64_t		end = r->times != NULL ? r->next + 1 : r->first;
+	bool		done;
+	uint32_t	i;
+
+	done = regrow(r, &r->times, sizeof(int64_t), r->first, end, mask);
+	for (i = 0; i < r->spec.num_columns && done; i++)
+		done = regrow(r, &r->columns[i].cells, sizeof(Cell), r->first, end, mask);
+	for (i = 0; i < r->spec.num_id_columns && done; i++)
+		done = regrow(r, &r->identities[i].links, sizeof(Link), r->first, r->next, mask);
+	for (i = 0; i < r->spec.num_features && done; i++)
+		if (is_extreme(&r->features[i].what))
+			done = regrow(r, &r->features[i].queue, sizeof(int64_t),
+						  r->features[i].head, r->features[i].tail, mask);
+	r->mask = mask;
+	for (i = 0; i < r->spec.num_columns && done && capacity > MOST_FIXED; i++)
+		if (!r->columns[i].wide)
+			column_widen(r, i);
+	return done;
+}
+
+/* The arrays that an engine begins with; features in the order of aggregates. */
+static bool
+set_up(Rolling *r)
+{
+	const RollingSpec *spec = &r->spec;
+	uint32_t	n = 0;
+	int			aggregate;
+	uint32_t	i;
+
+	r->columns = allocate(r, spec->num_columns, sizeof(Column));
+	r->identities = allocate(r, spec->num_id_columns, sizeof(Identity));
+	r->windows = allocate(r, spec->num_windows, sizeof(Window));
+	r->features = allocate(r, spec->num_features, sizeof(Feature));
+	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL)
+		return false;
+	for (aggregate = 0; aggregate <= ROLLING_DECAYED_DISTINCT; aggregate++)
+	{
+		for (i = 0; i < spec->num_features; i++)
+			if (spec->features[i].aggregate == (RollingAggregate) aggregate)
+			{
+				r->features[n].what = spec->features[i];
+				r->features[n++].place = i;
+			}
+		if (aggregate == ROLLING_COUNT)
+			r->sums = n;
+		if (aggregate == ROLLING_SUM)
+			r->others = n;
+	}
+	return set_capacity(r, LEAST_EVENTS);
+}
+
+Rolling *
+rolling_create(const RollingSpec *spec)
+{
+	Rolling    *r;
+
+	if (!spec_is_sound(spec))
+		return NULL;
+	r = spec->resize(spec->context, NULL, sizeof(Rolling));
+	if (r == NULL)
+		return NULL;
+	memset(r, 0, sizeof(*r));
+	r->spec = *spec;
+	if (!set_up(r))
+	{
+		rolling_free(r);
+		return NULL;
+	}
+	rolling_reset(r);
+	return r;
+}
+
+void
+rolling_free(Rolling *r)
+{
+	uint32_t	i;
+
+	for (i = 0; r->columns != NULL && i < r->spec.num_columns; i++)
+		release(r, r->columns[i].cells);
+	for (i = 0; r->identities != NULL && i < r->spec.num_id_columns; i++)
+	{
+		release(r, r->identities[i].links);
+		release(r, r->identities[i].table);
+	}
+	for (i = 0; r->features != NULL && i < r->spec.num_features; i++)
+		release(r, r->features[i].queue);
+	release(r, r->columns);
+	release(r, r->identities);
+	release(r, r->windows);
+	release(r, r->features);
+	release(r, r->times);
+	release(r, r);
+}
+
+/* Numbers go on to one that is at the arrays' beginning, which is in the cache
+ * if keys are short.  Its cell keeps what it holds: only differences count. */
+void
+rolling_reset(Rolling *r)
+{
+	uint32_t	i;
+
+	r->next = (r->next + r->mask) & ~r->mask;
+	r->first = r->past = r->next;
+	r->times[0] = INT64_MAX;
+	r->now = INT64_MIN;
+	for (i = 0; i < r->spec.num_columns; i++)
+	{
+		r->columns[i].base = FIRST_BASE;
+		r->columns[i].refits = 0;
+		r->columns[i].wide = r->mask >= MOST_FIXED;
+	}
+	for (i = 0; i < r->spec.num_windows; i++)
+		r->windows[i] = (Window) {INT64_MIN, INT64_MIN, r->next, r->next, false};
+	for (i = 0; i < r->spec.num_features; i++)
+	{
+		Feature    *f = &r->features[i];
+
+		f->head = f->tail = 0;
+		f->last = NO_EVENT;
+		f->distinct = 0;
+		f->begin = f->end = r->next;
+		exact_init(&f->sum);
+		exact_init(&f->squares);
+		r->windows[f->what.window].busy |= follows_events(r, &f->what);
+	}
+}
+
+size_t
+rolling_num_events(const Rolling *r)
+{
+	return (size_t) (r->next - r->first);
+}
+
+/* ---- asking ---- */
+
+/* Nothing goes back, and no bound is above the next. */
+static bool
+in_order(const Rolling *r, int64_t time, const int64_t *lower, const int64_t *upper)
+{
+	bool		held = time >= r->now;
+	uint32_t	i;
+
+	for (i = 0; i < r->spec.num_windows; i++)
+	{
+		int64_t		end = upper != NULL ? upper[i] : time;
+
+		held &= r->windows[i].lower <= lower[i] && r->windows[i].upper <= end &&
+			lower[i] <= end && end <= time;
+	}
+	return held;
+}
+
+/* An event comes into a feature's window: by 1; it goes out: by -1. */
+static void
+follow(Rolling *r, uint32_t window, int64_t event, int by)
+{
+	const Window *w = &r->windows[window];
+	uint32_t	i;
+
+	for (i = 0; i < r->spec.num_features; i++)
+	{
+		Feature    *f = &r->features[i];
+
+		if (f->what.window != window)
+			continue;
+		if (f->what.aggregate == ROLLING_DISTINCT)
+		{
+			const Link *link = &r->identities[f->what.column].links[event & r->mask];
+
+			if (link->id != ROLLING_NULL_ID &&
+				(by > 0 ? link->previous < w->begin : link->following >= w->end))
+				f->distinct += by;
+		}
+		else if (of_values(&f->what))
+			(by > 0 ? column_enter : column_leave) (r, f, event);
+	}
+}
+
+/* Move a busy window to its bounds. */
+static void
+move_busy(Rolling *r, uint32_t window)
+{
+	Window	   *w = &r->windows[window];
+
+	for (; time_of(r, w->end) < w->upper; w->end++)
+		follow(r, window, w->end, 1);
+	for (; time_of(r, w->begin) < w->lower; w->begin++)
+		follow(r, window, w->begin, -1);
+}
+
+/*
+ * The first event from a place on that is not before a time; there is one, the
+ * mark behind the last.  How many steps it takes, mostly 0 to 2, cannot be
+ * foreseen: these two do without a branch.
+ */
+static inline int64_t
+find(const Rolling *r, int64_t event, int64_t time)
+{
+	event += time_of(r, event) < time;
+	event += time_of(r, event) < time;
+	while (time_of(r, event) < time)
+		event++;
+	return event;
+}
+
+/* Move a window to its bounds. */
+static inline void
+move(Rolling *r, uint32_t window)
+{
+	Window	   *w = &r->windows[window];
+
+	if (w->busy)
+	{
+		move_busy(r, window);
+		return;
+	}
+	w->end = w->upper == r->now ? r->past : find(r, w->end, w->upper);
+	w->begin = find(r, w->begin, w->lower);
+}
+
+/* Number of the values in a window. */
+static inline int64_t
+num_values(const Rolling *r, uint32_t column, const Window *w)
+{
+	return cell_of(r, column, w->end)->count - cell_of(r, column, w->begin)->count;
+}
+
+/* The sum of a column in fixed point. */
+static inline double
+fixed_sum(const Rolling *r, uint32_t column, const Window *w)
+{
+	Total		total = total_of(r, column, w);
+
+	return round_number(total.negative, total.high, total.low, r->columns[column].base, false);
+}
+
+/* The average of n > 0 values. */
+static double
+average(const Rolling *r, const Feature *f, const Window *w, int64_t n)
+{
+	const Column *column = &r->columns[f->what.column];
+	Total		total = total_of(r, f->what.column, w);
+
+	if (column->wide)
+		return exact_avg(&f->sum, (uint64_t) n);
+	return round_quotient(total.negative, total.high, total.low, column->base, false, (uint64_t) n);
+}
+
+/* The value of a feature that needs at least one of its column, or NaN. */
+static double
+result_of_values(const Rolling *r, const Feature *f, const Window *w, bool *null)
+{
+	int64_t		n = num_values(r, f->what.column, w);
+
+	*null = n < (f->what.aggregate == ROLLING_STDDEV ? 2 : 1);
+	if (*null)
+		return NAN;
+	switch (f->what.aggregate)
+	{
+		case ROLLING_AVG:
+			return average(r, f, w, n);
+		case ROLLING_STDDEV:
+			return column_stddev(r, f, w, n);
+		case ROLLING_LAST:
+			return f->value;
+		default:				/* minimum, maximum */
+			return cell_of(r, f->what.column, f->queue[f->head & r->mask])->value;
+	}
+}
+
+/* Seconds since the latest event of a window, or NaN. */
+static double
+since_last(const Rolling *r, const Window *w, bool *null)
+{
+	*null = w->begin == w->end;
+	if (*null)
+		return NAN;
+	return (double) ((uint64_t) r->now - (uint64_t) time_of(r, w->end - 1)) / 1e6;
+}
+
+/* All results; the features are in the order of their aggregates. */
+static inline void
+answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
+{
+	uint32_t	i;
+
+	for (i = 0; i < r->sums; i++)
+	{
+		const Feature *f = &r->features[i];
+		const Window *w = &r->windows[f->what.window];
+
+		nulls[f->place] = false;
+		results[f->place] = (double) (w->end - w->begin);
+	}
+	for (; i < r->others; i++)
+	{
+		const Feature *f = &r->features[i];
+
+		nulls[f->place] = false;
+		results[f->place] = r->columns[f->what.column].wide ? exact_sum(&f->sum) :
+			fixed_sum(r, f->what.column, &r->windows[f->what.window]);
+	}
+	for (; i < r->spec.num_features; i++)
+	{
+		Feature    *f = &r->features[i];
+		const Window *w = &r->windows[f->what.window];
+		double	   *result = &results[f->place];
+
+		nulls[f->place] = false;
+		if (f->what.aggregate == ROLLING_SINCE_LAST)
+			*result = since_last(r, w, &nulls[f->place]);
+		else if (f->what.aggregate == ROLLING_DISTINCT)
+			*result = (double) f->distinct;
+		else if (f->what.aggregate == ROLLING_DECAYED_DISTINCT)
+			*result = identity_decayed(r, f, w, event->ids != NULL ?
+									   event->ids[f->what.column] : ROLLING_NULL_ID);
+		else
+			*result = result_of_values(r, f, w, &nulls[f->place]);
+	}
+}
+
+RollingStatus
+rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const int64_t *upper,
+			double *results, bool *nulls)
+{
+	int64_t		first = INT64_MAX;
+	uint32_t	i;
+
+	if (!in_order(r, event->time, lower, upper))
+		return ROLLING_DISORDER;
+	r->now = event->time;
+	for (; time_of(r, r->past) < r->now; r->past++)
+		for (i = 0; i < r->spec.num_id_columns; i++)
+			if (!identity_link(r, &r->identities[i], r->past))
+				return ROLLING_NO_MEMORY;
+	for (i = 0; i < r->spec.num_windows; i++)
+	{
+		r->windows[i].lower = lower[i];
+		r->windows[i].upper = upper != NULL ? upper[i] : r->now;
+		move(r, i);
+		first = r->windows[i].begin < first ? r->windows[i].begin : first;
+	}
+	r->first = first;
+	answer(r, event, results, nulls);
+	return ROLLING_OK;
+}
+
+double
+rolling_change(double current, double previous)
+{
+	return previous != 0 ? (current - previous) / previous : NAN;
+}
+
+/* ---- adding ---- */
+
+/* Put a value, or none, into the cell of the latest event, and what stands
+ * before the next into the cell after it. */
+static inline void
+put(Rolling *r, uint32_t column, double value, bool null)
+{
+	Column	   *c = &r->columns[column];
+	Cell	   *cell = cell_of(r, column, r->next - 1);
+	Cell	   *after = cell_of(r, column, r->next);
+	uint128		total = (uint128) cell->total[1] << 64 | cell->total[0];
+	uint128		amount = 0;
+	bool		fits = null || c->wide || to_fixed(value, c->base, &amount);
+
+	total += amount;
+	cell->value = value + 0.0;	/* -0 becomes 0, its equal */
+	after->count = cell->count + !null;
+	after->total[0] = (uint64_t) total;
+	after->total[1] = (uint64_t) (total >> 64);
+	if (!fits && !column_refit(r, column))
+		column_widen(r, column);
+}
+
+RollingStatus
+rolling_add(Rolling *r, const RollingEvent *event)
+{
+	uint32_t	i;
+
+	if (event->time < r->now)
+		return ROLLING_DISORDER;
+	/* One element is for what stands before the event to come, and the mark. */
+	if (r->next - r->first >= r->mask && !set_capacity(r, 2 * (r->mask + 1)))
+		return ROLLING_NO_MEMORY;
+	r->now = event->time;
+	r->times[r->next & r->mask] = event->time;
+	for (i = 0; i < r->spec.num_id_columns; i++)
+		r->identities[i].links[r->next & r->mask].id = event->ids[i];
+	r->next++;
+	r->times[r->next & r->mask] = INT64_MAX;
+	for (i = 0; i < r->spec.num_columns; i++)
+		put(r, i, event->values[i], event->nulls != NULL && event->nulls[i]);
+	return ROLLING_OK;
+}
