@@ -42,7 +42,9 @@ is( $node->safe_psql('postgres', <<~'SQL'), <<~'TEXT' =~ s/\n\z//r, 'settings an
 	SQL
 	pg_risk.cache_size = 64MB|postmaster
 	pg_risk.clock = |superuser
+	pg_risk.evaluation_timeout = 1min|sighup
 	pg_risk.flush_interval = 1s|sighup
+	pg_risk.forward_to = |sighup
 	pg_risk.import_cpu_time = 1min|superuser
 	pg_risk.import_memory = 2GB|superuser
 	pg_risk.import_open_files = 64|superuser
