@@ -125,8 +125,6 @@ typedef struct ForestNode
  * weights are [num_features + 1][num_outputs], the bias row last.
  */
 typedef struct Forest Forest;
-typedef void (*ForestKernelFunction) (const Forest *forest, const uint32_t *slots,
-									  float *margins);
 
 struct Forest
 {
@@ -139,7 +137,10 @@ struct Forest
 	const float *leaf_vectors;	/* [num_leaf_vectors][num_outputs] */
 	const float *weights;		/* linear only */
 	uint32_t	first_categorical;	/* slots from here on hold categories */
-	ForestKernelFunction kernel;	/* adds all trees to the margins */
+	const struct ForestPlan *plan;	/* NULL: none */
+	/* adds all trees to the margins, which hold the base margins; see kernel.c */
+	void		(*kernel) (const Forest *forest, const float *row, void *scratch,
+						   float *margins);
 	const char *kernel_name;
 };
 
@@ -152,6 +153,36 @@ extern const char *forest_check(const void *image, size_t size);
 
 /* Point *forest into an image that forest_check() has passed; O(1). */
 extern void forest_open(Forest *forest, const void *image);
+
+/* ---- plan and kernel ---- */
+
+/*
+ * What adds up the trees.  All kernels give the same bits; those of ranks need
+ * a plan: the forest laid out once more, for the processor (plan.h).
+ */
+typedef enum ForestKernel
+{
+	FOREST_KERNEL_AUTO,			/* the fastest that there is */
+	FOREST_KERNEL_WALK,			/* any processor, any forest */
+	FOREST_KERNEL_AVX2,			/* ranks, with AVX2 */
+	FOREST_KERNEL_AVX512		/* ranks, with AVX-512 VBMI */
+} ForestKernel;
+
+/* Bytes that forest_plan_build() wants, more than the plan will take; 0: this
+ * forest has no plan, or this processor no use for one. */
+extern size_t forest_plan_room(const Forest *forest);
+
+/* Make the plan of a forest in a block of forest_plan_room() bytes, aligned to
+ * 64.  Returns the plan's size, 0 when the forest cannot have one.  The plan can
+ * be moved: it holds no pointers. */
+extern size_t forest_plan_build(const Forest *forest, void *memory);
+
+/* Let the forest use its plan, which must stay where it is (aligned to 64). */
+extern void forest_use_plan(Forest *forest, const void *plan);
+
+/* Use this kernel from now on.  False, and nothing is changed, when the forest
+ * or the processor cannot. */
+extern bool forest_set_kernel(Forest *forest, ForestKernel kernel);
 
 /* ---- scoring ---- */
 
