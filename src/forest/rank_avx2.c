@@ -64,7 +64,7 @@ rank_row(const Forest *forest, const float *row, int8_t *ranks)
 			block += PLAN_BLOCK + rank;
 		}
 		rank += count_cuts(value, block) + PLAN_LEAST;
-		ranks[i] = (number != number) | (number == declared) ? PLAN_MISSING : (int8_t) rank;
+		ranks[i] = ((number != number) | (number == declared)) ? PLAN_MISSING : (int8_t) rank;
 	}
 }
 

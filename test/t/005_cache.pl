@@ -45,8 +45,8 @@ is(cached(), 'v1:0 v2:0', 'two versions fit; idle sessions hold nothing');
 $node->safe_psql('postgres', score('v1') . score('v3'));
 is(cached(), 'v1:0 v3:0', 'the one used least recently goes');
 is( $node->safe_psql('postgres', <<~'SQL'), '3|1|t', 'loads and evictions are counted, memory is measured');
-	SELECT loads, evictions, used_bytes BETWEEN (SELECT sum(image_bytes) FROM risk.cached_models)
-		AND (SELECT sum(image_bytes) + 2 * 64 FROM risk.cached_models) FROM risk.cache_status()
+	SELECT loads, evictions, used_bytes BETWEEN (SELECT sum(image_bytes + plan_bytes) FROM risk.cached_models)
+		AND (SELECT sum(image_bytes + plan_bytes) + 2 * 64 FROM risk.cached_models) FROM risk.cache_status()
 	SQL
 
 # What a transaction uses stays until its end.
