@@ -303,6 +303,23 @@ test_all_specs(void)
 	}
 }
 
+/* Sums that stay -0: nothing is added but leaves, and in no other order. */
+static void
+test_negative_zero(void)
+{
+	static const float minus_zero[] = {-0.0f};
+	static const float condition[] = {0.5f, -0.0f, -0.0f};
+	ForestSourceTree tree = stump;
+	ForestSource source = stump_source;
+	bool		planned;
+
+	tree.condition = condition;
+	source.trees = &tree;
+	source.base_margins = minus_zero;
+	ok(score_source(&source, processor_plans(), 20, &planned) == 0 && planned,
+	   "kernels and reference agree: a sum of -0");
+}
+
 /* ---- the choice of a kernel ---- */
 
 static void
@@ -345,6 +362,7 @@ main(void)
 		test_slots();
 		test_thresholds();
 		test_kinds();
+		test_negative_zero();
 		test_all_specs();
 		rows_wanted = 100;
 	} while (mode != NULL && strcmp(mode, "1") == 0 && rows_scored[0] < LONG_ROWS);
