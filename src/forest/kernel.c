@@ -46,6 +46,17 @@ rank_kernel(const ForestPlan *plan, ForestKernel kernel)
 	return NULL;
 }
 
+/* The same for many rows; for a processor and a plan that rank_kernel() allows. */
+static BatchKernel
+batch_kernel(const ForestPlan *plan, ForestKernel kernel)
+{
+#ifdef HAVE_X86_KERNELS
+	if (kernel == FOREST_KERNEL_AVX512)
+		return avx512_batch_kernel(plan);
+#endif
+	return NULL;
+}
+
 /* See kernel.h. */
 bool
 kernel_wants_plan(void)
@@ -69,18 +80,21 @@ forest_set_kernel(Forest *forest, ForestKernel kernel)
 	if (forest->header->kind == FOREST_LINEAR)
 	{
 		forest->kernel = NULL;
+		forest->batch_kernel = NULL;
 		forest->kernel_name = "linear";
 		return kernel == FOREST_KERNEL_WALK;
 	}
 	if (kernel == FOREST_KERNEL_WALK)
 	{
 		forest->kernel = walk_kernel(forest, &forest->kernel_name);
+		forest->batch_kernel = NULL;
 		return true;
 	}
 	function = rank_kernel(forest->plan, kernel);
 	if (function == NULL)
 		return false;
 	forest->kernel = function;
+	forest->batch_kernel = batch_kernel(forest->plan, kernel);
 	forest->kernel_name = names[kernel];
 	return true;
 }

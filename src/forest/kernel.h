@@ -18,6 +18,13 @@
 typedef void (*RowKernel) (const Forest *forest, const float *row, void *scratch,
 						   float *margins);
 
+/* At most so many rows at once; the scratch space has two bytes for each slot,
+ * one more, and row, and is aligned to 64. */
+#define KERNEL_BLOCK	128
+
+typedef void (*BatchKernel) (const Forest *forest, const float *rows, uint32_t num_rows,
+							 void *scratch, float *margins);
+
 /* Has this processor a kernel of ranks? */
 extern bool kernel_wants_plan(void);
 
@@ -25,5 +32,6 @@ extern bool kernel_wants_plan(void);
 extern RowKernel walk_kernel(const Forest *forest, const char **name);
 extern RowKernel avx2_kernel(const ForestPlan *plan);
 extern RowKernel avx512_kernel(const ForestPlan *plan);
+extern BatchKernel avx512_batch_kernel(const ForestPlan *plan);
 
 #endif							/* PG_RISK_FOREST_KERNEL_H */

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "layout.h"
+#include "kernel.h"
 #include "pure.h"
 
 #ifdef __FAST_MATH__
@@ -58,6 +58,58 @@ forest_margins(const Forest *forest, const float *row, void *scratch, float *mar
 	}
 	memcpy(margins, forest->base_margins, forest->header->num_outputs * sizeof(float));
 	forest->kernel(forest, row, scratch, margins);
+}
+
+/* ---- many rows ---- */
+
+/* Fewer rows than this cost more as a block than one by one. */
+#define LEAST_BLOCK		16
+
+size_t
+forest_batch_scratch_size(const Forest *forest)
+{
+	size_t		planes = 0;
+
+	/* single leaves have no slot, and look at the first one all the same */
+	if (forest->batch_kernel != NULL)
+		planes = (forest->plan->num_slots + (size_t) 1) * 2 * KERNEL_BLOCK + PLAN_ALIGNMENT;
+	return planes > forest_scratch_size(forest) ? planes : forest_scratch_size(forest);
+}
+
+/* A block of rows; outputs without trees have their base margin. */
+static void
+block_margins(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch,
+			  float *margins)
+{
+	uint32_t	num_outputs = forest->header->num_outputs;
+	uintptr_t	aligned = ((uintptr_t) scratch + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+	uint32_t	i;
+
+	for (i = 0; i < num_rows; i++)
+		memcpy(margins + (size_t) i * num_outputs, forest->base_margins,
+			   num_outputs * sizeof(float));
+	forest->batch_kernel(forest, rows, num_rows, (void *) aligned, margins);
+}
+
+void
+forest_margins_batch(const Forest *forest, const float *rows, size_t num_rows, void *scratch,
+					 float *margins)
+{
+	while (num_rows > 0)
+	{
+		uint32_t	some = 1;
+
+		if (forest->batch_kernel != NULL && num_rows >= LEAST_BLOCK)
+		{
+			some = num_rows < KERNEL_BLOCK ? num_rows : KERNEL_BLOCK;
+			block_margins(forest, rows, some, scratch, margins);
+		}
+		else
+			forest_margins(forest, rows, scratch, margins);
+		rows += (size_t) some * forest->header->num_features;
+		margins += (size_t) some * forest->header->num_outputs;
+		num_rows -= some;
+	}
 }
 
 /* ---- reference ---- */

@@ -58,39 +58,94 @@ make_plan(const Forest *forest)
 	return plan;
 }
 
-/* Rows for which some kernel's margins are not the reference's. */
+/* Rows of a batch for which a kernel's margins are not the expected ones. */
 static uint64_t
-count_differences(const ForestSource *source, const Forest *forest, uint64_t num_rows)
+count_batch_differences(const Forest *forest, const float *rows, size_t num_rows,
+						const float *expected)
 {
-	uint32_t	outputs = source->num_outputs;
-	float	   *row = allocate(source->num_features * sizeof(float));
-	float	   *expected = allocate(outputs * sizeof(float));
-	float	   *margins = allocate(outputs * sizeof(float));
-	void	   *scratch = allocate(forest_scratch_size(forest));
-	Forest		forests[NUM_KERNELS];
-	bool		usable[NUM_KERNELS];
+	uint32_t	outputs = forest->header->num_outputs;
+	float	   *margins = malloc(num_rows * outputs * sizeof(float));
+	void	   *scratch = malloc(forest_batch_scratch_size(forest) + 1);
 	uint64_t	differences = 0;
 	size_t		i;
 
+	forest_margins_batch(forest, rows, num_rows, scratch, margins);
+	for (i = 0; i < num_rows; i++)
+		differences += !same_floats(margins + i * outputs, expected + i * outputs, outputs);
+	free(margins);
+	free(scratch);
+	return differences;
+}
+
+/* Rows for which a kernel's margins, one by one, are not the expected ones. */
+static uint64_t
+count_row_differences(const Forest *forest, const float *rows, size_t num_rows,
+					  const float *expected)
+{
+	uint32_t	outputs = forest->header->num_outputs;
+	float	   *row = malloc(forest->header->num_features * sizeof(float));
+	float	   *margins = malloc(outputs * sizeof(float));
+	void	   *scratch = malloc(forest_scratch_size(forest));
+	uint64_t	differences = 0;
+	size_t		i;
+
+	for (i = 0; i < num_rows; i++)
+	{
+		memcpy(row, rows + i * forest->header->num_features,
+			   forest->header->num_features * sizeof(float));
+		forest_margins(forest, row, scratch, margins);
+		differences += !same_floats(margins, expected + i * outputs, outputs);
+	}
+	free(row);
+	free(margins);
+	free(scratch);
+	return differences;
+}
+
+/* Some rows by all kernels against the reference; returns rows that differ. */
+static uint64_t
+score_rows(const ForestSource *source, const Forest *forest, size_t num_rows)
+{
+	uint32_t	outputs = source->num_outputs;
+	float	   *rows = malloc(num_rows * source->num_features * sizeof(float));
+	float	   *expected = malloc(num_rows * outputs * sizeof(float));
+	uint64_t	differences = 0;
+	size_t		i;
+
+	for (i = 0; i < num_rows; i++)
+	{
+		random_row(source, rows + i * source->num_features);
+		forest_margins_reference(forest, rows + i * source->num_features, expected + i * outputs);
+	}
 	for (i = 0; i < NUM_KERNELS; i++)
 	{
-		forests[i] = *forest;
-		usable[i] = forest_set_kernel(&forests[i], kernels[i].kernel);
-		rows_scored[i] += usable[i] ? num_rows : 0;
-	}
-	while (num_rows-- > 0)
-	{
-		bool		equal = true;
+		Forest		other = *forest;
 
-		random_row(source, row);
-		forest_margins_reference(forest, row, expected);
-		for (i = 0; i < NUM_KERNELS; i++)
-			if (usable[i])
-			{
-				forest_margins(&forests[i], row, scratch, margins);
-				equal = equal && same_floats(margins, expected, outputs);
-			}
-		differences += !equal;
+		if (!forest_set_kernel(&other, kernels[i].kernel))
+			continue;
+		differences += count_row_differences(&other, rows, num_rows, expected);
+		differences += count_batch_differences(&other, rows, num_rows, expected);
+		rows_scored[i] += num_rows;
+	}
+	free(rows);
+	free(expected);
+	return differences;
+}
+
+/* Many rows, in batches of many lengths. */
+static uint64_t
+count_differences(const ForestSource *source, const Forest *forest, uint64_t num_rows)
+{
+	uint64_t	differences = 0;
+
+	while (num_rows > 0)
+	{
+		size_t		some = 1 + random_below(300);
+
+		if (some > num_rows)
+			some = num_rows;
+		differences += score_rows(source, forest, some);
+		num_rows -= some;
 	}
 	return differences;
 }
