@@ -130,8 +130,11 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 
 /* ---- trees ---- */
 
-/* Make a tree ready: its nodes' planes and cuts in the form that nodes load. */
-TARGET static ALWAYS_INLINE void
+/*
+ * Make a tree ready: its nodes' planes and cuts in the form that nodes load.
+ * Not inlined, or the compiler takes them out of registers, which costs more.
+ */
+TARGET static __attribute__((noinline)) void
 prepare_tree(const PlanGroup *group, uint32_t number, uint32_t num_slots, BlockTree *tree)
 {
 	const __m512i four_times = _mm512_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303,

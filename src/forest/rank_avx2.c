@@ -25,7 +25,8 @@
 #define MAX_TABLES	4
 
 #define RING		4			/* groups in the pipeline, a power of 2 */
-#define ADD_LAG		2			/* groups between finding leaves and adding them */
+#define INDEX_LAG	2			/* groups between deciding and finding leaves */
+#define ADD_LAG		3			/* between deciding and adding */
 
 /* ---- ranks ---- */
 
@@ -153,20 +154,15 @@ make_twins(PlanTwins *twins, const int8_t *ranks, uint32_t num_tables)
 	}
 }
 
-/* Find the leaves of a group. */
+/* Decide the upper nodes of 8 trees. */
 TARGET static ALWAYS_INLINE void
-find_group_leaves(const PlanGroup *group, const __m256i *tables, uint32_t num_tables,
-				  uint64_t *leaves)
+decide_group(const PlanGroup *group, const __m256i *tables, uint32_t num_tables, uint64_t *right)
 {
-	uint64_t	right[PLAN_GROUP] __attribute__((aligned(32)));
 	uint32_t	i;
 
 #pragma GCC unroll 8
 	for (i = 0; i < PLAN_GROUP; i++)
 		right[i] = decide(&group->trees[i], group->missing_left[i], tables, num_tables);
-	for (i = 0; i < PLAN_GROUP; i += 4)
-		_mm256_storeu_si256((__m256i *) (leaves + i),
-							find_leaves(_mm256_load_si256((const __m256i *) (right + i))));
 }
 
 /* ---- the kernel ---- */
@@ -183,7 +179,8 @@ add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_t
 	float		sum = margins[output];
 	int8_t		ranks[MAX_TABLES * TABLE] __attribute__((aligned(32))) = {0};
 	__m256i		tables[MAX_TABLES];
-	uint64_t	leaves[RING][PLAN_GROUP];
+	uint64_t	right[RING][PLAN_GROUP] __attribute__((aligned(32)));
+	uint64_t	leaves[RING][PLAN_GROUP] __attribute__((aligned(32)));
 	PlanTwins	twins;
 	uint32_t	step;
 
@@ -194,10 +191,17 @@ add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_t
 	for (step = 0; step < num_groups + ADD_LAG; step++)
 	{
 		if (step < num_groups)
+			decide_group(&groups[step], tables, num_tables, right[step % RING]);
+		if (step >= INDEX_LAG && step - INDEX_LAG < num_groups)
 		{
-			find_group_leaves(&groups[step], tables, num_tables, leaves[step % RING]);
+			uint32_t	group = step - INDEX_LAG;
+			const __m256i *decisions = (const __m256i *) right[group % RING];
+			__m256i    *numbers = (__m256i *) leaves[group % RING];
+
+			_mm256_store_si256(numbers, find_leaves(_mm256_load_si256(decisions)));
+			_mm256_store_si256(numbers + 1, find_leaves(_mm256_load_si256(decisions + 1)));
 			if (records)
-				prefetch_records(plan, step, leaves[step % RING]);
+				prefetch_records(plan, group, leaves[group % RING]);
 		}
 		if (step >= ADD_LAG)
 		{

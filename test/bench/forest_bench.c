@@ -1,12 +1,13 @@
 /*
  * forest_bench.c
- *		What one row costs: forest_margins() against libxgboost's in-place
- *		prediction, in one process, alternating, over the same rows.
+ *		What a row costs: forest_margins() and forest_margins_batch() against
+ *		libxgboost's in-place prediction, one row a call and all rows in one
+ *		call, in one process, alternating, over the same rows.
  *
  *		forest_bench MODEL.ubj IMAGE_FILE FEATURES
  *
- * Prints a line for each kernel that the forest and the processor have, the one
- * that the server would take first: the median nanoseconds a row of each side over
+ * Prints two lines for each kernel that the forest and the processor have, the one
+ * that the server would take first: "row" and "batch", with the median nanoseconds a row of each side over
  * the repetitions, their ratio, and in how many rows a margin differs in any
  * bit (0 is what the forest promises).  One thread; rows are random, a tenth
  * of the values missing.
@@ -134,15 +135,15 @@ median(double *values)
 	return values[REPETITIONS / 2];
 }
 
-/* libxgboost, one call a row; returns seconds. */
+/* libxgboost, so many rows a call; returns seconds. */
 static double
-run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows,
+run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows, size_t rows_a_call,
 			const ForestHeader *header, float *margins)
 {
 	double		start = seconds();
 	size_t		row;
 
-	for (row = 0; row < NUM_ROWS; row++)
+	for (row = 0; row < NUM_ROWS; row += rows_a_call)
 	{
 		char		values[160];
 		const bst_ulong *shape;
@@ -150,20 +151,21 @@ run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows,
 		const float *result;
 
 		snprintf(values, sizeof(values),
-				 "{\"data\": [%zu, true], \"shape\": [1, %u], \"typestr\": \"<f4\", "
+				 "{\"data\": [%zu, true], \"shape\": [%zu, %u], \"typestr\": \"<f4\", "
 				 "\"version\": 3}",
-				 (size_t) (rows + row * header->num_features), header->num_features);
+				 (size_t) (rows + row * header->num_features), rows_a_call,
+				 header->num_features);
 		xgboost(XGBoosterPredictFromDense(booster, values, predict_config, proxy,
 										  &shape, &dimensions, &result));
 		memcpy(margins + row * header->num_outputs, result,
-			   header->num_outputs * sizeof(float));
+			   rows_a_call * header->num_outputs * sizeof(float));
 	}
 	return seconds() - start;
 }
 
-/* The forest, one call a row; returns seconds for one pass over the rows. */
+/* The forest, row by row or all at once; returns seconds for one pass over the rows. */
 static double
-run_forest(const Forest *forest, const float *rows, void *scratch, float *margins)
+run_forest(const Forest *forest, const float *rows, bool batch, void *scratch, float *margins)
 {
 	const ForestHeader *header = forest->header;
 	double		start = seconds();
@@ -171,9 +173,12 @@ run_forest(const Forest *forest, const float *rows, void *scratch, float *margin
 	size_t		row;
 
 	for (pass = 0; pass < FOREST_PASSES; pass++)
-		for (row = 0; row < NUM_ROWS; row++)
-			forest_margins(forest, rows + row * header->num_features, scratch,
-						   margins + row * header->num_outputs);
+		if (batch)
+			forest_margins_batch(forest, rows, NUM_ROWS, scratch, margins);
+		else
+			for (row = 0; row < NUM_ROWS; row++)
+				forest_margins(forest, rows + row * header->num_features, scratch,
+							   margins + row * header->num_outputs);
 	return (seconds() - start) / FOREST_PASSES;
 }
 
@@ -242,16 +247,17 @@ count_differing(const float *expected, const float *margins, size_t width)
 	return differing;
 }
 
-/* Measure all sides in turn and print their lines. */
+/* Measure all sides in turn, row by row or all rows at once, and print their lines. */
 static void
-compare(const char *name, const Forest *forest, BoosterHandle booster)
+compare(const char *name, const Forest *forest, BoosterHandle booster, bool batch)
 {
 	const ForestHeader *header = forest->header;
+	size_t		rows_a_call = batch ? NUM_ROWS : 1;
 	size_t		width = header->num_outputs * sizeof(float);
 	float	   *rows = allocate((size_t) NUM_ROWS * header->num_features * sizeof(float));
 	float	   *expected = allocate(NUM_ROWS * width);
 	float	   *margins = allocate(NUM_ROWS * width);
-	void	   *scratch = allocate(forest_scratch_size(forest));
+	void	   *scratch = allocate(forest_batch_scratch_size(forest));
 	DMatrixHandle proxy;
 	double		theirs[REPETITIONS];
 	Side		sides[NUM_KERNELS];
@@ -261,24 +267,26 @@ compare(const char *name, const Forest *forest, BoosterHandle booster)
 
 	fill_rows(rows, header->num_features);
 	xgboost(XGProxyDMatrixCreate(&proxy));
-	run_xgboost(booster, proxy, rows, header, expected);
+	run_xgboost(booster, proxy, rows, rows_a_call, header, expected);
 	for (k = 0; k < num_sides; k++)
 	{
-		run_forest(&sides[k].forest, rows, scratch, margins);
+		run_forest(&sides[k].forest, rows, batch, scratch, margins);
 		sides[k].differing = count_differing(expected, margins, width);
 	}
 	for (i = 0; i < REPETITIONS; i++)
 	{
-		theirs[i] = run_xgboost(booster, proxy, rows, header, expected) * 1e9 / NUM_ROWS;
+		theirs[i] = run_xgboost(booster, proxy, rows, rows_a_call, header, expected) *
+			1e9 / NUM_ROWS;
 		for (k = 0; k < num_sides; k++)
-			sides[k].nanoseconds[i] = run_forest(&sides[k].forest, rows, scratch, margins) *
+			sides[k].nanoseconds[i] = run_forest(&sides[k].forest, rows, batch, scratch, margins) *
 				1e9 / NUM_ROWS;
 	}
 	for (k = 0; k < num_sides; k++)
-		printf("%-24s %7u trees  %-26s libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
 			   "differing rows %d of %d\n", name, header->num_trees,
-			   sides[k].forest.kernel_name, median(theirs), median(sides[k].nanoseconds),
-			   median(theirs) / median(sides[k].nanoseconds), sides[k].differing, NUM_ROWS);
+			   sides[k].forest.kernel_name, batch ? "batch" : "row", median(theirs),
+			   median(sides[k].nanoseconds), median(theirs) / median(sides[k].nanoseconds),
+			   sides[k].differing, NUM_ROWS);
 	XGDMatrixFree(proxy);
 	free(rows);
 	free(expected);
@@ -322,7 +330,8 @@ main(int argc, char **argv)
 	make_plan(&forest);
 	booster = load_booster(argv[1]);
 	slash = strrchr(argv[1], '/');
-	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster);
+	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster, false);
+	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster, true);
 	XGBoosterFree(booster);
 	free(image);
 	return 0;
