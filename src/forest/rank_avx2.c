@@ -24,9 +24,19 @@
 #define TABLE		16			/* ranks of a table */
 #define MAX_TABLES	4
 
-#define RING		4			/* groups in the pipeline, a power of 2 */
-#define INDEX_LAG	2			/* groups between deciding and finding leaves */
-#define ADD_LAG		3			/* between deciding and adding */
+#define RING		8			/* groups in the pipeline, a power of 2 */
+#define INDEX_LAG	3			/* groups between deciding and finding leaves */
+#define ADD_LAG		4			/* between deciding and adding */
+
+#define WORDS		(2 * PLAN_GROUP)	/* of 32 nodes, in a group */
+
+/* What a group leaves for the next step of the pipeline. */
+typedef struct Stage
+{
+	uint32_t	left[RING][WORDS] __attribute__((aligned(32)));	/* rank < cut */
+	uint32_t	missing[RING][WORDS] __attribute__((aligned(32)));	/* rank is missing */
+	uint64_t	leaves[RING][PLAN_GROUP] __attribute__((aligned(32)));	/* number + 64 */
+} Stage;
 
 /* ---- ranks ---- */
 
@@ -103,41 +113,44 @@ look_up(const __m256i *tables, __m256i slots, uint32_t num_tables)
 	return ranks;
 }
 
-/* Decide the upper nodes of a tree: a bit is set where a row goes right. */
-TARGET static ALWAYS_INLINE uint64_t
-decide(const PlanTree *tree, uint64_t missing_left, const __m256i *tables, uint32_t num_tables)
+/*
+ * Decide the upper nodes of 8 trees, 32 at a time.  The words are written as
+ * volatile ones: else the compiler collects them in vectors, which costs more.
+ */
+TARGET static ALWAYS_INLINE void
+decide(const PlanGroup *group, const __m256i *tables, uint32_t num_tables,
+	   volatile uint32_t *left, volatile uint32_t *missing)
 {
-	uint64_t	left = 0;
-	uint64_t	missing = 0;
 	uint32_t	i;
 
-#pragma GCC unroll 2
-	for (i = 0; i < 2; i++)
+#pragma GCC unroll 16
+	for (i = 0; i < WORDS; i++)
 	{
-		__m256i		slots = _mm256_load_si256((const __m256i *) tree->slots + i);
-		__m256i		cuts = _mm256_load_si256((const __m256i *) tree->cuts + i);
+		const PlanTree *tree = &group->trees[i / 2];
+		__m256i		slots = _mm256_load_si256((const __m256i *) tree->slots + i % 2);
+		__m256i		cuts = _mm256_load_si256((const __m256i *) tree->cuts + i % 2);
 		__m256i		ranks = look_up(tables, slots, num_tables);
 
-		left |= (uint64_t) (uint32_t)
-			_mm256_movemask_epi8(_mm256_cmpgt_epi8(cuts, ranks)) << (32 * i);
-		missing |= (uint64_t) (uint32_t)
-			_mm256_movemask_epi8(_mm256_cmpeq_epi8(ranks, _mm256_set1_epi8(PLAN_MISSING))) << (32 * i);
+		left[i] = _mm256_movemask_epi8(_mm256_cmpgt_epi8(cuts, ranks));
+		missing[i] = _mm256_movemask_epi8(_mm256_cmpeq_epi8(ranks,
+															_mm256_set1_epi8(PLAN_MISSING)));
 	}
-	return ~(left | (missing & missing_left));
 }
 
 /* Follow the decisions of 4 trees to their leaves, which are numbered from 64. */
 TARGET static ALWAYS_INLINE __m256i
-find_leaves(__m256i right)
+find_leaves(__m256i left, __m256i missing, __m256i missing_left)
 {
 	const __m256i one = _mm256_set1_epi64x(1);
+	__m256i		bits = _mm256_or_si256(left, _mm256_and_si256(missing, missing_left));
 	__m256i		index = one;
 	uint32_t	i;
 
+	/* 2 * index + 1, but for rows that go left */
 #pragma GCC unroll 6
 	for (i = 0; i < PLAN_LEVELS; i++)
-		index = _mm256_or_si256(_mm256_add_epi64(index, index),
-								_mm256_and_si256(_mm256_srlv_epi64(right, index), one));
+		index = _mm256_add_epi64(_mm256_add_epi64(index, index),
+								 _mm256_andnot_si256(_mm256_srlv_epi64(bits, index), one));
 	return index;
 }
 
@@ -154,17 +167,6 @@ make_twins(PlanTwins *twins, const int8_t *ranks, uint32_t num_tables)
 	}
 }
 
-/* Decide the upper nodes of 8 trees. */
-TARGET static ALWAYS_INLINE void
-decide_group(const PlanGroup *group, const __m256i *tables, uint32_t num_tables, uint64_t *right)
-{
-	uint32_t	i;
-
-#pragma GCC unroll 8
-	for (i = 0; i < PLAN_GROUP; i++)
-		right[i] = decide(&group->trees[i], group->missing_left[i], tables, num_tables);
-}
-
 /* ---- the kernel ---- */
 
 TARGET static ALWAYS_INLINE void
@@ -179,8 +181,7 @@ add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_t
 	float		sum = margins[output];
 	int8_t		ranks[MAX_TABLES * TABLE] __attribute__((aligned(32))) = {0};
 	__m256i		tables[MAX_TABLES];
-	uint64_t	right[RING][PLAN_GROUP] __attribute__((aligned(32)));
-	uint64_t	leaves[RING][PLAN_GROUP] __attribute__((aligned(32)));
+	Stage		stage;
 	PlanTwins	twins;
 	uint32_t	step;
 
@@ -191,24 +192,27 @@ add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_t
 	for (step = 0; step < num_groups + ADD_LAG; step++)
 	{
 		if (step < num_groups)
-			decide_group(&groups[step], tables, num_tables, right[step % RING]);
+			decide(&groups[step], tables, num_tables, stage.left[step % RING],
+				   stage.missing[step % RING]);
 		if (step >= INDEX_LAG && step - INDEX_LAG < num_groups)
 		{
 			uint32_t	group = step - INDEX_LAG;
-			const __m256i *decisions = (const __m256i *) right[group % RING];
-			__m256i    *numbers = (__m256i *) leaves[group % RING];
+			const __m256i *left = (const __m256i *) stage.left[group % RING];
+			const __m256i *missing = (const __m256i *) stage.missing[group % RING];
+			const __m256i *missing_left = (const __m256i *) groups[group].missing_left;
+			__m256i    *leaves = (__m256i *) stage.leaves[group % RING];
 
-			_mm256_store_si256(numbers, find_leaves(_mm256_load_si256(decisions)));
-			_mm256_store_si256(numbers + 1, find_leaves(_mm256_load_si256(decisions + 1)));
+			_mm256_store_si256(leaves, find_leaves(left[0], missing[0], missing_left[0]));
+			_mm256_store_si256(leaves + 1, find_leaves(left[1], missing[1], missing_left[1]));
 			if (records)
-				prefetch_records(plan, group, leaves[group % RING]);
+				prefetch_records(plan, group, stage.leaves[group % RING]);
 		}
 		if (step >= ADD_LAG)
 		{
 			uint32_t	group = step - ADD_LAG;
 
 			switch_output(&sum, margins, &output, outputs[group]);
-			sum = add_leaves(sum, plan, &twins, group, leaves[group % RING], records);
+			sum = add_leaves(sum, plan, &twins, group, stage.leaves[group % RING], records);
 		}
 	}
 	margins[output] = sum;
