@@ -10,10 +10,11 @@
  * chooses for each row between what its two children say.  No row is
  * ever moved, so the cost of a node does not depend on where rows go.
  *
- * Leaves are looked up and added in tree order, 16 rows at a time.  This is for
- * plans without records.
+ * Leaves are looked up and added in tree order, 16 rows at a time.  Records are
+ * decided row by row, while those of one tree are at hand.
  */
 #include "kernel.h"
+#include "rank.h"
 #include "pure.h"
 
 #ifdef HAVE_X86_KERNELS
@@ -22,6 +23,7 @@
 #define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
 #define BLOCK		KERNEL_BLOCK
+#define BLOCK_BITS	7
 #define LANES		16			/* float32 values of a register */
 
 /* A number for each row of a block. */
@@ -107,7 +109,7 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 	{
 		const float *column = rows + features[slot];
 		int8_t	   *left = planes + (size_t) slot * BLOCK;
-		int8_t	   *right = left + (size_t) plan->num_slots * BLOCK;
+		int8_t	   *right = left + PLAN_MAX_SLOTS * BLOCK;
 
 		if (slot < plan->num_short)
 			rank_column(column, forest->header->num_features, num_rows,
@@ -135,7 +137,7 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
  * Not inlined, or the compiler takes them out of registers, which costs more.
  */
 TARGET static __attribute__((noinline)) void
-prepare_tree(const PlanGroup *group, uint32_t number, uint32_t num_slots, BlockTree *tree)
+prepare_tree(const PlanGroup *group, uint32_t number, BlockTree *tree)
 {
 	const __m512i four_times = _mm512_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303,
 												 0x04040404, 0x05050505, 0x06060606, 0x07070707,
@@ -151,8 +153,8 @@ prepare_tree(const PlanGroup *group, uint32_t number, uint32_t num_slots, BlockT
 		__m512i		slots = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *) (source->slots + i)));
 		__mmask16	goes_right = ~(group->missing_left[number] >> i);
 
-		slots = _mm512_mask_add_epi32(slots, goes_right, slots, _mm512_set1_epi32(num_slots));
-		_mm512_store_si512(tree->planes + i, _mm512_mullo_epi32(slots, _mm512_set1_epi32(BLOCK)));
+		slots = _mm512_mask_add_epi32(slots, goes_right, slots, _mm512_set1_epi32(PLAN_MAX_SLOTS));
+		_mm512_store_si512(tree->planes + i, _mm512_slli_epi32(slots, BLOCK_BITS));
 		_mm512_store_si512(tree->cuts + i,
 						   _mm512_permutexvar_epi8(_mm512_add_epi8(four_times, _mm512_set1_epi8(i)),
 												   cuts));
@@ -208,7 +210,7 @@ DEFINE_SUBTREE(6, 5)
 
 /* Look up the leaves of all rows and add them. */
 TARGET static ALWAYS_INLINE void
-add_leaves(const float *leaves, Numbers numbers, __m512 *sums)
+add_block_leaves(const float *leaves, Numbers numbers, __m512 *sums)
 {
 	__m512		table0 = _mm512_load_ps(leaves);
 	__m512		table1 = _mm512_load_ps(leaves + 16);
@@ -231,16 +233,29 @@ add_leaves(const float *leaves, Numbers numbers, __m512 *sums)
 	}
 }
 
+/* Decide the records that all rows have reached and add their leaves. */
+TARGET static ALWAYS_INLINE void
+add_block_records(const PlanRecord *records, Numbers numbers, const int8_t *planes, float *sums)
+{
+	uint8_t		bytes[BLOCK] __attribute__((aligned(64)));
+	uint32_t	row;
+
+	_mm512_store_si512(bytes, numbers.low);
+	_mm512_store_si512(bytes + 64, numbers.high);
+#pragma GCC unroll 4
+	for (row = 0; row < BLOCK; row++)
+		sums[row] += record_leaf(&records[bytes[row]], planes + row, BLOCK);
+}
+
 /* ---- the kernel ---- */
 
 /* All trees of one output from group `first` on, for a block; returns the next group. */
-TARGET static uint32_t
-sum_output(const Forest *forest, uint32_t first, const int8_t *planes, float *sums)
+TARGET static ALWAYS_INLINE uint32_t
+sum_output(const Forest *forest, uint32_t first, const int8_t *planes, float *sums, bool records)
 {
 	const ForestPlan *plan = forest->plan;
 	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
-	const float *leaves = PLAN_SECTION(plan, float, leaves);
 	uint32_t	output = outputs[first];
 	__m512		lanes[BLOCK / LANES];
 	BlockTree	tree __attribute__((aligned(64)));
@@ -252,18 +267,25 @@ sum_output(const Forest *forest, uint32_t first, const int8_t *planes, float *su
 	for (group = first; group < plan->num_groups && outputs[group] == output; group++)
 		for (i = 0; i < PLAN_GROUP; i++)
 		{
-			prepare_tree(&groups[group], i, plan->num_slots, &tree);
-			add_leaves(leaves + ((size_t) group * PLAN_GROUP + i) * PLAN_NODES,
-					   subtree_6(&tree, planes, 1), lanes);
+			size_t		leaf = ((size_t) group * PLAN_GROUP + i) * PLAN_NODES;
+			Numbers		numbers;
+
+			prepare_tree(&groups[group], i, &tree);
+			numbers = subtree_6(&tree, planes, 1);
+			if (records)
+				add_block_records(PLAN_SECTION(plan, PlanRecord, leaves) + leaf, numbers, planes,
+							(float *) lanes);
+			else
+				add_block_leaves(PLAN_SECTION(plan, float, leaves) + leaf, numbers, lanes);
 		}
 	for (i = 0; i < BLOCK / LANES; i++)
 		_mm512_store_ps(sums + i * LANES, lanes[i]);
 	return group;
 }
 
-TARGET static void
-batch_margins(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch,
-			  float *margins)
+TARGET static ALWAYS_INLINE void
+block_margins(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch,
+			  float *margins, bool records)
 {
 	const ForestPlan *plan = forest->plan;
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
@@ -277,16 +299,26 @@ batch_margins(const Forest *forest, const float *rows, uint32_t num_rows, void *
 	{
 		uint32_t	output = outputs[group];
 
-		group = sum_output(forest, group, scratch, sums);
+		group = sum_output(forest, group, scratch, sums, records);
 		for (row = 0; row < num_rows; row++)
 			margins[(size_t) row * num_outputs + output] = sums[row];
 	}
 }
 
+#define DEFINE_KERNEL(name, records) \
+TARGET static void \
+name(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch, float *margins) \
+{ \
+	block_margins(forest, rows, num_rows, scratch, margins, records); \
+}
+
+DEFINE_KERNEL(leaves_block, false)
+DEFINE_KERNEL(records_block, true)
+
 BatchKernel
 avx512_batch_kernel(const ForestPlan *plan)
 {
-	return plan->has_records ? NULL : batch_margins;
+	return plan->has_records ? records_block : leaves_block;
 }
 
 #endif							/* HAVE_X86_KERNELS */

@@ -18,9 +18,10 @@
 typedef void (*RowKernel) (const Forest *forest, const float *row, void *scratch,
 						   float *margins);
 
-/* At most so many rows at once; the scratch space has two bytes for each slot,
- * one more, and row, and is aligned to 64. */
-#define KERNEL_BLOCK	128
+/* Many rows: at most so many at once, with scratch space aligned to 64 for a
+ * PlanTwins of each. */
+#define KERNEL_BLOCK			128
+#define KERNEL_BLOCK_SCRATCH	(KERNEL_BLOCK * sizeof(PlanTwins))
 
 typedef void (*BatchKernel) (const Forest *forest, const float *rows, uint32_t num_rows,
 							 void *scratch, float *margins);

@@ -8,12 +8,12 @@
 
 #include "kernel.h"
 
-/* The leaf that a record leads to. */
+/* The leaf that a record leads to; ranks: as PlanTwins, each so many bytes apart. */
 static ALWAYS_INLINE float
-record_leaf(const PlanRecord *record, const int8_t *ranks)
+record_leaf(const PlanRecord *record, const int8_t *ranks, size_t stride)
 {
-	uint32_t	upper = ranks[record->slots[0]] >= record->cuts[0];
-	uint32_t	lower = ranks[record->slots[1 + upper]] >= record->cuts[1 + upper];
+	uint32_t	upper = ranks[record->slots[0] * stride] >= record->cuts[0];
+	uint32_t	lower = ranks[record->slots[1 + upper] * stride] >= record->cuts[1 + upper];
 
 	return record->leaves[2 * upper + lower];
 }
@@ -32,7 +32,7 @@ add_leaves(float sum, const ForestPlan *plan, const PlanTwins *twins, uint32_t g
 		size_t		leaf = first + i * PLAN_NODES + numbers[i] - PLAN_NODES;
 
 		if (records)
-			sum += record_leaf(PLAN_SECTION(plan, PlanRecord, leaves) + leaf, twins->ranks);
+			sum += record_leaf(PLAN_SECTION(plan, PlanRecord, leaves) + leaf, twins->ranks, 1);
 		else
 			sum += PLAN_SECTION(plan, float, leaves)[leaf];
 	}

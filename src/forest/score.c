@@ -70,9 +70,8 @@ forest_batch_scratch_size(const Forest *forest)
 {
 	size_t		planes = 0;
 
-	/* single leaves have no slot, and look at the first one all the same */
 	if (forest->batch_kernel != NULL)
-		planes = (forest->plan->num_slots + (size_t) 1) * 2 * KERNEL_BLOCK + PLAN_ALIGNMENT;
+		planes = KERNEL_BLOCK_SCRATCH + PLAN_ALIGNMENT;
 	return planes > forest_scratch_size(forest) ? planes : forest_scratch_size(forest);
 }
 

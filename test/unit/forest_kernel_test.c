@@ -4,7 +4,7 @@
  *		this processor has gives the reference's margins in every bit, for
  *		forests of every shape and rows on and beside their thresholds.
  *
- * PG_RISK_LONG=1 scores over ten million rows.
+ * PG_RISK_LONG=1 scores over ten million rows with each.
  */
 #include "forest_models.h"
 
@@ -404,6 +404,18 @@ test_choice(void)
 	free_all();
 }
 
+/* Has some kernel that there is scored less than the long mode wants? */
+static bool
+wants_more(void)
+{
+	bool		more = false;
+	size_t		i;
+
+	for (i = 0; i < NUM_KERNELS; i++)
+		more = more || (rows_scored[i] > 0 && rows_scored[i] < LONG_ROWS);
+	return more;
+}
+
 int
 main(void)
 {
@@ -420,7 +432,7 @@ main(void)
 		test_negative_zero();
 		test_all_specs();
 		rows_wanted = 100;
-	} while (mode != NULL && strcmp(mode, "1") == 0 && rows_scored[0] < LONG_ROWS);
+	} while (mode != NULL && strcmp(mode, "1") == 0 && wants_more());
 	for (i = 0; i < NUM_KERNELS; i++)
 		printf("# %s: %llu rows\n", kernels[i].name, (unsigned long long) rows_scored[i]);
 	return done_testing();
