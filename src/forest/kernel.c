@@ -53,6 +53,8 @@ batch_kernel(const ForestPlan *plan, ForestKernel kernel)
 #ifdef HAVE_X86_KERNELS
 	if (kernel == FOREST_KERNEL_AVX512)
 		return avx512_batch_kernel(plan);
+	if (kernel == FOREST_KERNEL_AVX2)
+		return avx2_batch_kernel(plan);
 #endif
 	return NULL;
 }

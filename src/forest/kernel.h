@@ -33,6 +33,7 @@ extern bool kernel_wants_plan(void);
 extern RowKernel walk_kernel(const Forest *forest, const char **name);
 extern RowKernel avx2_kernel(const ForestPlan *plan);
 extern RowKernel avx512_kernel(const ForestPlan *plan);
+extern BatchKernel avx2_batch_kernel(const ForestPlan *plan);
 extern BatchKernel avx512_batch_kernel(const ForestPlan *plan);
 
 #endif							/* PG_RISK_FOREST_KERNEL_H */
