@@ -34,33 +34,37 @@ kernel_wants_plan(void)
 	return has_avx2() || has_avx512();
 }
 
-/* Set the kernels of ranks.  False: the processor or the plan lacks them. */
+/*
+ * Set the kernels of ranks.  False: there is no plan, or the processor lacks
+ * them.  With many slots AVX2 is the quicker way for many rows only.
+ */
 static bool
 set_rank_kernel(Forest *forest, ForestKernel kernel)
 {
 	const ForestPlan *plan = forest->plan;
-	RowKernel	row = NULL;
 
 	if (plan == NULL)
 		return false;
 	if (kernel == FOREST_KERNEL_AVX512 && has_avx512())
-		row = avx512_kernel(plan);
-	else if (kernel == FOREST_KERNEL_AVX2 && has_avx2())
-		row = avx2_kernel(plan);
-	if (row == NULL)
-		return false;
-	forest->kernel = row;
-	if (kernel == FOREST_KERNEL_AVX512)
 	{
+		forest->kernel = avx512_kernel(plan);
 		forest->batch_kernel = avx512_batch_kernel(plan);
 		forest->kernel_name = "ranks, AVX-512";
+		return true;
 	}
-	else
+	if (kernel == FOREST_KERNEL_AVX2 && has_avx2())
 	{
+		forest->kernel = avx2_kernel(plan);
 		forest->batch_kernel = avx2_batch_kernel(plan);
 		forest->kernel_name = "ranks, AVX2";
+		if (forest->kernel == NULL)
+		{
+			forest->kernel = walk_kernel(forest, &forest->kernel_name);
+			forest->kernel_name = "walk; ranks, AVX2, for batches";
+		}
+		return true;
 	}
-	return true;
+	return false;
 }
 
 #else							/* no kernels of ranks */

@@ -29,7 +29,7 @@ typedef void (*BatchKernel) (const Forest *forest, const float *rows, uint32_t n
 /* Has this processor a kernel of ranks? */
 extern bool kernel_wants_plan(void);
 
-/* Each tells the kernel for a forest; those of ranks NULL: it cannot. */
+/* Each tells the kernel for a forest or its plan; NULL: the plan has too many slots. */
 extern RowKernel walk_kernel(const Forest *forest, const char **name);
 extern RowKernel avx2_kernel(const ForestPlan *plan);
 extern RowKernel avx512_kernel(const ForestPlan *plan);
