@@ -125,8 +125,6 @@ typedef struct ForestNode
  * weights are [num_features + 1][num_outputs], the bias row last.
  */
 typedef struct Forest Forest;
-typedef void (*ForestKernelFunction) (const Forest *forest, const uint32_t *slots,
-									  float *margins);
 
 struct Forest
 {
@@ -139,7 +137,13 @@ struct Forest
 	const float *leaf_vectors;	/* [num_leaf_vectors][num_outputs] */
 	const float *weights;		/* linear only */
 	uint32_t	first_categorical;	/* slots from here on hold categories */
-	ForestKernelFunction kernel;	/* adds all trees to the margins */
+	const struct ForestPlan *plan;	/* NULL: none */
+	/* adds all trees to the margins, which hold the base margins; see kernel.c */
+	void		(*kernel) (const Forest *forest, const float *row, void *scratch,
+						   float *margins);
+	/* the margins of up to 128 rows at once; NULL: row by row */
+	void		(*batch_kernel) (const Forest *forest, const float *rows, uint32_t num_rows,
+								 void *scratch, float *margins);
 	const char *kernel_name;
 };
 
@@ -153,6 +157,36 @@ extern const char *forest_check(const void *image, size_t size);
 /* Point *forest into an image that forest_check() has passed; O(1). */
 extern void forest_open(Forest *forest, const void *image);
 
+/* ---- plan and kernel ---- */
+
+/*
+ * What adds up the trees.  All kernels give the same bits; those of ranks need
+ * a plan: the forest laid out once more, for the processor (plan.h).
+ */
+typedef enum ForestKernel
+{
+	FOREST_KERNEL_AUTO,			/* the fastest that there is */
+	FOREST_KERNEL_WALK,			/* any processor, any forest */
+	FOREST_KERNEL_AVX2,			/* ranks, with AVX2 */
+	FOREST_KERNEL_AVX512		/* ranks, with AVX-512 VBMI */
+} ForestKernel;
+
+/* Bytes that forest_plan_build() wants, more than the plan will take; 0: this
+ * forest has no plan, or this processor no use for one. */
+extern size_t forest_plan_room(const Forest *forest);
+
+/* Make the plan of a forest in a block of forest_plan_room() bytes, aligned to
+ * 64.  Returns the plan's size, 0 when the forest cannot have one.  The plan can
+ * be moved: it holds no pointers. */
+extern size_t forest_plan_build(const Forest *forest, void *memory);
+
+/* Let the forest use its plan, which must stay where it is (aligned to 64). */
+extern void forest_use_plan(Forest *forest, const void *plan);
+
+/* Use this kernel from now on.  False, and nothing is changed, when the forest
+ * or the processor cannot. */
+extern bool forest_set_kernel(Forest *forest, ForestKernel kernel);
+
 /* ---- scoring ---- */
 
 /* Bytes of scratch space that forest_margins() wants, aligned to 8. */
@@ -162,7 +196,17 @@ extern size_t forest_scratch_size(const Forest *forest);
 extern void forest_margins(const Forest *forest, const float *row,
 						   void *scratch, float *margins);
 
-/* The same, one tree at a time with a branch per node: the oracle that every
+/* Bytes of scratch space that forest_margins_batch() wants with the kernel in use,
+ * aligned to 8. */
+extern size_t forest_batch_scratch_size(const Forest *forest);
+
+/* Many rows, one after the other in memory: [num_rows][num_features] to
+ * [num_rows][num_outputs].  The same bits as row by row; quickest in
+ * multiples of 128. */
+extern void forest_margins_batch(const Forest *forest, const float *rows, size_t num_rows,
+								 void *scratch, float *margins);
+
+/* One row, one tree at a time with a branch per node: the oracle that every
  * kernel must equal bit for bit.  Needs no scratch. */
 extern void forest_margins_reference(const Forest *forest, const float *row,
 									 float *margins);

@@ -403,5 +403,5 @@ forest_open(Forest *forest, const void *image)
 {
 	forest_point(forest, image);
 	forest->first_categorical = first_categorical_slot(forest);
-	forest_choose_kernel(forest);
+	forest_use_plan(forest, NULL);
 }

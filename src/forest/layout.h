@@ -40,9 +40,6 @@ extern const char *forest_check_header(const ForestHeader *header);
 /* Set the pointers of *forest; forest_open() does the rest. */
 extern void forest_point(Forest *forest, const void *image);
 
-/* Set the kernel of *forest to the fastest that can do what it needs. */
-extern void forest_choose_kernel(Forest *forest);
-
 /* The least number of bits that hold the numbers 0 .. num_slots - 1. */
 static inline uint32_t
 forest_slot_bits(uint32_t num_slots)

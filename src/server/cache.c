@@ -3,6 +3,11 @@
  *		Forest images in shared memory: one copy of each distinct image for the
  *		whole server, whatever the number of connections, versions and databases.
  *
+ * An image stands with its plan behind it, the forest laid out for this
+ * processor: that is made here, from the image that has been checked, and
+ * nowhere else.  A plan is a convenience: where it has no room, the image is
+ * scored without.
+ *
  * The arena is one block of main shared memory, so an image has the same
  * address in every process.  An entry is a slot in a fixed array; the entries
  * in use, in the order of their place in the arena, are listed in `order`, and
@@ -11,8 +16,9 @@
  * Locking.  `lock` protects everything but the atomics of an entry: shared to
  * look an image up by its hash, exclusive to add or evict.  It is never held
  * across I/O, allocation of backend memory, or anything that can raise an
- * error; an image is copied and checked between reserving its place and
- * publishing its hash, without the lock.
+ * error.  An image is checked and its plan made in private memory; both are
+ * copied, without the lock, between reserving their place and publishing the
+ * hash, where nothing can fail.
  *
  * Reclaiming.  Who reads an image holds a pin (for the rest of its transaction;
  * see version.c), and only an entry without pins is evicted, the one least
@@ -56,7 +62,8 @@ typedef struct CacheEntry
 	pg_atomic_uint64 last_used; /* TimestampTz of the last pin */
 	/* the rest is protected by the lock */
 	Size		offset;			/* of the image in the arena */
-	Size		size;			/* of the image */
+	Size		image_size;
+	Size		plan_size;		/* 0: no plan */
 	bool		published;		/* hash is valid: the image may be found */
 	TimestampTz loaded_at;
 	uint8		hash[IMAGE_HASH_LENGTH];
@@ -75,6 +82,29 @@ typedef struct CacheShared
 
 static CacheShared *cache = NULL;
 static char *arena = NULL;
+
+/* An image that has been checked and its plan, in private memory. */
+typedef struct Loading
+{
+	void	   *image;
+	Size		image_size;
+	void	   *plan;
+	Size		plan_size;		/* 0: no plan */
+} Loading;
+
+/* Bytes of an image and of what stands before its plan. */
+static inline Size
+plan_distance(Size image_size)
+{
+	return CACHE_ALIGN(image_size);
+}
+
+/* Bytes that an entry takes in the arena. */
+static inline Size
+entry_size(const CacheEntry *entry)
+{
+	return plan_distance(entry->image_size) + entry->plan_size;
+}
 
 static Size
 arena_size(void)
@@ -149,6 +179,20 @@ cache_unpin(CacheClaim *claim)
 	pg_atomic_fetch_sub_u64(&cache->entries[claim->slot].state, 1);
 }
 
+/* Let a claim be on an entry, in the tenure that this state tells. */
+static void
+make_claim(CacheClaim *claim, int slot, uint64 state)
+{
+	CacheEntry *entry = &cache->entries[slot];
+
+	claim->slot = slot;
+	claim->tenure = STATE_TENURE(state);
+	claim->image = arena + entry->offset;
+	claim->plan = entry->plan_size == 0 ? NULL :
+		arena + entry->offset + plan_distance(entry->image_size);
+	touch(entry);
+}
+
 /* Pin the image of a hash.  The lock is held, so it cannot go away. */
 static bool
 find_locked(const uint8 *hash, CacheClaim *claim)
@@ -160,12 +204,7 @@ find_locked(const uint8 *hash, CacheClaim *claim)
 
 		if (entry->published && memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0)
 		{
-			uint64		state = pg_atomic_fetch_add_u64(&entry->state, 1);
-
-			claim->slot = slot;
-			claim->tenure = STATE_TENURE(state);
-			claim->image = arena + entry->offset;
-			touch(entry);
+			make_claim(claim, slot, pg_atomic_fetch_add_u64(&entry->state, 1));
 			return true;
 		}
 	}
@@ -254,23 +293,26 @@ find_gap(Size size, int *position, Size *offset)
 			return true;
 		}
 		if (next)
-			end = CACHE_ALIGN(next->offset + next->size);
+			end = CACHE_ALIGN(next->offset + entry_size(next));
 	}
 	return false;
 }
 
 /*
- * Reserve room for an image: an entry that holds one pin, ours, and cannot be
- * found yet.  False when the images in use leave no room.
+ * Reserve room for an image and a plan: an entry that holds one pin, ours, and
+ * cannot be found yet.  False when the images in use leave no room.
  */
 static bool
-reserve_locked(Size size, CacheClaim *claim)
+reserve_locked(Size image_size, Size plan_size, CacheClaim *claim)
 {
+	Size		size = plan_distance(image_size) + plan_size;
 	int			position;
 	Size		offset;
 	uint16		slot;
 	CacheEntry *entry;
 
+	if (size > cache->arena_size)
+		return false;
 	while (!find_gap(size, &position, &offset))
 	{
 		if (!evict_one())
@@ -285,12 +327,10 @@ reserve_locked(Size size, CacheClaim *claim)
 
 	entry = &cache->entries[slot];
 	entry->offset = offset;
-	entry->size = size;
+	entry->image_size = image_size;
+	entry->plan_size = plan_size;
 	entry->published = false;
-	claim->slot = slot;
-	claim->tenure = STATE_TENURE(pg_atomic_fetch_add_u64(&entry->state, 1));
-	claim->image = arena + offset;
-	touch(entry);
+	make_claim(claim, slot, pg_atomic_fetch_add_u64(&entry->state, 1));
 	return true;
 }
 
@@ -324,7 +364,7 @@ explain_no_room(Problem *problem, Size size)
 		if (STATE_PINS(pg_atomic_read_u64(&entry->state)) > 0)
 		{
 			images++;
-			in_use += entry->size;
+			in_use += entry_size(entry);
 		}
 	}
 	LWLockRelease(cache->lock);
@@ -336,40 +376,67 @@ explain_no_room(Problem *problem, Size size)
 							   guc_cache_size, images, (in_use + 1023) / 1024);
 }
 
+/* Private memory aligned as images and plans are. */
+static void *
+allocate_aligned(Size size, int flags)
+{
+	char	   *memory = palloc_extended(size + CACHE_ALIGN(1), MCXT_ALLOC_HUGE | flags);
+
+	return memory ? (void *) CACHE_ALIGN((uintptr_t) memory) : NULL;
+}
+
 /*
- * Bring an image into the cache and pin it.  Another process that brings the
- * same image at the same time is let win.  The bytes are not trusted: the
- * copy that will be scored is checked before anybody can find it.
- *
- * Problems: 53400 no room, XX001 the image is damaged.
+ * Check an image, in a copy that nobody else can change, and make its plan.
+ * Returns what is wrong with the image, NULL if nothing is.
  */
-bool
-cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, Problem *problem)
+static const char *
+prepare(const void *image, Size size, Loading *loading)
+{
+	const char *damage;
+	Forest		forest;
+	Size		room;
+
+	loading->image = allocate_aligned(size, 0);
+	loading->image_size = size;
+	memcpy(loading->image, image, size);
+	damage = forest_check(loading->image, size);
+	if (damage)
+		return damage;
+
+	forest_open(&forest, loading->image);
+	room = forest_plan_room(&forest);
+	loading->plan = room > 0 && room <= cache->arena_size ?
+		allocate_aligned(room, MCXT_ALLOC_NO_OOM) : NULL;
+	loading->plan_size = loading->plan ? forest_plan_build(&forest, loading->plan) : 0;
+	return NULL;
+}
+
+/*
+ * Put into the arena what has been prepared, and pin it; another process that
+ * brings the same image at the same time is let win.  False: there is no room.
+ */
+static bool
+publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
 {
 	CacheClaim	ours;
 	bool		found;
 	bool		reserved = false;
-	const char *damage = NULL;
 
 	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
 	found = find_locked(hash, claim);
 	if (!found)
-		reserved = size <= cache->arena_size && reserve_locked(size, &ours);
+		reserved = reserve_locked(loading->image_size, loading->plan_size, &ours) ||
+			reserve_locked(loading->image_size, 0, &ours);
 	LWLockRelease(cache->lock);
-	if (found)
-		return true;
 	if (!reserved)
-	{
-		explain_no_room(problem, size);
-		return false;
-	}
+		return found;
 
-	memcpy(unconstify(void *, ours.image), image, size);
-	damage = forest_check(ours.image, size);
+	memcpy(unconstify(void *, ours.image), loading->image, loading->image_size);
+	if (ours.plan)
+		memcpy(unconstify(void *, ours.plan), loading->plan, loading->plan_size);
 
 	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
-	found = damage == NULL && find_locked(hash, claim);
-	if (found || damage)
+	if (find_locked(hash, claim))
 		abandon_locked(&ours);
 	else
 	{
@@ -382,12 +449,40 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, P
 		*claim = ours;
 	}
 	LWLockRelease(cache->lock);
+	return true;
+}
 
+/*
+ * Bring an image into the cache and pin it.  The bytes are not trusted: nobody
+ * can find what has not been checked.
+ *
+ * Problems: 53400 no room, XX001 the image is damaged.
+ */
+bool
+cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, Problem *problem)
+{
+	MemoryContext context;
+	MemoryContext caller;
+	Loading		loading = {0};
+	const char *damage = NULL;
+	bool		published = false;
+
+	if (size <= cache->arena_size)
+	{
+		context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk image", ALLOCSET_SMALL_SIZES);
+		caller = MemoryContextSwitchTo(context);
+		damage = prepare(image, size, &loading);
+		MemoryContextSwitchTo(caller);
+		published = !damage && publish(hash, &loading, claim);
+		MemoryContextDelete(context);
+	}
 	if (damage)
 		problem_set(problem, ERRCODE_DATA_CORRUPTED,
 					psprintf("forest image of a model version is damaged: %s", damage),
 					pstrdup("Restore risk.model_versions from a backup, or register the artifact again."));
-	return !damage;
+	else if (!published)
+		explain_no_room(problem, size);
+	return published;
 }
 
 /* Evict the image of a hash.  False when it is not there, or pinned. */
@@ -448,16 +543,17 @@ risk_cache_entries(PG_FUNCTION_ARGS)
 	{
 		CacheEntry *entry = &copies[i];
 		bytea	   *hash = palloc(VARHDRSZ + IMAGE_HASH_LENGTH);
-		Datum		values[5];
-		bool		nulls[5] = {false};
+		Datum		values[6];
+		bool		nulls[6] = {false};
 
 		SET_VARSIZE(hash, VARHDRSZ + IMAGE_HASH_LENGTH);
 		memcpy(VARDATA(hash), entry->hash, IMAGE_HASH_LENGTH);
 		values[0] = PointerGetDatum(hash);
-		values[1] = Int64GetDatum((int64) entry->size);
-		values[2] = Int32GetDatum((int32) STATE_PINS(pg_atomic_read_u64(&entry->state)));
-		values[3] = TimestampTzGetDatum(entry->loaded_at);
-		values[4] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used));
+		values[1] = Int64GetDatum((int64) entry->image_size);
+		values[2] = Int64GetDatum((int64) entry->plan_size);
+		values[3] = Int32GetDatum((int32) STATE_PINS(pg_atomic_read_u64(&entry->state)));
+		values[4] = TimestampTzGetDatum(entry->loaded_at);
+		values[5] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used));
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -477,7 +573,7 @@ risk_cache_status(PG_FUNCTION_ARGS)
 
 	LWLockAcquire(cache->lock, LW_SHARED);
 	for (int i = 0; i < cache->used; i++)
-		used += CACHE_ALIGN(cache->entries[cache->order[i]].size);
+		used += entry_size(&cache->entries[cache->order[i]]);
 	values[0] = Int64GetDatum((int64) cache->arena_size);
 	values[1] = Int64GetDatum((int64) used);
 	values[2] = Int32GetDatum(cache->used);

@@ -20,6 +20,7 @@ typedef struct CacheClaim
 	int			slot;
 	uint32		tenure;
 	const void *image;
+	const void *plan;			/* NULL: none */
 } CacheClaim;
 
 extern void cache_shmem_request(void);

@@ -328,6 +328,7 @@ pin_image(Version *version, Problem *problem)
 	version->claimed = true;
 	version->pinned = true;
 	forest_open(&version->forest, claim.image);
+	forest_use_plan(&version->forest, claim.plan);
 	return true;
 }
 

@@ -1,11 +1,13 @@
 /*
  * forest_bench.c
- *		What one row costs: forest_margins() against libxgboost's in-place
- *		prediction, in one process, alternating, over the same rows.
+ *		What a row costs: forest_margins() and forest_margins_batch() against
+ *		libxgboost's in-place prediction, one row a call and all rows in one
+ *		call, in one process, alternating, over the same rows.
  *
  *		forest_bench MODEL.ubj IMAGE_FILE FEATURES
  *
- * Prints one line: the kernel, the median nanoseconds a row of each side over
+ * Prints two lines for each kernel that the forest and the processor have, the one
+ * that the server would take first: "row" and "batch", with the median nanoseconds a row of each side over
  * the repetitions, their ratio, and in how many rows a margin differs in any
  * bit (0 is what the forest promises).  One thread; rows are random, a tenth
  * of the values missing.
@@ -22,6 +24,7 @@
 
 #define NUM_ROWS		2000
 #define REPETITIONS		9
+#define NUM_KERNELS		3
 #define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
 
 static const char predict_config[] =
@@ -132,15 +135,15 @@ median(double *values)
 	return values[REPETITIONS / 2];
 }
 
-/* libxgboost, one call a row; returns seconds. */
+/* libxgboost, so many rows a call; returns seconds. */
 static double
-run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows,
+run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows, size_t rows_a_call,
 			const ForestHeader *header, float *margins)
 {
 	double		start = seconds();
 	size_t		row;
 
-	for (row = 0; row < NUM_ROWS; row++)
+	for (row = 0; row < NUM_ROWS; row += rows_a_call)
 	{
 		char		values[160];
 		const bst_ulong *shape;
@@ -148,20 +151,21 @@ run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows,
 		const float *result;
 
 		snprintf(values, sizeof(values),
-				 "{\"data\": [%zu, true], \"shape\": [1, %u], \"typestr\": \"<f4\", "
+				 "{\"data\": [%zu, true], \"shape\": [%zu, %u], \"typestr\": \"<f4\", "
 				 "\"version\": 3}",
-				 (size_t) (rows + row * header->num_features), header->num_features);
+				 (size_t) (rows + row * header->num_features), rows_a_call,
+				 header->num_features);
 		xgboost(XGBoosterPredictFromDense(booster, values, predict_config, proxy,
 										  &shape, &dimensions, &result));
 		memcpy(margins + row * header->num_outputs, result,
-			   header->num_outputs * sizeof(float));
+			   rows_a_call * header->num_outputs * sizeof(float));
 	}
 	return seconds() - start;
 }
 
-/* The forest, one call a row; returns seconds for one pass over the rows. */
+/* The forest, row by row or all at once; returns seconds for one pass over the rows. */
 static double
-run_forest(const Forest *forest, const float *rows, void *scratch, float *margins)
+run_forest(const Forest *forest, const float *rows, bool batch, void *scratch, float *margins)
 {
 	const ForestHeader *header = forest->header;
 	double		start = seconds();
@@ -169,9 +173,12 @@ run_forest(const Forest *forest, const float *rows, void *scratch, float *margin
 	size_t		row;
 
 	for (pass = 0; pass < FOREST_PASSES; pass++)
-		for (row = 0; row < NUM_ROWS; row++)
-			forest_margins(forest, rows + row * header->num_features, scratch,
-						   margins + row * header->num_outputs);
+		if (batch)
+			forest_margins_batch(forest, rows, NUM_ROWS, scratch, margins);
+		else
+			for (row = 0; row < NUM_ROWS; row++)
+				forest_margins(forest, rows + row * header->num_features, scratch,
+							   margins + row * header->num_outputs);
 	return (seconds() - start) / FOREST_PASSES;
 }
 
@@ -202,42 +209,100 @@ load_booster(const char *name)
 	return booster;
 }
 
-/* Measure both sides in turn and print the line. */
+/* One kernel: its forest and what was measured. */
+typedef struct Side
+{
+	Forest		forest;
+	double		nanoseconds[REPETITIONS];
+	int			differing;		/* rows */
+} Side;
+
+/* The forest with each kernel that there is; returns their number. */
+static int
+find_kernels(const Forest *forest, Side *sides)
+{
+	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
+	FOREST_KERNEL_WALK};
+	int			count = 0;
+	int			i;
+
+	for (i = 0; i < NUM_KERNELS; i++)
+	{
+		sides[count].forest = *forest;
+		count += forest_set_kernel(&sides[count].forest, kernels[i]);
+	}
+	return count;
+}
+
+/* Rows in which any bit of a margin differs. */
+static int
+count_differing(const float *expected, const float *margins, size_t width)
+{
+	int			differing = 0;
+	size_t		i;
+
+	for (i = 0; i < NUM_ROWS; i++)
+		differing += memcmp((const char *) expected + i * width,
+							(const char *) margins + i * width, width) != 0;
+	return differing;
+}
+
+/* Measure all sides in turn, row by row or all rows at once, and print their lines. */
 static void
-compare(const char *name, const Forest *forest, BoosterHandle booster)
+compare(const char *name, const Forest *forest, BoosterHandle booster, bool batch)
 {
 	const ForestHeader *header = forest->header;
+	size_t		rows_a_call = batch ? NUM_ROWS : 1;
 	size_t		width = header->num_outputs * sizeof(float);
 	float	   *rows = allocate((size_t) NUM_ROWS * header->num_features * sizeof(float));
 	float	   *expected = allocate(NUM_ROWS * width);
 	float	   *margins = allocate(NUM_ROWS * width);
-	void	   *scratch = allocate(forest_scratch_size(forest));
+	void	   *scratch = allocate(forest_batch_scratch_size(forest));
 	DMatrixHandle proxy;
 	double		theirs[REPETITIONS];
-	double		ours[REPETITIONS];
-	int			differing = 0;
-	size_t		i;
+	Side		sides[NUM_KERNELS];
+	int			num_sides = find_kernels(forest, sides);
+	int			i;
+	int			k;
 
 	fill_rows(rows, header->num_features);
 	xgboost(XGProxyDMatrixCreate(&proxy));
-	run_xgboost(booster, proxy, rows, header, expected);
-	run_forest(forest, rows, scratch, margins);
+	run_xgboost(booster, proxy, rows, rows_a_call, header, expected);
+	for (k = 0; k < num_sides; k++)
+	{
+		run_forest(&sides[k].forest, rows, batch, scratch, margins);
+		sides[k].differing = count_differing(expected, margins, width);
+	}
 	for (i = 0; i < REPETITIONS; i++)
 	{
-		theirs[i] = run_xgboost(booster, proxy, rows, header, expected) * 1e9 / NUM_ROWS;
-		ours[i] = run_forest(forest, rows, scratch, margins) * 1e9 / NUM_ROWS;
+		theirs[i] = run_xgboost(booster, proxy, rows, rows_a_call, header, expected) *
+			1e9 / NUM_ROWS;
+		for (k = 0; k < num_sides; k++)
+			sides[k].nanoseconds[i] = run_forest(&sides[k].forest, rows, batch, scratch, margins) *
+				1e9 / NUM_ROWS;
 	}
-	for (i = 0; i < NUM_ROWS; i++)
-		differing += memcmp((char *) expected + i * width, (char *) margins + i * width,
-							width) != 0;
-	printf("%-24s %7u trees  %-26s libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
-		   "differing rows %d of %d\n", name, header->num_trees, forest->kernel_name,
-		   median(theirs), median(ours), median(theirs) / median(ours), differing, NUM_ROWS);
+	for (k = 0; k < num_sides; k++)
+		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+			   "differing rows %d of %d\n", name, header->num_trees,
+			   sides[k].forest.kernel_name, batch ? "batch" : "row", median(theirs),
+			   median(sides[k].nanoseconds), median(theirs) / median(sides[k].nanoseconds),
+			   sides[k].differing, NUM_ROWS);
 	XGDMatrixFree(proxy);
 	free(rows);
 	free(expected);
 	free(margins);
 	free(scratch);
+}
+
+/* Make the forest's plan, if it has one; it stays. */
+static void
+make_plan(Forest *forest)
+{
+	size_t		room = forest_plan_room(forest);
+	void	   *plan = aligned_alloc(64, (room + 63) & ~(size_t) 63);
+
+	if (room > 0 && plan != NULL && forest_plan_build(forest, plan) > 0)
+		forest_use_plan(forest, plan);
 }
 
 int
@@ -262,9 +327,11 @@ main(int argc, char **argv)
 	forest_open(&forest, image);
 	if (strtoul(argv[3], NULL, 10) != forest.header->num_features)
 		fail(argv[2], "another number of features");
+	make_plan(&forest);
 	booster = load_booster(argv[1]);
 	slash = strrchr(argv[1], '/');
-	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster);
+	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster, false);
+	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster, true);
 	XGBoosterFree(booster);
 	free(image);
 	return 0;

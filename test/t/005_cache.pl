@@ -45,8 +45,8 @@ is(cached(), 'v1:0 v2:0', 'two versions fit; idle sessions hold nothing');
 $node->safe_psql('postgres', score('v1') . score('v3'));
 is(cached(), 'v1:0 v3:0', 'the one used least recently goes');
 is( $node->safe_psql('postgres', <<~'SQL'), '3|1|t', 'loads and evictions are counted, memory is measured');
-	SELECT loads, evictions, used_bytes BETWEEN (SELECT sum(image_bytes) FROM risk.cached_models)
-		AND (SELECT sum(image_bytes) + 2 * 64 FROM risk.cached_models) FROM risk.cache_status()
+	SELECT loads, evictions, used_bytes BETWEEN (SELECT sum(image_bytes + plan_bytes) FROM risk.cached_models)
+		AND (SELECT sum(image_bytes + plan_bytes) + 2 * 64 FROM risk.cached_models) FROM risk.cache_status()
 	SQL
 
 # What a transaction uses stays until its end.
@@ -117,9 +117,13 @@ is($node->safe_psql('other', "SELECT count(*) FROM risk.score_margin('n', '{1,1}
 # A connection's own memory does not grow with the model.
 SKIP:
 {
-	skip 'needs /proc/PID/smaps_rollup', 1 unless -r '/proc/self/smaps_rollup';
+	skip 'needs /proc/PID/smaps_rollup', 2 unless -r '/proc/self/smaps_rollup';
 	$node->safe_psql('postgres', "SELECT risk.register_model('m', 'small', " . forest(10, 1) . ')');
 	$node->safe_psql('postgres', score('small') . score('huge'));
+	my $plans = $node->safe_psql('postgres',
+		"SELECT min(plan_bytes), max(plan_bytes) > 0 FROM risk.cached_models WHERE version IN ('small', 'huge')");
+	is($plans, slurp_file('/proc/cpuinfo') =~ /\bavx2\b/ ? '0|t' : '0|f',
+		'a plan stands beside an image where the processor has a use for it, but not for many stumps');
 	my ($session, $pid) = $node->session('postgres');
 	$session->query_safe(score('small'));
 	my $before = own_memory($pid);

@@ -130,6 +130,7 @@ typedef struct ModelSpec
 	bool		vectors;
 	bool		dart;
 	bool		chain;			/* each split below the one before */
+	uint32_t	max_depth;		/* of a tree; 0: no limit */
 	float		missing;
 } ModelSpec;
 
@@ -196,6 +197,8 @@ random_tree(const ModelSpec *spec, ForestSourceTree *tree, uint32_t output)
 	uint32_t	num_nodes = 2 * num_splits + 1 + random_below(3);	/* some unreachable */
 	uint32_t   *numbers = random_numbers(num_nodes);
 	uint32_t   *leaves = allocate((num_splits + 1) * sizeof(uint32_t));
+	uint32_t   *depths = allocate((num_splits + 1) * sizeof(uint32_t));
+	uint32_t	num_leaves = 1;
 	uint32_t	num_categories = 0;
 	int32_t    *left = allocate(num_nodes * sizeof(int32_t));
 	int32_t    *vector = allocate(num_nodes * sizeof(int32_t));
@@ -234,11 +237,14 @@ random_tree(const ModelSpec *spec, ForestSourceTree *tree, uint32_t output)
 	leaves[0] = 0;
 	for (i = 0; i < num_splits; i++)
 	{
-		uint32_t	which = spec->chain ? i : random_below(i + 1);
+		uint32_t	which = spec->chain ? i : random_below(num_leaves);
 		uint32_t	at = leaves[which];
 
+		if (spec->max_depth > 0 && depths[which] == spec->max_depth)
+			continue;
 		leaves[which] = numbers[2 * i + 1];
-		leaves[i + 1] = numbers[2 * i + 2];
+		leaves[num_leaves] = numbers[2 * i + 2];
+		depths[num_leaves++] = ++depths[which];
 		split_leaf(spec, tree, at, numbers[2 * i + 1], numbers[2 * i + 2], &num_categories);
 	}
 }

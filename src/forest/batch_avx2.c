@@ -1,0 +1,204 @@
+/*
+ * batch_avx2.c
+ *		Many rows at once, by ranks (plan.h), for AVX2: as batch_avx512.c, whose
+ *		explanation holds here, with 32 rows in a register.
+ *
+ * There are not enough registers for a whole block, so a tree is evaluated for
+ * 32 rows after the other.  Lowest nodes begin with the numbers of their own
+ * leaves, so that all others only choose.
+ */
+#include "kernel.h"
+#include "rank.h"
+#include "pure.h"
+
+#ifdef HAVE_X86_KERNELS
+#include <immintrin.h>
+
+#define TARGET	__attribute__((target("avx2,popcnt")))
+
+#define BLOCK		KERNEL_BLOCK
+#define STRIP		32			/* rows of a register */
+#define LOWEST		(PLAN_NODES / 2)	/* the first node of the lowest level */
+
+/* A tree, ready to be compared with a block. */
+typedef struct BlockTree
+{
+	uint32_t	planes[PLAN_NODES]; /* where the plane of a node begins */
+	uint32_t	cuts[PLAN_NODES];	/* four times the same byte */
+} BlockTree;
+
+/* ---- ranks ---- */
+
+/* How many of 16 cuts are <= value. */
+TARGET static ALWAYS_INLINE uint32_t
+count_cuts(__m256 value, const float *cuts)
+{
+	uint32_t	low = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts), _CMP_GE_OQ));
+	uint32_t	high = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts + 8),
+														_CMP_GE_OQ));
+
+	return _mm_popcnt_u32(high << 8 | low);
+}
+
+/* Write the planes of a block; rows past its end have any ranks. */
+TARGET static void
+rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *planes)
+{
+	const ForestPlan *plan = forest->plan;
+	const uint32_t *features = PLAN_SECTION(plan, uint32_t, features);
+	const uint32_t *blocks = PLAN_SECTION(plan, uint32_t, blocks);
+	float		declared = forest->header->missing;
+	uint32_t	slot;
+	uint32_t	row;
+
+	for (slot = 0; slot < plan->num_slots; slot++)
+	{
+		const float *cuts = PLAN_SECTION(plan, float, cuts) + blocks[slot] * PLAN_BLOCK;
+		const float *column = rows + features[slot];
+		int8_t	   *left = planes + (size_t) slot * BLOCK;
+		int8_t	   *right = left + PLAN_MAX_SLOTS * BLOCK;
+
+		for (row = 0; row < num_rows; row++)
+		{
+			float		number = column[(size_t) row * forest->header->num_features];
+			bool		missing = (number != number) | (number == declared);
+			__m256		value = _mm256_set1_ps(number);
+			uint32_t	rank = count_cuts(value, cuts);
+
+			if (slot >= plan->num_short)
+			{
+				rank *= PLAN_BLOCK;
+				rank += count_cuts(value, cuts + PLAN_BLOCK + rank);
+			}
+			left[row] = missing ? PLAN_LEAST : (int8_t) (rank + PLAN_LEAST);
+			right[row] = missing ? PLAN_MISSING : (int8_t) (rank + PLAN_LEAST);
+		}
+	}
+}
+
+/* ---- trees ---- */
+
+/*
+ * Make a tree ready: its nodes' planes and cuts in the form that nodes load.
+ * Not inlined, or the compiler takes them out of registers, which costs more.
+ */
+TARGET static __attribute__((noinline)) void
+prepare_tree(const PlanGroup *group, uint32_t number, BlockTree *tree)
+{
+	const PlanTree *source = &group->trees[number];
+	uint64_t	missing_left = group->missing_left[number];
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_NODES; i++)
+	{
+		uint32_t	twin = (missing_left >> i & 1) != 0 ? 0 : PLAN_MAX_SLOTS;
+
+		tree->planes[i] = (source->slots[i] + twin) * BLOCK;
+		tree->cuts[i] = (uint8_t) source->cuts[i] * UINT32_C(0x01010101);
+	}
+}
+
+/* The rows that a node sends left. */
+TARGET static ALWAYS_INLINE __m256i
+goes_left(const BlockTree *tree, const int8_t *ranks, uint32_t node)
+{
+	const __m256i *plane = (const __m256i *) (ranks + tree->planes[node]);
+
+	return _mm256_cmpgt_epi8(_mm256_set1_epi32(tree->cuts[node]), _mm256_load_si256(plane));
+}
+
+/* A lowest node: its right leaf's number, or one less. */
+TARGET static ALWAYS_INLINE __m256i
+subtree_1(const BlockTree *tree, const int8_t *ranks, uint32_t node)
+{
+	return _mm256_add_epi8(goes_left(tree, ranks, node),
+						   _mm256_set1_epi8(2 * (node - LOWEST) + 1));
+}
+
+/* A node of so many levels: what one child says, or the other. */
+#define DEFINE_SUBTREE(levels, lower) \
+TARGET static ALWAYS_INLINE __m256i \
+subtree_##levels(const BlockTree *tree, const int8_t *ranks, uint32_t node) \
+{ \
+	__m256i		left = subtree_##lower(tree, ranks, 2 * node); \
+	__m256i		right = subtree_##lower(tree, ranks, 2 * node + 1); \
+	\
+	return _mm256_blendv_epi8(right, left, goes_left(tree, ranks, node)); \
+}
+
+DEFINE_SUBTREE(2, 1)
+DEFINE_SUBTREE(3, 2)
+DEFINE_SUBTREE(4, 3)
+DEFINE_SUBTREE(5, 4)
+DEFINE_SUBTREE(6, 5)
+
+/* Add the leaves of a tree to all rows' sums. */
+TARGET static ALWAYS_INLINE void
+add_tree(const ForestPlan *plan, size_t tree_number, const BlockTree *tree, const int8_t *planes,
+		 float *sums, bool records)
+{
+	size_t		first = tree_number * PLAN_NODES;
+	const float *leaves = PLAN_SECTION(plan, float, leaves) + first;
+	const PlanRecord *record = PLAN_SECTION(plan, PlanRecord, leaves) + first;
+	uint8_t		numbers[BLOCK] __attribute__((aligned(32)));
+	uint32_t	row;
+
+	for (row = 0; row < BLOCK; row += STRIP)
+		_mm256_store_si256((__m256i *) (numbers + row), subtree_6(tree, planes + row, 1));
+#pragma GCC unroll 8
+	for (row = 0; row < BLOCK; row++)
+		sums[row] += records ? record_leaf(&record[numbers[row]], planes + row, BLOCK) :
+			leaves[numbers[row]];
+}
+
+/* ---- the kernel ---- */
+
+TARGET static ALWAYS_INLINE void
+block_margins(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch,
+			  float *margins, bool records)
+{
+	const ForestPlan *plan = forest->plan;
+	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
+	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
+	uint32_t	num_outputs = forest->header->num_outputs;
+	float		sums[BLOCK];
+	BlockTree	tree;
+	uint32_t	group;
+	uint32_t	i;
+
+	rank_block(forest, rows, num_rows, scratch);
+	for (group = 0; group < plan->num_groups; group++)
+	{
+		uint32_t	output = outputs[group];
+
+		if (group == 0 || outputs[group - 1] != output)
+			for (i = 0; i < BLOCK; i++)
+				sums[i] = forest->base_margins[output];
+		for (i = 0; i < PLAN_GROUP; i++)
+		{
+			prepare_tree(&groups[group], i, &tree);
+			add_tree(plan, (size_t) group * PLAN_GROUP + i, &tree, scratch, sums, records);
+		}
+		if (group + 1 == plan->num_groups || outputs[group + 1] != output)
+			for (i = 0; i < num_rows; i++)
+				margins[(size_t) i * num_outputs + output] = sums[i];
+	}
+}
+
+#define DEFINE_KERNEL(name, records) \
+TARGET static void \
+name(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch, float *margins) \
+{ \
+	block_margins(forest, rows, num_rows, scratch, margins, records); \
+}
+
+DEFINE_KERNEL(leaves_block, false)
+DEFINE_KERNEL(records_block, true)
+
+BatchKernel
+avx2_batch_kernel(const ForestPlan *plan)
+{
+	return plan->has_records ? records_block : leaves_block;
+}
+
+#endif							/* HAVE_X86_KERNELS */

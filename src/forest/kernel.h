@@ -1,0 +1,39 @@
+/*
+ * kernel.h
+ *		What the kernels have in common.  Private to src/forest.
+ */
+#ifndef PG_RISK_FOREST_KERNEL_H
+#define PG_RISK_FOREST_KERNEL_H
+
+#include "forest.h"
+#include "plan.h"
+
+#define ALWAYS_INLINE	inline __attribute__((always_inline))
+
+/* Are there kernels for this processor family? */
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define HAVE_X86_KERNELS
+#endif
+
+typedef void (*RowKernel) (const Forest *forest, const float *row, void *scratch,
+						   float *margins);
+
+/* Many rows: at most so many at once, with scratch space aligned to 64 for a
+ * PlanTwins of each. */
+#define KERNEL_BLOCK			128
+#define KERNEL_BLOCK_SCRATCH	(KERNEL_BLOCK * sizeof(PlanTwins))
+
+typedef void (*BatchKernel) (const Forest *forest, const float *rows, uint32_t num_rows,
+							 void *scratch, float *margins);
+
+/* Has this processor a kernel of ranks? */
+extern bool kernel_wants_plan(void);
+
+/* Each tells the kernel for a forest or its plan; NULL: the plan has too many slots. */
+extern RowKernel walk_kernel(const Forest *forest, const char **name);
+extern RowKernel avx2_kernel(const ForestPlan *plan);
+extern RowKernel avx512_kernel(const ForestPlan *plan);
+extern BatchKernel avx2_batch_kernel(const ForestPlan *plan);
+extern BatchKernel avx512_batch_kernel(const ForestPlan *plan);
+
+#endif							/* PG_RISK_FOREST_KERNEL_H */

@@ -1,0 +1,102 @@
+/*
+ * plan.h
+ *		The plan: a forest laid out for kernels that decide all nodes of a tree
+ *		at once.  Private to src/forest.
+ *
+ * A plan is made from a checked image, by the process that puts the image into
+ * memory (plan.c), and never stored: image and certificate know nothing of it.
+ * Like an image it holds no pointers.
+ *
+ * Ranks.  x < cut is decided by whole numbers of 8 bits, exactly.  With the
+ * distinct cuts of a feature in order, rank(x) is how many of them are <= x, and
+ * x < cut is rank(x) < number of the cut, counted from 1.  A feature of more
+ * than 254 cuts is split into parts of 254, each with ranks of its own.  A
+ * part is a slot of the plan: a row is first turned into one rank for each
+ * slot.  Bytes are signed, ranks begin at PLAN_LEAST; PLAN_MISSING, above all
+ * ranks, stands for a missing value.  So a node sends a row right when
+ *		rank >= cut, and not (rank is PLAN_MISSING and missing goes left).
+ *
+ * Trees.  The upper six levels of a tree are 64 slots and 64 cuts (node 1 is
+ * the root, the children of k are 2k and 2k + 1), so that one permutation and
+ * one comparison decide all of them.  Shallow trees are filled up: below a leaf
+ * all leaves have its value, and it does not matter what is decided there.
+ * Forests of depth 7 and 8 have a record for each node of level 6: the three
+ * nodes and four leaves below it.
+ *
+ * Trees are in groups of 8, all of one output.  An output's last group is
+ * filled up with trees of -0, which change no sum; an output's trees keep
+ * their order, so each margin is summed in tree order.
+ */
+#ifndef PG_RISK_FOREST_PLAN_H
+#define PG_RISK_FOREST_PLAN_H
+
+#include "forest.h"
+
+#define PLAN_ALIGNMENT	64		/* of a plan and its sections, bytes */
+#define PLAN_GROUP		8		/* trees of a group */
+#define PLAN_LEVELS		6		/* decided at once */
+#define PLAN_NODES		64		/* of these levels, node 0 unused; as many leaves */
+#define PLAN_RECORD_LEVELS	2	/* decided by a record */
+#define PLAN_MAX_SLOTS	256
+#define PLAN_MAX_CUTS	254		/* of a slot */
+#define PLAN_BLOCK		16		/* cuts that are compared at once */
+#define PLAN_LEAST		(-128)	/* rank of what is below all cuts */
+#define PLAN_MISSING	127
+
+typedef struct PlanTree
+{
+	uint8_t		slots[PLAN_NODES];
+	int8_t		cuts[PLAN_NODES];
+} PlanTree;
+
+typedef struct PlanGroup
+{
+	uint64_t	missing_left[PLAN_GROUP];	/* a bit for each node */
+	PlanTree	trees[PLAN_GROUP];
+} PlanGroup;
+
+/*
+ * Below a node of level 6.  Its slots are numbers in PlanTwins, so that it need
+ * not ask for missing values.
+ */
+typedef struct PlanRecord
+{
+	float		leaves[4];
+	uint16_t	slots[3];		/* of the upper node, its left and its right child */
+	int8_t		cuts[3];
+	uint8_t		reserved[7];	/* 0 */
+} PlanRecord;
+
+/* Ranks of a row for records: missing goes left at once, right in the other. */
+typedef struct PlanTwins
+{
+	int8_t		ranks[2 * PLAN_MAX_SLOTS];	/* by slot, then by slot again */
+} PlanTwins;
+
+/*
+ * The cuts of a slot are blocks of 16, filled up with NaN, one block more than
+ * full ones.  Slots of one block are the first.  The others have a block of
+ * pivots before them, the last cuts of all full blocks: two comparisons, with
+ * the pivots and with the block that they tell, give the rank.
+ */
+typedef struct ForestPlan
+{
+	uint64_t	size;			/* bytes, header included */
+	uint32_t	num_slots;
+	uint32_t	num_short;		/* slots of one block, which is their number's */
+	uint32_t	num_groups;
+	uint32_t	has_records;	/* leaves are records */
+	/* sections, in bytes from the plan's start */
+	uint32_t	features;		/* uint32_t [num_slots]: place in the row */
+	uint32_t	blocks;			/* uint32_t [num_slots]: first block */
+	uint32_t	cuts;			/* float [..][PLAN_BLOCK] */
+	uint32_t	outputs;		/* uint32_t [num_groups] */
+	uint64_t	groups;			/* PlanGroup [num_groups] */
+	uint64_t	leaves;			/* float [num_groups * 8][64], or PlanRecord so */
+} ForestPlan;
+
+/* A section of a plan. */
+#define PLAN_SECTION(plan, type, section) \
+	((const type *) ((const char *) (plan) + (plan)->section))
+
+#endif							/* PG_RISK_FOREST_PLAN_H */

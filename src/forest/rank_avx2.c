@@ -1,0 +1,251 @@
+/*
+ * rank_avx2.c
+ *		The kernel of ranks (plan.h) for AVX2.
+ *
+ * A byte shuffle looks up 16 ranks only, by the low four bits of a slot's
+ * number, and gives 0 when the number is negative.  So the table of ranks is
+ * kept as differences: the first 16 ranks, then how each next 16 differ (by
+ * exclusive or) from those before.  A slot takes the first table and all those
+ * that its number, less 16 for each, does not make negative: what is left of
+ * the exclusive ors is its rank.  Past four tables walking is faster.
+ *
+ * 32 nodes are decided at once, the leaves of four trees found at once, and
+ * the sum is added some groups behind, as in rank_avx512.c.
+ */
+#include "kernel.h"
+#include "rank.h"
+#include "pure.h"
+
+#ifdef HAVE_X86_KERNELS
+#include <immintrin.h>
+
+#define TARGET	__attribute__((target("avx2,popcnt")))
+
+#define TABLE		16			/* ranks of a table */
+#define MAX_TABLES	4
+
+#define RING		8			/* groups in the pipeline, a power of 2 */
+#define INDEX_LAG	3			/* groups between deciding and finding leaves */
+#define ADD_LAG		4			/* between deciding and adding */
+
+#define WORDS		(2 * PLAN_GROUP)	/* of 32 nodes, in a group */
+
+/* What a group leaves for the next step of the pipeline. */
+typedef struct Stage
+{
+	uint32_t	left[RING][WORDS] __attribute__((aligned(32)));	/* rank < cut */
+	uint32_t	missing[RING][WORDS] __attribute__((aligned(32)));	/* rank is missing */
+	uint64_t	leaves[RING][PLAN_GROUP] __attribute__((aligned(32)));	/* number + 64 */
+} Stage;
+
+/* ---- ranks ---- */
+
+/* How many of 16 cuts are <= value. */
+TARGET static ALWAYS_INLINE uint32_t
+count_cuts(__m256 value, const float *cuts)
+{
+	uint32_t	low = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts), _CMP_GE_OQ));
+	uint32_t	high = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts + 8),
+														_CMP_GE_OQ));
+
+	return _mm_popcnt_u32(high << 8 | low);
+}
+
+/* Turn a row into ranks, a byte for each slot. */
+TARGET static ALWAYS_INLINE void
+rank_row(const Forest *forest, const float *row, int8_t *ranks)
+{
+	const ForestPlan *plan = forest->plan;
+	const uint32_t *features = PLAN_SECTION(plan, uint32_t, features);
+	const uint32_t *blocks = PLAN_SECTION(plan, uint32_t, blocks);
+	const float *cuts = PLAN_SECTION(plan, float, cuts);
+	float		declared = forest->header->missing;
+	uint32_t	i;
+
+	for (i = 0; i < plan->num_slots; i++)
+	{
+		const float *block = cuts + blocks[i] * PLAN_BLOCK;
+		float		number = row[features[i]];
+		__m256		value = _mm256_set1_ps(number);
+		uint32_t	rank = 0;
+
+		if (i >= plan->num_short)
+		{
+			rank = count_cuts(value, block) * PLAN_BLOCK;
+			block += PLAN_BLOCK + rank;
+		}
+		rank += count_cuts(value, block) + PLAN_LEAST;
+		ranks[i] = ((number != number) | (number == declared)) ? PLAN_MISSING : (int8_t) rank;
+	}
+}
+
+/* The ranks as tables of differences, the same in both halves of a register. */
+TARGET static ALWAYS_INLINE void
+make_tables(__m256i *tables, const int8_t *ranks, uint32_t num_tables)
+{
+	uint32_t	i;
+
+	for (i = 0; i < num_tables; i++)
+	{
+		__m128i		some = _mm_load_si128((const __m128i *) ranks + i);
+
+		if (i > 0)
+			some = _mm_xor_si128(some, _mm_load_si128((const __m128i *) ranks + i - 1));
+		tables[i] = _mm256_broadcastsi128_si256(some);
+	}
+}
+
+/* ---- trees ---- */
+
+/* The ranks of 32 slots. */
+TARGET static ALWAYS_INLINE __m256i
+look_up(const __m256i *tables, __m256i slots, uint32_t num_tables)
+{
+	__m256i		ranks = _mm256_shuffle_epi8(tables[0], slots);
+	uint32_t	i;
+
+#pragma GCC unroll 4
+	for (i = 1; i < num_tables; i++)
+	{
+		slots = _mm256_sub_epi8(slots, _mm256_set1_epi8(TABLE));
+		ranks = _mm256_xor_si256(ranks, _mm256_shuffle_epi8(tables[i], slots));
+	}
+	return ranks;
+}
+
+/*
+ * Decide the upper nodes of 8 trees, 32 at a time.  The words are written as
+ * volatile ones: else the compiler collects them in vectors, which costs more.
+ */
+TARGET static ALWAYS_INLINE void
+decide(const PlanGroup *group, const __m256i *tables, uint32_t num_tables,
+	   volatile uint32_t *left, volatile uint32_t *missing)
+{
+	uint32_t	i;
+
+#pragma GCC unroll 16
+	for (i = 0; i < WORDS; i++)
+	{
+		const PlanTree *tree = &group->trees[i / 2];
+		__m256i		slots = _mm256_load_si256((const __m256i *) tree->slots + i % 2);
+		__m256i		cuts = _mm256_load_si256((const __m256i *) tree->cuts + i % 2);
+		__m256i		ranks = look_up(tables, slots, num_tables);
+
+		left[i] = _mm256_movemask_epi8(_mm256_cmpgt_epi8(cuts, ranks));
+		missing[i] = _mm256_movemask_epi8(_mm256_cmpeq_epi8(ranks,
+															_mm256_set1_epi8(PLAN_MISSING)));
+	}
+}
+
+/* Follow the decisions of 4 trees to their leaves, which are numbered from 64. */
+TARGET static ALWAYS_INLINE __m256i
+find_leaves(__m256i left, __m256i missing, __m256i missing_left)
+{
+	const __m256i one = _mm256_set1_epi64x(1);
+	__m256i		bits = _mm256_or_si256(left, _mm256_and_si256(missing, missing_left));
+	__m256i		index = one;
+	uint32_t	i;
+
+	/* 2 * index + 1, but for rows that go left */
+#pragma GCC unroll 6
+	for (i = 0; i < PLAN_LEVELS; i++)
+		index = _mm256_add_epi64(_mm256_add_epi64(index, index),
+								 _mm256_andnot_si256(_mm256_srlv_epi64(bits, index), one));
+	return index;
+}
+
+/* Write the ranks for records; see PlanTwins. */
+TARGET static ALWAYS_INLINE void
+make_twins(PlanTwins *twins, const int8_t *ranks, uint32_t num_tables)
+{
+	uint32_t	i;
+
+	for (i = 0; i < num_tables * TABLE; i++)
+	{
+		twins->ranks[i] = ranks[i] == PLAN_MISSING ? PLAN_LEAST : ranks[i];
+		twins->ranks[PLAN_MAX_SLOTS + i] = ranks[i];
+	}
+}
+
+/* ---- the kernel ---- */
+
+TARGET static ALWAYS_INLINE void
+add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_tables,
+		  bool records)
+{
+	const ForestPlan *plan = forest->plan;
+	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
+	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
+	uint32_t	num_groups = plan->num_groups;
+	uint32_t	output = outputs[0];
+	float		sum = margins[output];
+	int8_t		ranks[MAX_TABLES * TABLE] __attribute__((aligned(32))) = {0};
+	__m256i		tables[MAX_TABLES];
+	Stage		stage;
+	PlanTwins	twins;
+	uint32_t	step;
+
+	rank_row(forest, row, ranks);
+	make_tables(tables, ranks, num_tables);
+	if (records)
+		make_twins(&twins, ranks, num_tables);
+	for (step = 0; step < num_groups + ADD_LAG; step++)
+	{
+		if (step < num_groups)
+			decide(&groups[step], tables, num_tables, stage.left[step % RING],
+				   stage.missing[step % RING]);
+		if (step >= INDEX_LAG && step - INDEX_LAG < num_groups)
+		{
+			uint32_t	group = step - INDEX_LAG;
+			const __m256i *left = (const __m256i *) stage.left[group % RING];
+			const __m256i *missing = (const __m256i *) stage.missing[group % RING];
+			const __m256i *missing_left = (const __m256i *) groups[group].missing_left;
+			__m256i    *leaves = (__m256i *) stage.leaves[group % RING];
+
+			_mm256_store_si256(leaves, find_leaves(left[0], missing[0], missing_left[0]));
+			_mm256_store_si256(leaves + 1, find_leaves(left[1], missing[1], missing_left[1]));
+			if (records)
+				prefetch_records(plan, group, stage.leaves[group % RING]);
+		}
+		if (step >= ADD_LAG)
+		{
+			uint32_t	group = step - ADD_LAG;
+
+			switch_output(&sum, margins, &output, outputs[group]);
+			sum = add_leaves(sum, plan, &twins, group, stage.leaves[group % RING], records);
+		}
+	}
+	margins[output] = sum;
+}
+
+#define DEFINE_KERNEL(name, num_tables, records) \
+TARGET static void \
+name(const Forest *forest, const float *row, void *scratch, float *margins) \
+{ \
+	(void) scratch; \
+	add_trees(forest, row, margins, num_tables, records); \
+}
+
+DEFINE_KERNEL(leaves_16, 1, false)
+DEFINE_KERNEL(leaves_32, 2, false)
+DEFINE_KERNEL(leaves_48, 3, false)
+DEFINE_KERNEL(leaves_64, 4, false)
+DEFINE_KERNEL(records_16, 1, true)
+DEFINE_KERNEL(records_32, 2, true)
+DEFINE_KERNEL(records_48, 3, true)
+DEFINE_KERNEL(records_64, 4, true)
+
+RowKernel
+avx2_kernel(const ForestPlan *plan)
+{
+	static const RowKernel kernels[2][MAX_TABLES] = {
+		{leaves_16, leaves_32, leaves_48, leaves_64},
+		{records_16, records_32, records_48, records_64}
+	};
+
+	if (plan->num_slots > MAX_TABLES * TABLE)
+		return NULL;
+	return kernels[plan->has_records][plan->num_slots > 0 ? (plan->num_slots - 1) / TABLE : 0];
+}
+
+#endif							/* HAVE_X86_KERNELS */

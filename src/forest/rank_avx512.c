@@ -1,0 +1,258 @@
+/*
+ * rank_avx512.c
+ *		The kernel of ranks (plan.h) for AVX-512 with VBMI.
+ *
+ * A tree's upper six levels take one permutation (the row's ranks to 64 nodes)
+ * and two comparisons (with the cuts, and with "missing").  That gives a word of
+ * 64 decisions, in which the way to the leaf is found for 8 trees at once: six
+ * times index = 2 * index + bit number `index`.
+ *
+ * The sum is a chain of float32 additions in tree order, which nothing can
+ * shorten.  So the steps run as a pipeline over groups of 8 trees: while the
+ * leaves of one group are added, the indexes of a later one are found and the
+ * nodes of a still later one decided, and the chain hides the rest.
+ */
+#include "kernel.h"
+#include "rank.h"
+#include "pure.h"
+
+#ifdef HAVE_X86_KERNELS
+#include <immintrin.h>
+
+#define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
+
+#define RING		8			/* groups in the pipeline, a power of 2 */
+#define INDEX_LAG	4			/* groups between deciding and finding leaves */
+#define ADD_LAG		6			/* between deciding and adding */
+
+#define REGISTER	64			/* ranks in a register */
+#define MAX_REGISTERS	(PLAN_MAX_SLOTS / REGISTER)
+
+/* What a group leaves for the next step of the pipeline. */
+typedef struct Stage
+{
+	__m512i		right[RING];	/* of 8 trees: nodes at which rank >= cut */
+	__m512i		missing[RING];	/* nodes at which the rank is missing */
+	uint64_t	leaves[RING][PLAN_GROUP];	/* leaf's number + 64 */
+} Stage;
+
+/* ---- ranks ---- */
+
+/* How many of 16 cuts are <= value. */
+TARGET static ALWAYS_INLINE uint32_t
+count_cuts(__m512 value, const float *cuts)
+{
+	return _mm_popcnt_u32(_mm512_cmp_ps_mask(value, _mm512_load_ps(cuts), _CMP_GE_OQ));
+}
+
+/* The slots of 64 whose value is missing. */
+TARGET static ALWAYS_INLINE uint64_t
+find_missing(const float *values, uint32_t count, __m512 declared)
+{
+	uint64_t	missing = 0;
+	uint32_t	i;
+
+	for (i = 0; i < count && i < REGISTER; i += 16)
+	{
+		__mmask16	inside = count - i >= 16 ? 0xffff : (1u << (count - i)) - 1;
+		__m512		some = _mm512_maskz_loadu_ps(inside, values + i);
+
+		missing |= (uint64_t) (_mm512_cmp_ps_mask(some, some, _CMP_UNORD_Q) |
+							   _mm512_cmp_ps_mask(some, declared, _CMP_EQ_OQ)) << i;
+	}
+	return missing;
+}
+
+/* Turn a row into ranks, a byte for each slot. */
+TARGET static ALWAYS_INLINE void
+rank_row(const Forest *forest, const float *row, __m512i *ranks, uint32_t registers)
+{
+	const ForestPlan *plan = forest->plan;
+	const uint32_t *features = PLAN_SECTION(plan, uint32_t, features);
+	const uint32_t *blocks = PLAN_SECTION(plan, uint32_t, blocks);
+	const float *cuts = PLAN_SECTION(plan, float, cuts);
+	uint32_t	num_slots = plan->num_slots;
+	int8_t		bytes[MAX_REGISTERS * REGISTER] __attribute__((aligned(64)));
+	float		values[MAX_REGISTERS * REGISTER] __attribute__((aligned(64)));
+	uint32_t	i;
+
+	for (i = 0; i < registers; i++)
+		_mm512_store_si512((__m512i *) bytes + i, _mm512_setzero_si512());
+	for (i = 0; i < plan->num_short; i++)
+	{
+		values[i] = row[features[i]];
+		bytes[i] = count_cuts(_mm512_set1_ps(values[i]), cuts + i * PLAN_BLOCK) + PLAN_LEAST;
+	}
+#pragma GCC unroll 4
+	for (; i < num_slots; i++)
+	{
+		const float *pivots = cuts + blocks[i] * PLAN_BLOCK;
+		__m512		value = _mm512_set1_ps(row[features[i]]);
+		uint32_t	full = count_cuts(value, pivots) * PLAN_BLOCK;
+
+		values[i] = row[features[i]];
+		bytes[i] = full + count_cuts(value, pivots + PLAN_BLOCK + full) + PLAN_LEAST;
+	}
+	for (i = 0; i < registers; i++)
+	{
+		uint64_t	missing = i * REGISTER >= num_slots ? 0 :
+			find_missing(values + i * REGISTER, num_slots - i * REGISTER,
+						 _mm512_set1_ps(forest->header->missing));
+
+		ranks[i] = _mm512_mask_mov_epi8(_mm512_load_si512((__m512i *) bytes + i), missing,
+										_mm512_set1_epi8(PLAN_MISSING));
+	}
+}
+
+/* ---- the pipeline's steps ---- */
+
+/* The ranks of 64 slots. */
+TARGET static ALWAYS_INLINE __m512i
+look_up(const __m512i *ranks, __m512i slots, uint32_t registers)
+{
+	__m512i		low;
+	__m512i		high;
+
+	if (registers == 1)
+		return _mm512_permutexvar_epi8(slots, ranks[0]);
+	low = _mm512_permutex2var_epi8(ranks[0], slots, ranks[1]);
+	if (registers == 2)
+		return low;
+	high = _mm512_permutex2var_epi8(ranks[2], slots, ranks[3]);
+	return _mm512_mask_blend_epi8(_mm512_movepi8_mask(slots), low, high);
+}
+
+/* Decide the upper nodes of 8 trees. */
+TARGET static ALWAYS_INLINE void
+decide(const PlanGroup *group, const __m512i *ranks, uint32_t registers,
+	   __m512i *right, __m512i *missing)
+{
+	uint64_t   *right_words = (uint64_t *) right;
+	uint64_t   *missing_words = (uint64_t *) missing;
+	uint32_t	i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < PLAN_GROUP; i++)
+	{
+		const PlanTree *tree = &group->trees[i];
+		__m512i		rank = look_up(ranks, _mm512_load_si512(tree->slots), registers);
+
+		right_words[i] = _mm512_cmpge_epi8_mask(rank, _mm512_load_si512(tree->cuts));
+		missing_words[i] = _mm512_cmpeq_epi8_mask(rank, _mm512_set1_epi8(PLAN_MISSING));
+	}
+}
+
+/* Follow the decisions of 8 trees to their leaves, which are numbered from 64. */
+TARGET static ALWAYS_INLINE __m512i
+find_leaves(__m512i right, __m512i missing, __m512i missing_left)
+{
+	const __m512i one = _mm512_set1_epi64(1);
+	/* right, but not where what is missing goes left */
+	__m512i		bits = _mm512_ternarylogic_epi64(right, missing, missing_left, 0x70);
+	__m512i		index = one;
+	uint32_t	i;
+
+#pragma GCC unroll 6
+	for (i = 0; i < PLAN_LEVELS; i++)
+	{
+		__m512i		bit = _mm512_srlv_epi64(bits, index);
+
+		/* 2 * index | (bit & 1) */
+		index = _mm512_ternarylogic_epi64(_mm512_add_epi64(index, index), bit, one, 0xF8);
+	}
+	return index;
+}
+
+/* Write the ranks for records; see PlanTwins. */
+TARGET static ALWAYS_INLINE void
+make_twins(PlanTwins *twins, const __m512i *ranks, uint32_t registers)
+{
+	const __m512i missing = _mm512_set1_epi8(PLAN_MISSING);
+	uint32_t	i;
+
+	for (i = 0; i < registers; i++)
+	{
+		__m512i		left = _mm512_mask_mov_epi8(ranks[i],
+												_mm512_cmpeq_epi8_mask(ranks[i], missing),
+												_mm512_set1_epi8(PLAN_LEAST));
+
+		_mm512_storeu_si512(twins->ranks + i * REGISTER, left);
+		_mm512_storeu_si512(twins->ranks + PLAN_MAX_SLOTS + i * REGISTER, ranks[i]);
+	}
+}
+
+/* ---- the kernel ---- */
+
+TARGET static ALWAYS_INLINE void
+add_trees(const Forest *forest, const float *row, float *margins, uint32_t registers,
+		  bool records)
+{
+	const ForestPlan *plan = forest->plan;
+	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
+	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
+	uint32_t	num_groups = plan->num_groups;
+	uint32_t	output = outputs[0];
+	float		sum = margins[output];
+	__m512i		ranks[MAX_REGISTERS];
+	PlanTwins	twins;
+	Stage		stage;
+	uint32_t	step;
+
+	rank_row(forest, row, ranks, registers);
+	if (records)
+		make_twins(&twins, ranks, registers);
+	for (step = 0; step < num_groups + ADD_LAG; step++)
+	{
+		if (step < num_groups)
+			decide(&groups[step], ranks, registers, &stage.right[step % RING],
+				   &stage.missing[step % RING]);
+		if (step >= INDEX_LAG && step - INDEX_LAG < num_groups)
+		{
+			uint32_t	group = step - INDEX_LAG;
+			uint64_t   *leaves = stage.leaves[group % RING];
+
+			_mm512_storeu_si512(leaves,
+								find_leaves(stage.right[group % RING], stage.missing[group % RING],
+											_mm512_load_si512(groups[group].missing_left)));
+			if (records)
+				prefetch_records(plan, group, leaves);
+		}
+		if (step >= ADD_LAG)
+		{
+			uint32_t	group = step - ADD_LAG;
+
+			switch_output(&sum, margins, &output, outputs[group]);
+			sum = add_leaves(sum, plan, &twins, group, stage.leaves[group % RING], records);
+		}
+	}
+	margins[output] = sum;
+}
+
+#define DEFINE_KERNEL(name, registers, records) \
+TARGET static void \
+name(const Forest *forest, const float *row, void *scratch, float *margins) \
+{ \
+	(void) scratch; \
+	add_trees(forest, row, margins, registers, records); \
+}
+
+DEFINE_KERNEL(leaves_64, 1, false)
+DEFINE_KERNEL(leaves_128, 2, false)
+DEFINE_KERNEL(leaves_256, 4, false)
+DEFINE_KERNEL(records_64, 1, true)
+DEFINE_KERNEL(records_128, 2, true)
+DEFINE_KERNEL(records_256, 4, true)
+
+RowKernel
+avx512_kernel(const ForestPlan *plan)
+{
+	static const RowKernel kernels[2][3] = {
+		{leaves_64, leaves_128, leaves_256},
+		{records_64, records_128, records_256}
+	};
+	uint32_t	size = plan->num_slots <= REGISTER ? 0 : plan->num_slots <= 2 * REGISTER ? 1 : 2;
+
+	return kernels[plan->has_records][size];
+}
+
+#endif							/* HAVE_X86_KERNELS */

@@ -1,0 +1,439 @@
+/*
+ * forest_kernel_test.c
+ *		Unit tests of the kernels of the forest core (src/forest): each that
+ *		this processor has gives the reference's margins in every bit, for
+ *		forests of every shape and rows on and beside their thresholds.
+ *
+ * PG_RISK_LONG=1 scores over ten million rows with each.
+ */
+#include "forest_models.h"
+
+#define LONG_ROWS	10000000
+
+static const struct
+{
+	ForestKernel kernel;
+	const char *name;
+}			kernels[] = {
+	{FOREST_KERNEL_WALK, "walk"},
+	{FOREST_KERNEL_AVX2, "AVX2"},
+	{FOREST_KERNEL_AVX512, "AVX-512"},
+};
+
+#define NUM_KERNELS		(sizeof(kernels) / sizeof(kernels[0]))
+
+/* What the kernels have done so far. */
+static uint64_t rows_scored[NUM_KERNELS];
+static uint64_t rows_wanted = 1;	/* multiplies the number of rows of a forest */
+
+/* ---- one forest ---- */
+
+/* Aligned to 64 and of exactly this size, so that sanitizers see its end. */
+static void *
+allocate_aligned(size_t size)
+{
+	void	   *block = NULL;
+
+	if (posix_memalign(&block, 64, size) != 0)
+		exit(1);
+	return block;
+}
+
+/* The plan of a forest, moved from where it was built; NULL: it has none. */
+static void *
+make_plan(const Forest *forest)
+{
+	size_t		room = forest_plan_room(forest);
+	void	   *memory = room > 0 ? allocate_aligned(room) : NULL;
+	size_t		size = room > 0 ? forest_plan_build(forest, memory) : 0;
+	void	   *plan = NULL;
+
+	if (size > 0)
+	{
+		plan = allocate_aligned(size);
+		memcpy(plan, memory, size);
+		memset(memory, 0xff, room);
+	}
+	free(memory);
+	return plan;
+}
+
+/* Rows of a batch for which a kernel's margins are not the expected ones. */
+static uint64_t
+count_batch_differences(const Forest *forest, const float *rows, size_t num_rows,
+						const float *expected)
+{
+	uint32_t	outputs = forest->header->num_outputs;
+	float	   *margins = malloc(num_rows * outputs * sizeof(float));
+	void	   *scratch = malloc(forest_batch_scratch_size(forest) + 1);
+	uint64_t	differences = 0;
+	size_t		i;
+
+	forest_margins_batch(forest, rows, num_rows, scratch, margins);
+	for (i = 0; i < num_rows; i++)
+		differences += !same_floats(margins + i * outputs, expected + i * outputs, outputs);
+	free(margins);
+	free(scratch);
+	return differences;
+}
+
+/* Rows for which a kernel's margins, one by one, are not the expected ones. */
+static uint64_t
+count_row_differences(const Forest *forest, const float *rows, size_t num_rows,
+					  const float *expected)
+{
+	uint32_t	outputs = forest->header->num_outputs;
+	float	   *row = malloc(forest->header->num_features * sizeof(float));
+	float	   *margins = malloc(outputs * sizeof(float));
+	void	   *scratch = malloc(forest_scratch_size(forest));
+	uint64_t	differences = 0;
+	size_t		i;
+
+	for (i = 0; i < num_rows; i++)
+	{
+		memcpy(row, rows + i * forest->header->num_features,
+			   forest->header->num_features * sizeof(float));
+		forest_margins(forest, row, scratch, margins);
+		differences += !same_floats(margins, expected + i * outputs, outputs);
+	}
+	free(row);
+	free(margins);
+	free(scratch);
+	return differences;
+}
+
+/* Some rows by all kernels against the reference; returns rows that differ. */
+static uint64_t
+score_rows(const ForestSource *source, const Forest *forest, size_t num_rows)
+{
+	uint32_t	outputs = source->num_outputs;
+	float	   *rows = malloc(num_rows * source->num_features * sizeof(float));
+	float	   *expected = malloc(num_rows * outputs * sizeof(float));
+	uint64_t	differences = 0;
+	size_t		i;
+
+	for (i = 0; i < num_rows; i++)
+	{
+		random_row(source, rows + i * source->num_features);
+		forest_margins_reference(forest, rows + i * source->num_features, expected + i * outputs);
+	}
+	for (i = 0; i < NUM_KERNELS; i++)
+	{
+		Forest		other = *forest;
+
+		if (!forest_set_kernel(&other, kernels[i].kernel))
+			continue;
+		differences += count_row_differences(&other, rows, num_rows, expected);
+		differences += count_batch_differences(&other, rows, num_rows, expected);
+		rows_scored[i] += num_rows;
+	}
+	free(rows);
+	free(expected);
+	return differences;
+}
+
+/* Many rows, in batches of many lengths. */
+static uint64_t
+count_differences(const ForestSource *source, const Forest *forest, uint64_t num_rows)
+{
+	uint64_t	differences = 0;
+
+	while (num_rows > 0)
+	{
+		size_t		some = 1 + random_below(300);
+
+		if (some > num_rows)
+			some = num_rows;
+		differences += score_rows(source, forest, some);
+		num_rows -= some;
+	}
+	return differences;
+}
+
+/*
+ * Score made-up rows of a source with all kernels.  has_plan: what must come
+ * out when a plan is asked for, on processors with kernels of ranks.
+ */
+static uint64_t
+score_source(const ForestSource *source, bool has_plan, uint64_t num_rows, bool *planned)
+{
+	Forest		forest;
+	void	   *image = open_source(source, &forest);
+	void	   *plan;
+	uint64_t	differences;
+
+	if (image == NULL)
+		return num_rows;
+	plan = make_plan(&forest);
+	*planned = plan != NULL || !has_plan;
+	if (plan != NULL)
+		*planned = has_plan;
+	forest_use_plan(&forest, plan);
+	differences = count_differences(source, &forest, num_rows * rows_wanted);
+	free(plan);
+	free(image);
+	free_all();
+	return differences;
+}
+
+/* Does this processor make plans at all? */
+static bool
+processor_plans(void)
+{
+	Forest		forest;
+	void	   *image = open_source(&stump_source, &forest);
+	bool		plans = image != NULL && forest_plan_room(&forest) > 0;
+
+	free(image);
+	return plans;
+}
+
+/* Made-up forests of a kind, scored by all kernels. */
+static void
+check_spec(const ModelSpec *spec, bool has_plan, uint32_t rounds, uint32_t num_rows)
+{
+	uint64_t	differences = 0;
+	bool		all_planned = true;
+	bool		planned = true;
+	uint32_t	i;
+
+	for (i = 0; i < rounds; i++)
+	{
+		differences += score_source(random_source(spec), has_plan && processor_plans(),
+									num_rows, &planned);
+		all_planned = all_planned && planned;
+	}
+	ok(differences == 0 && all_planned, "kernels and reference agree: %s, %u trees, depth %u, "
+	   "%u features%s (%llu differ)", spec->name, spec->num_trees, spec->max_depth,
+	   spec->num_features, all_planned ? "" : "; there is a plan or none, against expectation",
+	   (unsigned long long) differences);
+}
+
+/* ---- shapes ---- */
+
+/* All depths and numbers of trees around the size of a group. */
+static void
+test_depths(void)
+{
+	static const uint32_t num_trees[] = {1, 7, 8, 9, 65};
+	ModelSpec	spec = {.name = "numeric",.kind = FOREST_TREES,.num_features = 12,
+	.num_outputs = 1,.missing = NAN};
+	size_t		i;
+
+	for (spec.max_depth = 1; spec.max_depth <= 9; spec.max_depth++)
+		for (i = 0; i < sizeof(num_trees) / sizeof(num_trees[0]); i++)
+		{
+			spec.num_trees = num_trees[i];
+			spec.num_splits = (spec.max_depth == 9 ? 4u : 2u) << spec.max_depth;
+			/* of depth 9: chains, so that they surely are as deep */
+			spec.chain = spec.max_depth == 9;
+			if (spec.chain)
+				spec.num_splits = 9;
+			check_spec(&spec, !spec.chain, 3, 60);
+		}
+	spec.max_depth = 6;
+	spec.chain = false;
+	spec.num_splits = 200;
+	spec.num_trees = 500;
+	check_spec(&spec, true, 1, 100);
+	spec.max_depth = 8;
+	check_spec(&spec, true, 1, 100);
+	spec.name = "single leaves";
+	spec.num_splits = 0;
+	spec.num_trees = 13;
+	check_spec(&spec, true, 2, 20);
+}
+
+/* Numbers of slots around the sizes of registers and tables. */
+static void
+test_slots(void)
+{
+	static const uint32_t num_features[] = {1, 15, 16, 17, 32, 33, 48, 49, 63, 64, 65, 127, 128,
+	129, 255, 256};
+	ModelSpec	spec = {.name = "features",.kind = FOREST_TREES,.num_trees = 60,
+	.num_splits = 150,.num_outputs = 1,.missing = NAN};
+	size_t		i;
+
+	for (i = 0; i < sizeof(num_features) / sizeof(num_features[0]); i++)
+	{
+		spec.num_features = num_features[i];
+		spec.max_depth = i % 2 == 0 ? 6 : 8;
+		check_spec(&spec, true, 1, 100);
+	}
+	spec.name = "too many features";
+	spec.num_features = 1000;
+	check_spec(&spec, false, 1, 100);
+}
+
+/* Give the splits of one feature so many distinct thresholds, in turn. */
+static void
+limit_thresholds(const ForestSource *source, uint32_t count)
+{
+	uint32_t	next = 0;
+	uint32_t	i;
+	uint32_t	k;
+
+	for (i = 0; i < source->num_trees; i++)
+		for (k = 0; k < source->trees[i].num_nodes; k++)
+			if (source->trees[i].left[k] != -1)
+				((float *) source->trees[i].condition)[k] = (float) (next++ % count);
+}
+
+/* Numbers of thresholds around the sizes of blocks and parts. */
+static void
+test_thresholds(void)
+{
+	static const uint32_t counts[] = {1, 2, 15, 16, 17, 31, 32, 33, 239, 240, 253, 254, 255, 256,
+	508, 509, 600, 2000};
+	ModelSpec	spec = {.name = "thresholds",.kind = FOREST_TREES,.num_trees = 150,
+	.num_splits = 200,.num_features = 1,.num_outputs = 1,.missing = NAN,.max_depth = 6};
+	size_t		i;
+
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+	{
+		ForestSource *source = random_source(&spec);
+		bool		planned = true;
+		uint64_t	differences;
+
+		limit_thresholds(source, counts[i]);
+		differences = score_source(source, processor_plans(), 600, &planned);
+		ok(differences == 0 && planned, "kernels and reference agree: %u thresholds (%llu differ)",
+		   counts[i], (unsigned long long) differences);
+	}
+}
+
+/* Declared missing values, weights, outputs with and without trees. */
+static void
+test_kinds(void)
+{
+	static const float missing[] = {0.0f, -999.0f, INFINITY, -INFINITY};
+	ModelSpec	spec = {.name = "declared missing value",.kind = FOREST_TREES,.num_trees = 30,
+	.num_splits = 60,.num_features = 6,.num_outputs = 1,.max_depth = 6};
+	size_t		i;
+
+	for (i = 0; i < 4; i++)
+	{
+		spec.missing = missing[i];
+		check_spec(&spec, true, 3, 200);
+	}
+	spec.missing = NAN;
+	spec.name = "many outputs, dart";
+	spec.dart = true;
+	spec.num_outputs = 5;
+	check_spec(&spec, true, 3, 200);
+	spec.num_trees = 100;
+	spec.num_splits = 200;
+	spec.max_depth = 7;
+	check_spec(&spec, true, 3, 100);
+	spec.name = "more outputs than trees";
+	spec.num_outputs = 150;
+	spec.max_depth = 6;
+	check_spec(&spec, true, 3, 200);
+}
+
+/* Forests of which there is a plan only when they are of the simple kind. */
+static void
+test_all_specs(void)
+{
+	size_t		i;
+
+	for (i = 0; i < NUM_SPECS; i++)
+	{
+		ForestSource *source = random_source(&specs[i]);
+		uint32_t	differences = 0;
+		Forest		forest;
+		void	   *image = open_source(source, &forest);
+		void	   *plan = image != NULL ? make_plan(&forest) : NULL;
+
+		if (image != NULL)
+		{
+			forest_use_plan(&forest, plan);
+			differences = count_differences(source, &forest, 300 * rows_wanted);
+		}
+		ok(differences == 0, "kernels and reference agree: %s (%u differ)", specs[i].name,
+		   differences);
+		free(plan);
+		free(image);
+		free_all();
+	}
+}
+
+/* Sums that stay -0: nothing is added but leaves, and in no other order. */
+static void
+test_negative_zero(void)
+{
+	static const float minus_zero[] = {-0.0f};
+	static const float condition[] = {0.5f, -0.0f, -0.0f};
+	ForestSourceTree tree = stump;
+	ForestSource source = stump_source;
+	bool		planned;
+
+	tree.condition = condition;
+	source.trees = &tree;
+	source.base_margins = minus_zero;
+	ok(score_source(&source, processor_plans(), 20, &planned) == 0 && planned,
+	   "kernels and reference agree: a sum of -0");
+}
+
+/* ---- the choice of a kernel ---- */
+
+static void
+test_choice(void)
+{
+	ModelSpec	spec = {.name = "linear",.kind = FOREST_LINEAR,.num_features = 3,
+	.num_outputs = 1,.missing = NAN};
+	Forest		forest;
+	void	   *image = open_source(&stump_source, &forest);
+	void	   *plan;
+
+	ok(!forest_set_kernel(&forest, FOREST_KERNEL_AVX2) &&
+	   !forest_set_kernel(&forest, FOREST_KERNEL_AVX512), "without a plan there is only the walk");
+	ok(strcmp(forest.kernel_name, "walk") == 0, "which is used");
+	plan = make_plan(&forest);
+	forest_use_plan(&forest, plan);
+	ok((plan != NULL) == (strcmp(forest.kernel_name, "walk") != 0), "a plan is used if there is one");
+	ok(forest_set_kernel(&forest, FOREST_KERNEL_WALK) &&
+	   strcmp(forest.kernel_name, "walk") == 0, "the walk can be asked for all the same");
+	free(plan);
+	free(image);
+
+	image = open_source(random_source(&spec), &forest);
+	ok(forest_plan_room(&forest) == 0 && strcmp(forest.kernel_name, "linear") == 0,
+	   "a linear forest has no plan");
+	free(image);
+	free_all();
+}
+
+/* Has some kernel that there is scored less than the long mode wants? */
+static bool
+wants_more(void)
+{
+	bool		more = false;
+	size_t		i;
+
+	for (i = 0; i < NUM_KERNELS; i++)
+		more = more || (rows_scored[i] > 0 && rows_scored[i] < LONG_ROWS);
+	return more;
+}
+
+int
+main(void)
+{
+	const char *mode = getenv("PG_RISK_LONG");
+	size_t		i;
+
+	test_choice();
+	do
+	{
+		test_depths();
+		test_slots();
+		test_thresholds();
+		test_kinds();
+		test_negative_zero();
+		test_all_specs();
+		rows_wanted = 100;
+	} while (mode != NULL && strcmp(mode, "1") == 0 && wants_more());
+	for (i = 0; i < NUM_KERNELS; i++)
+		printf("# %s: %llu rows\n", kernels[i].name, (unsigned long long) rows_scored[i]);
+	return done_testing();
+}
