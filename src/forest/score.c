@@ -81,9 +81,9 @@ category_bit(float value, bool missing, bool missing_left)
 	return (uint32_t) value + 1;
 }
 
-/* Turn a row into slots; only features that some node uses are read. */
-static void
-fill_slots(const Forest *forest, const float *row, uint32_t *slots)
+/* Only features that some node uses are read. */
+void
+forest_fill_slots(const Forest *forest, const float *row, uint32_t *slots)
 {
 	const ForestSlot *kinds = forest->slots;
 	float		declared = forest->header->missing;
@@ -110,19 +110,6 @@ fill_slots(const Forest *forest, const float *row, uint32_t *slots)
 /* ---- kernels ---- */
 
 /*
- * 1 when the slot's bit is in the set that starts at `set`, else 0.  For a bit
- * past the end some word is read all the same, and its answer dropped.
- */
-static ALWAYS_INLINE uint32_t
-in_set(const uint32_t *set, uint32_t bit)
-{
-	uint32_t	inside = bit < set[0];
-	uint32_t	word = set[1 + (bit / 32 & -inside)];
-
-	return inside & (word >> (bit % 32));
-}
-
-/*
  * The node after `at`; a leaf is its own.  Whether a split is categorical is the
  * one branch: looking into some set at every split takes a third longer.
  */
@@ -135,7 +122,7 @@ next_node(const Walk *walk, uint32_t at, uint32_t step, bool categories)
 	uint32_t	right = !(float_of_bits(value) < node->value.cut);
 
 	if (categories && slot >= walk->first_categorical)
-		right = in_set(walk->category_sets + node->value.set, value);
+		right = forest_in_set(walk->category_sets + node->value.set, value);
 	return at + (step >> walk->slot_bits) + right;
 }
 
@@ -325,7 +312,7 @@ forest_margins(const Forest *forest, const float *row, void *scratch, float *mar
 		return;
 	}
 	memcpy(margins, forest->base_margins, forest->header->num_outputs * sizeof(float));
-	fill_slots(forest, row, scratch);
+	forest_fill_slots(forest, row, scratch);
 	forest->kernel(forest, scratch, margins);
 }
 

@@ -92,6 +92,8 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 	float	   *margins;
 	float	   *reference;
 	float	   *predictions;
+	double	   *contributions;
+	void	   *work;
 
 	forest_open(&forest, image);
 	num_outputs = forest.header->num_outputs;
@@ -99,6 +101,8 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 	margins = guard_malloc(num_outputs * sizeof(float));
 	reference = guard_malloc(num_outputs * sizeof(float));
 	predictions = guard_malloc(forest_num_predictions(&forest) * sizeof(float));
+	contributions = guard_malloc((forest.header->num_features + 1) * sizeof(double));
+	work = guard_malloc(forest_contributions_scratch_size(&forest));
 	for (uint32_t i = 0; i < num_rows; i++)
 	{
 		const float *row = rows + (size_t) i * forest.header->num_features;
@@ -108,7 +112,11 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 		if (!same_floats(margins, reference, num_outputs))
 			fuzz_fail("kernel \"%s\" and reference disagree in row %u", forest.kernel_name, i);
 		forest_transform(&forest, margins, predictions);
+		if (forest_explains(&forest))
+			forest_contributions(&forest, row, i % num_outputs, work, contributions);
 	}
+	free(work);
+	free(contributions);
 	free(predictions);
 	free(reference);
 	free(margins);
