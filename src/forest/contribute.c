@@ -28,16 +28,16 @@
  * (1 - t) s / (t + (1 - t) s)), and p = c where a split above on that feature
  * led elsewhere than the row goes: then it surely is unknown.  So two passes over a tree do:
  * down, the probability R of reaching each node; up, the expected value V of
- * each.  A split adds to its feature's value
+ * each.  A split whose feature may be known adds to its feature's value
  *
  *	 integral of R (V(hot) - V(cold)) (-dp/dt),  -dp/dt = s c / (t + (1 - t) s)^2
  *
- * The integrand is a polynomial in t of degree m - 1, with m different features on a
+ * where hot is the child that the row goes to, and cold the other one.  The integrand is a polynomial in t of degree m - 1, with m different features on a
  * path at most, so Gauss-Legendre quadrature with m / 2 points is exact.  (Yu
  * et al., Linear TreeSHAP, 2022, interpolates the same polynomials.)  Points
  * are the lanes of a vector: four serve a tree with up to eight features on a path;
  * for more, both passes are made for every four points.  Time: nodes times
- * m / 8.
+ * m / 8.  There is no branch in the passes that depends on the row.
  */
 #include <math.h>
 #include <string.h>
@@ -50,24 +50,47 @@
 /* Four points of the rule, or a value at each of them. */
 typedef float Points __attribute__((vector_size(LANES * sizeof(float))));
 
-/* A split of the tree at hand, with this row. */
+/*
+ * Four points of the quadrature, as they enter p(t) where a feature is known with
+ * probability t; and where it surely is not, which is at t = 0.
+ */
+typedef struct Rule
+{
+	Points		known;			/* t */
+	Points		unknown;		/* 1 - t */
+	Points		slope;			/* -dp/dt is p(t) times this over (t + (1 - t) s) */
+	Points		weights;
+} Rule;
+
+/* A node of the tree at hand. */
+typedef struct Place
+{
+	Points		reach;			/* R */
+	Points		value;			/* V */
+	float		share;			/* s, for further splits on the feature that led here */
+	uint32_t	is_hot;			/* 1: the row goes here as far as that feature goes */
+} Place;
+
+/* Where cover is 0 a share still is a divisor. */
+#define LEAST_SHARE		1e-30f
+
+/* An inner node of the tree at hand, with this row. */
 typedef struct Claim
 {
-	Points		cold;			/* probability of going where the row does not */
+	Points		cold;			/* p: probability of going where the row does not */
 	Points		weight;			/* of V(hot) - V(cold) in the feature's value */
-	uint32_t	hot;			/* node where the row goes; its neighbour is cold */
+	uint32_t	node;
+	uint32_t	right;			/* 1: the row goes right */
 	uint32_t	slot;
 } Claim;
 
 /* What is needed besides the forest, all of it in the caller's scratch space. */
 typedef struct Work
 {
-	Points	   *known;			/* the rule: points t, [most blocks] */
-	Points	   *weights;		/* and their weights, likewise */
+	Rule	   *rules;			/* [most blocks][surely unknown, known with t] */
 	Points	   *sums;			/* [num_slots]: what a slot's splits add */
-	Points	   *values;			/* [most nodes]: R on the way down, V up */
-	Claim	   *claims;			/* [most splits] */
-	float	   *shares;			/* [most nodes]: s below a node, -1: surely unknown */
+	Place	   *places;			/* [most nodes] */
+	Claim	   *claims;			/* [most splits + 1] */
 	uint32_t   *slots;			/* [num_slots]: the row */
 	size_t		size;
 } Work;
@@ -110,12 +133,10 @@ lay_out_work(const Forest *forest, void *scratch, Work *work)
 		if (most_blocks < num_blocks(&forest->trees[i]))
 			most_blocks = num_blocks(&forest->trees[i]);
 	}
-	work->known = take(&end, most_blocks, sizeof(Points));
-	work->weights = take(&end, most_blocks, sizeof(Points));
+	work->rules = take(&end, 2 * most_blocks, sizeof(Rule));
 	work->sums = take(&end, header->num_slots, sizeof(Points));
-	work->values = take(&end, most_nodes, sizeof(Points));
-	work->claims = take(&end, most_nodes / 2, sizeof(Claim));
-	work->shares = take(&end, most_nodes, sizeof(float));
+	work->places = take(&end, most_nodes, sizeof(Place));
+	work->claims = take(&end, most_nodes / 2 + 1, sizeof(Claim));
 	work->slots = take(&end, header->num_slots, sizeof(uint32_t));
 	work->size = end - (uintptr_t) scratch + sizeof(Points);
 }
@@ -138,9 +159,10 @@ forest_contributions_scratch_size(const Forest *forest)
  * degree n by Newton's method, from their asymptotic places.
  */
 static void
-make_rule(uint32_t blocks, Points *known, Points *weights)
+make_rules(uint32_t blocks, Rule *rules)
 {
 	uint32_t	n = blocks * LANES;
+	Rule	   *rule;
 	uint32_t	i;
 
 	for (i = 0; i < n; i++)
@@ -169,8 +191,17 @@ make_rule(uint32_t blocks, Points *known, Points *weights)
 			if (fabs(step) < 1e-15)
 				break;
 		}
-		known[i / LANES][i % LANES] = (float) ((1 + x) / 2);
-		weights[i / LANES][i % LANES] = (float) (1 / ((1 - x * x) * slope * slope));
+		rule = &rules[i / LANES * 2];
+		rule[0].weights[i % LANES] = (float) (1 / ((1 - x * x) * slope * slope));
+		rule[1].known[i % LANES] = (float) ((1 + x) / 2);
+	}
+	for (i = 0; i < blocks; i++, rules += 2)
+	{
+		rules[0].known = rules[0].slope = (Points) {0};
+		rules[0].unknown = 1.0f - rules[0].known;
+		rules[1].unknown = 1.0f - rules[1].known;
+		rules[1].slope = 1.0f / (rules[1].unknown * rules[1].unknown);
+		rules[1].weights = rules[0].weights;
 	}
 }
 
@@ -188,83 +219,89 @@ goes_right(const Forest *forest, const ForestNode *node, uint32_t slot, const ui
 	return !(value < node->value.cut);
 }
 
-/* Down a tree: claims and, on the way, the probabilities of reaching nodes. */
+/*
+ * What both walks need of a tree: its inner nodes, in order, and its leaves'
+ * values.  Without branches: where the leaves are is too irregular to foresee.
+ */
 static void
-walk_down(const Forest *forest, const ForestNode *nodes, const ForestSplit *splits,
-		  uint32_t num_splits, uint32_t block, const Work *work)
+open_tree(const Forest *forest, const ForestNode *nodes, uint32_t num_nodes,
+		  uint32_t output, const Work *work)
 {
-	uint32_t	slot_mask = (UINT32_C(1) << forest->header->slot_bits) - 1;
-	Points		known = work->known[block];
-	Points		unknown = 1.0f - known;
+	uint32_t	num_outputs = forest->header->num_outputs;
 	uint32_t	k = 0;
 	uint32_t	i;
 
-	work->values[0] = work->weights[block];
-	work->shares[0] = 1.0f;
-	for (i = 0; k < num_splits; i++)
+	for (i = 0; i < num_nodes; i++)
 	{
-		Claim	   *claim = &work->claims[k];
-		Points		reach = work->values[i];
-		uint32_t	right;
-		float		cold;
-		float		share;
-
+		work->claims[k].node = i;
+		k += nodes[i].step != 0;
+		work->places[i].value = nodes[i].value.cut - (Points) {0};
+	}
+	for (i = 0; forest->header->num_leaf_vectors > 0 && i < num_nodes; i++)
 		if (nodes[i].step == 0)
-			continue;
-		claim->slot = nodes[i].step & slot_mask;
-		right = goes_right(forest, &nodes[i], claim->slot, work->slots);
-		claim->hot = 2 * k + 1 + right;
-		cold = right ? splits[k].left_share : 1.0f - splits[k].left_share;
-		share = work->shares[splits[k].previous];
-		work->shares[2 * k + 1] = work->shares[2 * k + 2] = -1.0f;
-		if (share < 0.0f)
-		{
-			claim->cold = cold - (Points) {0};
-			claim->weight = (Points) {0};
-		}
-		else
-		{
-			Points		odds = 1.0f / (known + unknown * share);
+			work->places[i].value = forest->leaf_vectors[(size_t) nodes[i].value.vector *
+														 num_outputs + output] - (Points) {0};
+}
 
-			work->shares[claim->hot] = share * (1.0f - cold);
-			claim->cold = unknown * odds * (share * cold);
-			claim->weight = reach * odds * odds * (share * cold);
-		}
-		work->values[2 * k + 2 - right] = reach * claim->cold;
-		work->values[claim->hot] = reach - reach * claim->cold;
-		k++;
+/* Down a tree: where the row goes, and the probabilities of reaching nodes. */
+static void
+walk_down(const Forest *forest, const ForestNode *nodes, const ForestSplit *splits,
+		  uint32_t num_splits, const Rule *rules, const Work *work)
+{
+	uint32_t	slot_mask = (UINT32_C(1) << forest->header->slot_bits) - 1;
+	Place	   *children = work->places + 1;
+	Claim	   *claim = work->claims;
+	const ForestSplit *end = splits + num_splits;
+
+	work->places[0].reach = rules->weights;
+	work->places[0].share = 1.0f;
+	work->places[0].is_hot = 1;
+	for (; splits < end; splits++, children += 2, claim++)
+	{
+		const ForestNode *node = &nodes[claim->node];
+		const Place *above = &work->places[splits->previous];
+		const Rule *rule = &rules[above->is_hot];
+		Points		reach = work->places[claim->node].reach;
+		uint32_t	slot = node->step & slot_mask;
+		uint32_t	right = goes_right(forest, node, slot, work->slots);
+		Place	   *hot = &children[right];
+		Place	   *cold = &children[1 - right];
+		float		share = above->share * fabsf((float) (1 - right) - splits->left_share);
+		float		rest = above->share - share;
+		Points		odds = rule->unknown / (rule->known + rule->unknown * above->share);
+		Points		to_cold = odds * share;
+
+		claim->right = right;
+		claim->slot = slot;
+		claim->cold = to_cold;
+		to_cold *= reach;
+		claim->weight = to_cold * odds * rule->slope;
+		hot->reach = reach - to_cold;
+		hot->share = rest > LEAST_SHARE ? rest : LEAST_SHARE;
+		hot->is_hot = above->is_hot;
+		cold->reach = to_cold;
+		cold->share = 1.0f;
+		cold->is_hot = 0;
 	}
 }
 
 /* Up a tree: the expected value of each node, and what splits claim. */
 static void
-walk_up(const Forest *forest, const ForestNode *nodes, uint32_t num_nodes,
-		uint32_t output, const Work *work)
+walk_up(uint32_t num_splits, const Work *work)
 {
-	uint32_t	num_outputs = forest->header->num_outputs;
-	bool		vectors = forest->header->num_leaf_vectors > 0;
-	Points	   *values = work->values;
-	uint32_t	k = num_nodes / 2;
-	uint32_t	i;
+	const Claim *claim = work->claims + num_splits;
+	const Place *children = work->places + 2 * num_splits + 1;
 
-	for (i = num_nodes; i-- > 0;)
+	while (claim > work->claims)
 	{
-		const Claim *claim;
+		Points		hot;
 		Points		difference;
 
-		if (nodes[i].step == 0)
-		{
-			float		leaf = nodes[i].value.cut;
-
-			if (vectors)
-				leaf = forest->leaf_vectors[(size_t) nodes[i].value.vector * num_outputs +
-											output];
-			values[i] = leaf - (Points) {0};
-			continue;
-		}
-		claim = &work->claims[--k];
-		difference = values[claim->hot] - values[4 * k + 3 - claim->hot];
-		values[i] = values[claim->hot] - claim->cold * difference;
+		claim--;
+		children -= 2;
+		hot = children[claim->right].value;
+		difference = hot - children[1 - claim->right].value;
+		work->places[claim->node].value = hot - claim->cold * difference;
 		work->sums[claim->slot] += claim->weight * difference;
 	}
 }
@@ -287,10 +324,11 @@ add_trees(const Forest *forest, uint32_t blocks, uint32_t output, const Work *wo
 		if (num_blocks(tree) != blocks ||
 			(header->num_leaf_vectors == 0 && tree->output != output))
 			continue;
+		open_tree(forest, nodes, num_nodes, output, work);
 		for (block = 0; block < blocks; block++)
 		{
-			walk_down(forest, nodes, splits, num_nodes / 2, block, work);
-			walk_up(forest, nodes, num_nodes, output, work);
+			walk_down(forest, nodes, splits, num_nodes / 2, &work->rules[2 * block], work);
+			walk_up(num_nodes / 2, work);
 		}
 	}
 }
@@ -346,7 +384,7 @@ forest_contributions(const Forest *forest, const float *row, uint32_t output,
 			most_blocks = num_blocks(&forest->trees[i]);
 	for (blocks = 1; blocks <= most_blocks; blocks++)
 	{
-		make_rule(blocks, work.known, work.weights);
+		make_rules(blocks, work.rules);
 		add_trees(forest, blocks, output, &work);
 	}
 	for (i = 0; i < header->num_features; i++)
