@@ -94,6 +94,16 @@ write_texts_or_null(Json *json, const char *key, const char **texts, uint32_t co
 	fputs("]", json->stream);
 }
 
+/* Another number of a list; null when it is not known or JSON has no such number. */
+static void
+write_finite_or_null(Json *json, bool known, double number)
+{
+	if (known && isfinite(number))
+		fprintf(json->stream, ", %.9g", number);
+	else
+		fputs(", null", json->stream);
+}
+
 /* base_score: one number for each that the model has. */
 static void
 write_base_score(Json *json, const Model *model)
@@ -148,6 +158,70 @@ write_categories(Json *json, const Model *model)
 		fputs("]", json->stream);
 	}
 	fputs("}", json->stream);
+}
+
+/* What the splits of a feature add up to. */
+typedef struct Importance
+{
+	uint64_t	splits;
+	double		gain;
+	double		cover;
+} Importance;
+
+/* Add a tree's splits to their features' importance. */
+static void
+add_importance(const ForestSourceTree *tree, const ModelTree *detail, Importance *importance)
+{
+	for (uint32_t i = 0; i < tree->num_nodes; i++)
+	{
+		Importance *of;
+
+		if (tree->left[i] == -1 || tree->feature[i] == DELETED_NODE_FEATURE)
+			continue;
+		of = &importance[tree->feature[i]];
+		of->splits++;
+		if (detail->loss_changes != NULL)
+			of->gain += detail->loss_changes[i];
+		if (detail->sum_hessian != NULL)
+			of->cover += detail->sum_hessian[i];
+	}
+}
+
+/*
+ * What XGBoost's get_score() is made of, over the trees in use: for each feature that
+ * is split on its number, splits, total gain and total cover (null: the file
+ * does not tell).
+ */
+static void
+write_importance(Json *json, const Report *report)
+{
+	const Model *model = report->model;
+	Importance *importance = region_get_zero(model->num_features, sizeof(Importance));
+	bool		has_gain = true;
+	bool		has_cover = true;
+	const char *separator = "";
+
+	for (uint32_t i = 0; i < report->header->num_trees; i++)
+	{
+		has_gain = has_gain && model->details[i].loss_changes != NULL;
+		has_cover = has_cover && model->details[i].sum_hessian != NULL;
+		add_importance(&model->trees[i], &model->details[i], importance);
+	}
+	write_key(json, "importance");
+	fputs("[", json->stream);
+	for (uint32_t i = 0; i < model->num_features; i++)
+	{
+		const Importance *of = &importance[i];
+
+		if (of->splits == 0)
+			continue;
+		fprintf(json->stream, "%s[%u, %" PRIu64, separator, i, of->splits);
+		separator = ", ";
+		write_finite_or_null(json, has_gain, of->gain);
+		write_finite_or_null(json, has_cover, of->cover);
+		fputs("]", json->stream);
+	}
+	fputs("]", json->stream);
 }
 
 /* Attributes as they are. */
@@ -235,6 +309,9 @@ report_as_json(const Report *report, FILE *stream)
 		fprintf(stream, "\"%sInfinity\"", header->missing < 0 ? "-" : "");
 	else
 		fputs("null", stream);
+	write_importance(&json, report);
+	write_key(&json, "explains");
+	fputs(header->kind == FOREST_LINEAR || header->has_splits ? "true" : "false", stream);
 	write_number(&json, "image_version", header->image_version);
 	write_number(&json, "image_size", header->image_size);
 	write_certificate(&json, report->certificate);
