@@ -163,6 +163,7 @@ make_rules(uint32_t blocks, Rule *rules)
 {
 	uint32_t	n = blocks * LANES;
 	Rule	   *rule;
+	double		rest = 1;
 	uint32_t	i;
 
 	for (i = 0; i < n; i++)
@@ -194,7 +195,9 @@ make_rules(uint32_t blocks, Rule *rules)
 		rule = &rules[i / LANES * 2];
 		rule[0].weights[i % LANES] = (float) (1 / ((1 - x * x) * slope * slope));
 		rule[1].known[i % LANES] = (float) ((1 + x) / 2);
+		rest -= rule[0].weights[i % LANES];
 	}
+	rules[0].weights[0] += (float) rest;	/* what rounding has taken away */
 	for (i = 0; i < blocks; i++, rules += 2)
 	{
 		rules[0].known = rules[0].slope = (Points) {0};
