@@ -26,18 +26,21 @@
  *
  * (given that it came that far, the feature is unknown with probability
  * (1 - t) s / (t + (1 - t) s)), and p = c where a split above on that feature
- * led elsewhere than the row goes: then it surely is unknown.  So two passes over a tree do:
- * down, the probability R of reaching each node; up, the expected value V of
- * each.  A split whose feature may be known adds to its feature's value
+ * led elsewhere than the row goes: then it surely is unknown.  So two passes
+ * over a tree do: down, the probability R of reaching each node; up, the
+ * expected value V of each.  A split whose feature may be known adds to its
+ * feature's value
  *
  *	 integral of R (V(hot) - V(cold)) (-dp/dt),  -dp/dt = s c / (t + (1 - t) s)^2
  *
- * where hot is the child that the row goes to, and cold the other one.  The integrand is a polynomial in t of degree m - 1, with m different features on a
- * path at most, so Gauss-Legendre quadrature with m / 2 points is exact.  (Yu
- * et al., Linear TreeSHAP, 2022, interpolates the same polynomials.)  Points
- * are the lanes of a vector: four serve a tree with up to eight features on a path;
- * for more, both passes are made for every four points.  Time: nodes times
- * m / 8.  There is no branch in the passes that depends on the row.
+ * where hot is the child that the row goes to, and cold the other one.  The
+ * integrand is a polynomial in t of degree m - 1, with m different features on
+ * a path at most, so Gauss-Legendre quadrature with m / 2 points is exact.  (Yu
+ * et al., Linear TreeSHAP, 2022, interpolate the same polynomials.)
+ *
+ * Points are the lanes of a vector: four serve a tree with up to eight features on
+ * a path; for more, both passes are made for every four points.  Time: nodes
+ * times m / 8.  No branch in the passes depends on the row.
  */
 #include <math.h>
 #include <string.h>
