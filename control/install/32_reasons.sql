@@ -66,13 +66,12 @@ BEGIN
 				  HINT = 'It is a linear model: its weights say what matters. risk.contributions() tells it for a transaction.';
 	END IF;
 	RETURN QUERY
-	SELECT coalesce(chosen.feature_names[1 + s.number], 'f' || s.number), s.splits,
+	SELECT coalesce(chosen.feature_names[1 + s.feature], 'f' || s.feature), s.splits,
 		   s.gain / s.splits, s.cover / s.splits, s.gain, s.cover,
 		   s.gain / nullif(sum(s.gain) OVER (), 0)
-	FROM (SELECT (e ->> 0)::integer, (e ->> 1)::bigint, (e ->> 2)::float8, (e ->> 3)::float8
-		  FROM jsonb_array_elements(chosen.metadata -> 'importance') AS e)
-		 AS s (number, splits, gain, cover)
-	ORDER BY s.gain DESC NULLS LAST, s.splits DESC, s.number;
+	FROM jsonb_to_recordset(chosen.metadata -> 'importance')
+		 AS s (feature integer, splits bigint, gain float8, cover float8)
+	ORDER BY s.gain DESC NULLS LAST, s.splits DESC, s.feature;
 END $$;
 COMMENT ON FUNCTION risk.feature_importance(text, text) IS
 	'What XGBoost''s get_score() says of a version (the champion if none is named): splits on a feature, mean and total gain and cover, share of all gain; features that no split uses are left out. gain and cover are NULL where the artifact does not tell. Errors: 42704 no such model or version, 55000 no champion, 0A000 a linear model.';

@@ -94,14 +94,15 @@ write_texts_or_null(Json *json, const char *key, const char **texts, uint32_t co
 	fputs("]", json->stream);
 }
 
-/* Another number of a list; null when it is not known or JSON has no such number. */
+/* A number; null when it is not known or JSON has no such number. */
 static void
-write_finite_or_null(Json *json, bool known, double number)
+write_finite_or_null(Json *json, const char *key, bool known, double number)
 {
+	write_key(json, key);
 	if (known && isfinite(number))
-		fprintf(json->stream, ", %.9g", number);
+		fprintf(json->stream, "%.9g", number);
 	else
-		fputs(", null", json->stream);
+		fputs("null", json->stream);
 }
 
 /* base_score: one number for each that the model has. */
@@ -188,9 +189,8 @@ add_importance(const ForestSourceTree *tree, const ModelTree *detail, Importance
 }
 
 /*
- * What XGBoost's get_score() is made of, over the trees in use: for each feature that
- * is split on its number, splits, total gain and total cover (null: the file
- * does not tell).
+ * What XGBoost's get_score() is made of, over the trees in use, for each feature
+ * that is split on; null: the file does not tell.
  */
 static void
 write_importance(Json *json, const Report *report)
@@ -212,14 +212,17 @@ write_importance(Json *json, const Report *report)
 	for (uint32_t i = 0; i < model->num_features; i++)
 	{
 		const Importance *of = &importance[i];
+		Json		object = {json->stream, ""};
 
 		if (of->splits == 0)
 			continue;
-		fprintf(json->stream, "%s[%u, %" PRIu64, separator, i, of->splits);
+		fprintf(json->stream, "%s{", separator);
 		separator = ", ";
-		write_finite_or_null(json, has_gain, of->gain);
-		write_finite_or_null(json, has_cover, of->cover);
-		fputs("]", json->stream);
+		write_number(&object, "feature", i);
+		write_number(&object, "splits", of->splits);
+		write_finite_or_null(&object, "gain", has_gain, of->gain);
+		write_finite_or_null(&object, "cover", has_cover, of->cover);
+		fputs("}", json->stream);
 	}
 	fputs("]", json->stream);
 }
