@@ -272,7 +272,8 @@ make_report(const Import *import, const Certificate *certificate)
 		.header = import->image,
 		.certificate = certificate,
 		.release_text = import->release_text,
-		.used_rounds = import->rounds > 0 ? import->rounds : import->model->rounds
+		.used_rounds = import->rounds > 0 ? import->rounds : import->model->rounds,
+		.importance = report_importance(import->model, import->source.num_trees)
 	};
 
 	return report;
@@ -297,9 +298,9 @@ run_import(const Options *options)
 	take_model(stdin, options, &import);
 	certify(import.model, &import.source, import.image, import.rounds, &certificate);
 
+	report = make_report(&import, &certificate);
 	refusal_close();
 	signal(SIGXCPU, SIG_IGN);
-	report = make_report(&import, &certificate);
 	report_as_json(&report, output);
 	fwrite(import.image, 1, import.image_size, output);
 	if (fflush(output) != 0 || ferror(output))

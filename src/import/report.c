@@ -94,12 +94,12 @@ write_texts_or_null(Json *json, const char *key, const char **texts, uint32_t co
 	fputs("]", json->stream);
 }
 
-/* A number; null when it is not known or JSON has no such number. */
+/* A number; null when JSON has no such number. */
 static void
-write_finite_or_null(Json *json, const char *key, bool known, double number)
+write_finite_or_null(Json *json, const char *key, double number)
 {
 	write_key(json, key);
-	if (known && isfinite(number))
+	if (isfinite(number))
 		fprintf(json->stream, "%.9g", number);
 	else
 		fputs("null", json->stream);
@@ -161,57 +161,43 @@ write_categories(Json *json, const Model *model)
 	fputs("}", json->stream);
 }
 
-/* What the splits of a feature add up to. */
-typedef struct Importance
+/* See report.h. */
+const Importance *
+report_importance(const Model *model, uint32_t num_trees)
 {
-	uint64_t	splits;
-	double		gain;
-	double		cover;
-} Importance;
+	Importance *importance = region_get_zero(model->num_features, sizeof(Importance));
 
-/* Add a tree's splits to their features' importance. */
-static void
-add_importance(const ForestSourceTree *tree, const ModelTree *detail, Importance *importance)
-{
-	for (uint32_t i = 0; i < tree->num_nodes; i++)
+	for (uint32_t t = 0; t < num_trees; t++)
 	{
-		Importance *of;
+		const ForestSourceTree *tree = &model->trees[t];
+		const ModelTree *detail = &model->details[t];
 
-		if (tree->left[i] == -1 || tree->feature[i] == DELETED_NODE_FEATURE)
-			continue;
-		of = &importance[tree->feature[i]];
-		of->splits++;
-		if (detail->loss_changes != NULL)
-			of->gain += detail->loss_changes[i];
-		if (detail->sum_hessian != NULL)
-			of->cover += detail->sum_hessian[i];
+		for (uint32_t i = 0; i < tree->num_nodes; i++)
+		{
+			Importance *of;
+
+			if (tree->left[i] == -1 || (uint32_t) tree->feature[i] >= model->num_features)
+				continue;		/* a leaf, or deleted */
+			of = &importance[tree->feature[i]];
+			of->splits++;
+			of->gain += detail->loss_changes != NULL ? detail->loss_changes[i] : NAN;
+			of->cover += detail->sum_hessian != NULL ? detail->sum_hessian[i] : NAN;
+		}
 	}
+	return importance;
 }
 
-/*
- * What XGBoost's get_score() is made of, over the trees in use, for each feature
- * that is split on; null: the file does not tell.
- */
+/* Features that are split on. */
 static void
 write_importance(Json *json, const Report *report)
 {
-	const Model *model = report->model;
-	Importance *importance = region_get_zero(model->num_features, sizeof(Importance));
-	bool		has_gain = true;
-	bool		has_cover = true;
 	const char *separator = "";
 
-	for (uint32_t i = 0; i < report->header->num_trees; i++)
-	{
-		has_gain = has_gain && model->details[i].loss_changes != NULL;
-		has_cover = has_cover && model->details[i].sum_hessian != NULL;
-		add_importance(&model->trees[i], &model->details[i], importance);
-	}
 	write_key(json, "importance");
 	fputs("[", json->stream);
-	for (uint32_t i = 0; i < model->num_features; i++)
+	for (uint32_t i = 0; i < report->model->num_features; i++)
 	{
-		const Importance *of = &importance[i];
+		const Importance *of = &report->importance[i];
 		Json		object = {json->stream, ""};
 
 		if (of->splits == 0)
@@ -220,8 +206,8 @@ write_importance(Json *json, const Report *report)
 		separator = ", ";
 		write_number(&object, "feature", i);
 		write_number(&object, "splits", of->splits);
-		write_finite_or_null(&object, "gain", has_gain, of->gain);
-		write_finite_or_null(&object, "cover", has_cover, of->cover);
+		write_finite_or_null(&object, "gain", of->gain);
+		write_finite_or_null(&object, "cover", of->cover);
 		fputs("}", json->stream);
 	}
 	fputs("]", json->stream);
