@@ -300,19 +300,19 @@ test_without_covers(void)
 	void	   *image = open_source(&source, &forest);
 	size_t		i;
 
-	ok(!forest_explains(&forest), "a forest without covers does not explain");
+	ok(image != NULL && !forest_explains(&forest), "a forest without covers does not explain");
 	free(image);
 	source.num_trees = 2;
 	source.trees = trees;
 	trees[0].cover = covers[0];
 	image = open_source(&source, &forest);
-	ok(!forest_explains(&forest), "nor does one with a tree without covers");
+	ok(image != NULL && !forest_explains(&forest), "nor does one with a tree without covers");
 	free(image);
 	for (i = 0; i < sizeof(covers) / sizeof(covers[0]); i++)
 	{
 		trees[1].cover = covers[i];
 		image = open_source(&source, &forest);
-		ok(forest_explains(&forest) == (i == 0), "covers %g, %g, %g are %s",
+		ok(image != NULL && forest_explains(&forest) == (i == 0), "covers %g, %g, %g are %s",
 		   covers[i][0], covers[i][1], covers[i][2], i == 0 ? "good" : "none");
 		free(image);
 	}
