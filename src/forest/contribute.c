@@ -74,7 +74,7 @@ typedef struct Place
 	uint32_t	is_hot;			/* 1: the row goes here as far as that feature goes */
 } Place;
 
-/* Where cover is 0 a share still is a divisor. */
+/* Is lost in the sum with any share but 0, which must not be a divisor. */
 #define LEAST_SHARE		1e-30f
 
 /* An inner node of the tree at hand, with this row. */
@@ -273,7 +273,6 @@ walk_down(const Forest *forest, const ForestNode *nodes, const ForestSplit *spli
 		Place	   *hot = &children[right];
 		Place	   *cold = &children[1 - right];
 		float		share = above->share * fabsf((float) (1 - right) - splits->left_share);
-		float		rest = above->share - share;
 		Points		odds = rule->unknown / (rule->known + rule->unknown * above->share);
 		Points		to_cold = odds * share;
 
@@ -283,7 +282,7 @@ walk_down(const Forest *forest, const ForestNode *nodes, const ForestSplit *spli
 		to_cold *= reach;
 		claim->weight = to_cold * odds * rule->slope;
 		hot->reach = reach - to_cold;
-		hot->share = rest > LEAST_SHARE ? rest : LEAST_SHARE;
+		hot->share = above->share - share + LEAST_SHARE;
 		hot->is_hot = above->is_hot;
 		cold->reach = to_cold;
 		cold->share = 1.0f;
