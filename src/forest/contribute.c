@@ -69,7 +69,6 @@ typedef struct Rule
 typedef struct Place
 {
 	Points		reach;			/* R */
-	Points		value;			/* V */
 	float		share;			/* s, for further splits on the feature that led here */
 	uint32_t	is_hot;			/* 1: the row goes here as far as that feature goes */
 } Place;
@@ -93,6 +92,7 @@ typedef struct Work
 	Rule	   *rules;			/* [most blocks][surely unknown, known with t] */
 	Points	   *sums;			/* [num_slots]: what a slot's splits add */
 	Place	   *places;			/* [most nodes] */
+	Points	   *values;			/* likewise: V */
 	Claim	   *claims;			/* [most splits + 1] */
 	uint32_t   *slots;			/* [num_slots]: the row */
 	size_t		size;
@@ -139,6 +139,7 @@ lay_out_work(const Forest *forest, void *scratch, Work *work)
 	work->rules = take(&end, 2 * most_blocks, sizeof(Rule));
 	work->sums = take(&end, header->num_slots, sizeof(Points));
 	work->places = take(&end, most_nodes, sizeof(Place));
+	work->values = take(&end, most_nodes, sizeof(Points));
 	work->claims = take(&end, most_nodes / 2 + 1, sizeof(Claim));
 	work->slots = take(&end, header->num_slots, sizeof(uint32_t));
 	work->size = end - (uintptr_t) scratch + sizeof(Points);
@@ -241,12 +242,12 @@ open_tree(const Forest *forest, const ForestNode *nodes, uint32_t num_nodes,
 	{
 		work->claims[k].node = i;
 		k += nodes[i].step != 0;
-		work->places[i].value = nodes[i].value.cut - (Points) {0};
+		work->values[i] = nodes[i].value.cut - (Points) {0};
 	}
 	for (i = 0; forest->header->num_leaf_vectors > 0 && i < num_nodes; i++)
 		if (nodes[i].step == 0)
-			work->places[i].value = forest->leaf_vectors[(size_t) nodes[i].value.vector *
-														 num_outputs + output] - (Points) {0};
+			work->values[i] = forest->leaf_vectors[(size_t) nodes[i].value.vector * num_outputs +
+												   output] - (Points) {0};
 }
 
 /* Down a tree: where the row goes, and the probabilities of reaching nodes. */
@@ -295,7 +296,7 @@ static void
 walk_up(uint32_t num_splits, const Work *work)
 {
 	const Claim *claim = work->claims + num_splits;
-	const Place *children = work->places + 2 * num_splits + 1;
+	const Points *children = work->values + 2 * num_splits + 1;
 
 	while (claim > work->claims)
 	{
@@ -304,9 +305,9 @@ walk_up(uint32_t num_splits, const Work *work)
 
 		claim--;
 		children -= 2;
-		hot = children[claim->right].value;
-		difference = hot - children[1 - claim->right].value;
-		work->places[claim->node].value = hot - claim->cold * difference;
+		hot = children[claim->right];
+		difference = hot - children[1 - claim->right];
+		work->values[claim->node] = hot - claim->cold * difference;
 		work->sums[claim->slot] += claim->weight * difference;
 	}
 }
