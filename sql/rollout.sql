@@ -159,7 +159,7 @@ SELECT * FROM risk.route_as_of('m', '2046-01-01 17:30:00+00');
 SELECT * FROM risk.route_as_of('none', '2046-01-01 17:30:00+00');
 -- at every moment of the history the route has one champion; now it is the roles
 SELECT count(*) FILTER (WHERE r.champions <> 1) AS wrong
-FROM (SELECT DISTINCT at FROM risk.rollout_history) AS h, LATERAL (SELECT count(*) FILTER (WHERE role = 'champion') AS champions FROM risk.route_as_of('m', h.at)) AS r;
+FROM (SELECT DISTINCT at FROM risk.rollout_history WHERE model = 'm') AS h, LATERAL (SELECT count(*) FILTER (WHERE role = 'champion') AS champions FROM risk.route_as_of('m', h.at)) AS r;
 SELECT risk.start_shadow('m', 'v3', 12.5), risk.start_canary('m', 'v2', 33), risk.pause('m');
 SELECT count(*) FROM (
 	(SELECT role, version, percent, paused, since FROM risk.route_as_of('m', risk.clock())

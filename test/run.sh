@@ -206,7 +206,7 @@ suite_unit()
 		suite_failed=1 suite_guilty=("$log")
 		return 0
 	fi
-	cp -r build/unit "$work/tree/build/"
+	cp -a build/unit "$work/tree/build/"
 	[ "$(id -u)" -ne 0 ] || chown -R postgres: "$work/tree/build"
 	for source in test/unit/*_test.c; do
 		name=$(basename "$source" .c)

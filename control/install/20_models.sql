@@ -124,6 +124,19 @@ END $$;
 COMMENT ON FUNCTION risk.require_model(text) IS
 	'Raise an error unless the model exists. Errors: 42704 no such model.';
 
+CREATE FUNCTION risk.check_model() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	-- pg_restore fills the tables in any order, each at once: no model at all
+	-- means that they are still to come.
+	IF EXISTS (SELECT FROM risk.model_definitions) THEN
+		PERFORM risk.require_model(NEW.model);
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION risk.check_model() IS
+	'Trigger that refuses rows of models that do not exist. Errors: 42704.';
+
 CREATE FUNCTION risk.alter_model(
 	model text,
 	entity_id text DEFAULT NULL,
@@ -399,11 +412,12 @@ BEGIN
 	PERFORM risk.change_role(risk.role_event(model, r.version_id, 'drop_model', at))
 	FROM risk.model_roles AS r WHERE r.model = model;
 	DELETE FROM risk.gates AS g WHERE g.model = model;
+	DELETE FROM risk.reason_codes AS c WHERE c.model = model;
 	DELETE FROM risk.model_versions AS v WHERE v.model = model;
 	DELETE FROM risk.model_definitions AS d WHERE d.model = model;
 END $$;
 COMMENT ON FUNCTION risk.drop_model(text) IS
-	'Remove a model with its versions and gates; history and predictions stay. Errors: 42704 no such model.';
+	'Remove a model with its versions, gates and reason codes; history and predictions stay. Errors: 42704 no such model.';
 
 -- ---------------------------------------------------------------------------
 -- Retired versions: kept, and out of the way.

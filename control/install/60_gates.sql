@@ -65,19 +65,6 @@ SELECT pg_catalog.pg_extension_config_dump('risk.gate_results', '');
 -- Checks on what is written into risk.gates.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION risk.check_gate_model() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	-- pg_restore fills the tables in any order, each at once: no model at all
-	-- means that they are still to come.
-	IF EXISTS (SELECT FROM risk.model_definitions) THEN
-		PERFORM risk.require_model(NEW.model);
-	END IF;
-	RETURN NEW;
-END $$;
-COMMENT ON FUNCTION risk.check_gate_model() IS
-	'Trigger that refuses gates of models that do not exist. Errors: 42704.';
-
 -- As the user who writes the gate: a function is run for those only who may run it.
 CREATE FUNCTION risk.check_gate() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -128,7 +115,7 @@ CREATE TRIGGER metric BEFORE INSERT OR UPDATE ON risk.gates
 	FOR EACH ROW EXECUTE FUNCTION risk.check_gate();
 COMMENT ON TRIGGER metric ON risk.gates IS 'Refuses gates whose metric cannot be measured';
 CREATE TRIGGER model BEFORE INSERT OR UPDATE ON risk.gates
-	FOR EACH ROW EXECUTE FUNCTION risk.check_gate_model();
+	FOR EACH ROW EXECUTE FUNCTION risk.check_model();
 COMMENT ON TRIGGER model ON risk.gates IS 'Refuses gates of models that do not exist';
 
 -- ---------------------------------------------------------------------------

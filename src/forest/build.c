@@ -30,6 +30,9 @@ typedef struct Builder
 	uint8_t    *reached;		/* by node of the current tree */
 	uint32_t	num_ordered;	/* length of order */
 	uint32_t	depth;			/* of the current tree */
+	uint32_t   *inner;			/* see ForestTreeSplits */
+	double	   *reach;
+	uint32_t   *latest;
 	bool		vectors;		/* leaves are vectors */
 } Builder;
 
@@ -41,6 +44,8 @@ typedef struct Writer
 	ForestNode *nodes;
 	uint32_t   *category_sets;
 	float	   *leaf_vectors;
+	double	   *expected;
+	ForestSplit *splits;		/* of the next tree; NULL: none are written */
 	uint32_t	num_nodes;
 	uint32_t	category_words;
 	uint32_t	num_leaf_vectors;
@@ -197,6 +202,24 @@ plan_split(Builder *builder, const ForestSourceTree *tree, uint32_t node)
 	return NULL;
 }
 
+/* Are the covers of all nodes in use known? */
+static bool
+has_covers(const Builder *builder, const ForestSourceTree *tree)
+{
+	uint32_t	i;
+
+	if (tree->cover == NULL)
+		return false;
+	for (i = 0; i < builder->num_ordered; i++)
+	{
+		float		cover = tree->cover[builder->order[i]];
+
+		if (!isfinite(cover) || cover < 0.0f)
+			return false;
+	}
+	return true;
+}
+
 /* First pass over one tree: verify and count. */
 static const char *
 plan_tree(Builder *builder, const ForestSourceTree *tree)
@@ -217,6 +240,7 @@ plan_tree(Builder *builder, const ForestSourceTree *tree)
 	header->num_nodes += builder->num_ordered;
 	if (header->max_depth < builder->depth)
 		header->max_depth = builder->depth;
+	header->has_splits = header->has_splits && has_covers(builder, tree);
 	for (i = 0; i < builder->num_ordered; i++)
 	{
 		uint32_t	node = builder->order[i];
@@ -253,7 +277,11 @@ allocate_work(Builder *builder)
 	builder->slot_numbers = calloc(SLOT_KEY(source->num_features, 0), sizeof(uint32_t));
 	builder->order = malloc(largest * sizeof(uint32_t));
 	builder->reached = malloc(largest);
-	if (builder->slot_numbers == NULL || builder->order == NULL || builder->reached == NULL)
+	builder->inner = malloc((largest / 2 + 1) * sizeof(uint32_t));
+	builder->reach = malloc(largest * sizeof(double));
+	builder->latest = calloc(source->num_features, sizeof(uint32_t));
+	if (builder->slot_numbers == NULL || builder->order == NULL || builder->reached == NULL ||
+		builder->inner == NULL || builder->reach == NULL || builder->latest == NULL)
 		return "out of memory";
 	return NULL;
 }
@@ -319,6 +347,7 @@ plan_forest(Builder *builder)
 		if (wrong != NULL)
 			return wrong;
 		header->num_trees = source->num_trees;
+		header->has_splits = 1;
 		builder->vectors = source->trees[0].leaf_vectors != NULL;
 		for (i = 0; i < source->num_trees; i++)
 		{
@@ -373,6 +402,35 @@ write_set(Writer *writer, const ForestSourceTree *tree, uint32_t node, ForestNod
 	writer->category_words += 1 + forest_set_words(set[0]);
 }
 
+/*
+ * Share of a split's left child in what both got.  Where training saw nothing
+ * (0 / 0 in libxgboost) each has half.
+ */
+static float
+left_share(float left, float right)
+{
+	double		both = (double) left + right;
+
+	return both > 0 ? (float) (left / both) : 0.5f;
+}
+
+/* Complete the splits of a tree that has been written. */
+static void
+write_splits(Builder *builder, Writer *writer, const ForestNode *nodes, ForestTree *to)
+{
+	ForestTreeSplits tree = {
+		.nodes = nodes,.num_nodes = builder->num_ordered,
+		.slots = writer->slots,.slot_bits = builder->header.slot_bits,
+		.splits = writer->splits,.inner = builder->inner,
+		.reach = builder->reach,.latest = builder->latest
+	};
+
+	to->path_features = forest_link_splits(&tree);
+	forest_expect_tree(&tree, to->output, builder->source->num_outputs,
+					   builder->vectors ? writer->leaf_vectors : NULL, writer->expected);
+	writer->splits += forest_num_splits(builder->num_ordered, 1);
+}
+
 /* Second pass over one tree; false when a step is too long for a node. */
 static bool
 write_tree(Builder *builder, Writer *writer, const ForestSourceTree *tree)
@@ -386,7 +444,6 @@ write_tree(Builder *builder, Writer *writer, const ForestSourceTree *tree)
 	writer->trees->root = writer->num_nodes;
 	writer->trees->depth = builder->depth;
 	writer->trees->output = tree->output;
-	writer->trees++;
 	writer->num_nodes += builder->num_ordered;
 	for (i = 0; i < builder->num_ordered; i++)
 	{
@@ -403,12 +460,19 @@ write_tree(Builder *builder, Writer *writer, const ForestSourceTree *tree)
 		flags = slot_flags(tree, node);
 		nodes[i].step = (uint32_t) ((uint64_t) (children - i) << slot_bits) |
 			builder->slot_numbers[SLOT_KEY(tree->feature[node], flags)];
+		if (writer->splits != NULL)
+			writer->splits[children / 2].left_share =
+				left_share(tree->cover[builder->order[children]],
+						   tree->cover[builder->order[children + 1]]);
 		children += 2;
 		if (flags & FOREST_SLOT_CATEGORICAL)
 			write_set(writer, tree, node, &nodes[i]);
 		else
 			nodes[i].value.cut = tree->condition[node];
 	}
+	if (writer->splits != NULL)
+		write_splits(builder, writer, nodes, writer->trees);
+	writer->trees++;
 	return true;
 }
 
@@ -445,6 +509,13 @@ write_forest(Builder *builder, const char **why)
 	writer.nodes = (ForestNode *) (image + layout.nodes);
 	writer.category_sets = (uint32_t *) (image + layout.category_sets);
 	writer.leaf_vectors = (float *) (image + layout.leaf_vectors);
+	if (builder->header.has_splits)
+	{
+		writer.expected = (double *) (image + layout.expected);
+		writer.splits = (ForestSplit *) (image + layout.splits);
+		for (i = 0; i < source->num_outputs; i++)
+			writer.expected[i] = source->base_margins[i];
+	}
 	number_slots(builder, writer.slots);
 	for (i = 0; i < source->num_trees; i++)
 		if (!write_tree(builder, &writer, &source->trees[i]))
@@ -487,5 +558,8 @@ forest_build(const ForestSource *source, size_t *size, const char **why)
 	free(builder.slot_numbers);
 	free(builder.order);
 	free(builder.reached);
+	free(builder.inner);
+	free(builder.reach);
+	free(builder.latest);
 	return image;
 }

@@ -33,6 +33,10 @@
  * multiplied into the leaves when the image is built, which gives the same
  * float32 product.
  *
+ * What contributions need besides (contribute.c) stands at the end of the image,
+ * where scoring never looks: for each inner node a ForestSplit, for each output
+ * its expected margin.  A model that does not tell its covers has neither.
+ *
  * Everything here is pure C: no allocation behind the caller's back, no I/O,
  * no globals; errors are returned.
  */
@@ -44,7 +48,7 @@
 #include <stdint.h>
 
 #define FOREST_MAGIC			UINT32_C(0x46524750)	/* "PGRF", little-endian */
-#define FOREST_IMAGE_VERSION	1
+#define FOREST_IMAGE_VERSION	2
 
 #define FOREST_MAX_FEATURES		(1 << 20)
 #define FOREST_MAX_OUTPUTS		(1 << 14)
@@ -89,6 +93,8 @@ typedef struct ForestHeader
 	uint32_t	num_leaf_vectors;	/* rows of leaf_vectors; 0: scalar leaves */
 	uint32_t	max_depth;		/* edges from a root to its farthest leaf */
 	float		missing;		/* value that also means missing; NaN: none */
+	uint32_t	has_splits;		/* 1: expected margins and splits are there */
+	uint32_t	reserved;		/* 0 */
 } ForestHeader;
 
 /* Flags of a slot. */
@@ -106,7 +112,8 @@ typedef struct ForestTree
 	uint32_t	root;			/* index in nodes; a tree ends where the next begins */
 	uint32_t	depth;			/* steps that surely reach a leaf */
 	uint32_t	output;			/* which margin it adds to; 0 with leaf vectors */
-	uint32_t	reserved;		/* 0 */
+	uint32_t	path_features;	/* different ones on a path, at most; without
+								 * splits: 0 */
 } ForestTree;
 
 typedef struct ForestNode
@@ -119,6 +126,15 @@ typedef struct ForestNode
 	}			value;
 	uint32_t	step;			/* delta << slot_bits | slot; a leaf: 0 */
 } ForestNode;
+
+/* What training saw at an inner node; the k-th of a tree has its k-th split. */
+typedef struct ForestSplit
+{
+	float		left_share;		/* of the node's cover (sum of hessians): 0 to 1 */
+	uint32_t	previous;		/* where the nearest split above on the same
+								 * feature led: a node, counted from the root; 0:
+								 * there is none */
+} ForestSplit;
 
 /*
  * Pointers into an image that has passed forest_check().  With FOREST_LINEAR,
@@ -136,6 +152,8 @@ struct Forest
 	const uint32_t *category_sets;	/* [num_category_words] */
 	const float *leaf_vectors;	/* [num_leaf_vectors][num_outputs] */
 	const float *weights;		/* linear only */
+	const double *expected;		/* [num_outputs], with the base margins */
+	const ForestSplit *splits;	/* of all inner nodes */
 	uint32_t	first_categorical;	/* slots from here on hold categories */
 	const struct ForestPlan *plan;	/* NULL: none */
 	/* adds all trees to the margins, which hold the base margins; see kernel.c */
@@ -222,6 +240,22 @@ extern void forest_transform(const Forest *forest, const float *margins,
 extern void forest_transform_as(ForestTransform transform, uint32_t num_outputs,
 								const float *margins, float *predictions);
 
+/* ---- contributions ---- */
+
+/* Does the model tell what contributions need? */
+extern bool forest_explains(const Forest *forest);
+
+/* Bytes of scratch space that forest_contributions() wants. */
+extern size_t forest_contributions_scratch_size(const Forest *forest);
+
+/*
+ * What each feature adds to one margin, exactly (contribute.c), of a forest that
+ * explains: contributions, [num_features + 1], end with the expected margin.
+ * They add up to the margin but for rounding.
+ */
+extern void forest_contributions(const Forest *forest, const float *row, uint32_t output,
+								 void *scratch, double *contributions);
+
 /* ---- building ---- */
 
 /* One tree as XGBoost stores it: node 0 is the root, arrays have num_nodes
@@ -238,6 +272,7 @@ typedef struct ForestSourceTree
 	const int32_t *feature;
 	const float *condition;		/* threshold; at leaves the value */
 	const uint8_t *default_left;
+	const float *cover;			/* sum of hessians; NULL: not known */
 	const uint8_t *categorical; /* 1: categorical split; NULL: none in this tree */
 	const int32_t *set_begin;	/* of a categorical node: its categories are */
 	const int32_t *set_size;	/* categories[set_begin ..], they go right */

@@ -22,6 +22,7 @@ typedef struct CheckState
 	Forest		forest;
 	uint32_t	category_words; /* used so far */
 	uint32_t	leaf_vectors;	/* used so far */
+	uint32_t	splits;			/* likewise */
 } CheckState;
 
 /* Make room for an array at the next multiple of 8; returns its offset. */
@@ -43,10 +44,13 @@ forest_lay_out(const ForestHeader *header, ForestLayout *layout)
 {
 	uint64_t	outputs = header->num_outputs;
 	uint64_t	weights = 0;
+	uint64_t	splits = 0;
 	uint64_t	end = sizeof(ForestHeader);
 
 	if (header->kind == FOREST_LINEAR)
 		weights = ((uint64_t) header->num_features + 1) * outputs;
+	if (header->has_splits)
+		splits = forest_num_splits(header->num_nodes, header->num_trees);
 	layout->base_margins = place_section(&end, outputs, sizeof(float));
 	layout->slots = place_section(&end, header->num_slots, sizeof(ForestSlot));
 	layout->trees = place_section(&end, header->num_trees, sizeof(ForestTree));
@@ -56,6 +60,8 @@ forest_lay_out(const ForestHeader *header, ForestLayout *layout)
 	layout->leaf_vectors = place_section(&end, header->num_leaf_vectors * outputs,
 										 sizeof(float));
 	layout->weights = place_section(&end, weights, sizeof(float));
+	layout->expected = place_section(&end, header->has_splits ? outputs : 0, sizeof(double));
+	layout->splits = place_section(&end, splits, sizeof(ForestSplit));
 	layout->size = end;
 }
 
@@ -72,12 +78,14 @@ forest_check_header(const ForestHeader *header)
 		return "number of features out of range";
 	if (header->num_outputs < 1 || header->num_outputs > FOREST_MAX_OUTPUTS)
 		return "number of outputs out of range";
+	if (header->has_splits > 1 || header->reserved != 0)
+		return "reserved field of the header is in use";
 	if (header->kind == FOREST_LINEAR)
 	{
 		if (header->num_trees != 0 || header->num_nodes != 0 ||
 			header->num_slots != 0 || header->slot_bits != 0 ||
 			header->num_category_words != 0 || header->num_leaf_vectors != 0 ||
-			header->max_depth != 0)
+			header->max_depth != 0 || header->has_splits != 0)
 			return "linear forest with trees";
 		return NULL;
 	}
@@ -232,6 +240,23 @@ check_split(CheckState *state, const ForestNode *node)
 }
 
 /*
+ * The split of the inner node `node` of a tree: a share, and a link to a node
+ * that comes before the node's children.
+ */
+static const char *
+check_share(CheckState *state, uint32_t node)
+{
+	const ForestSplit *split = &state->forest.splits[state->splits];
+
+	if (!state->forest.header->has_splits)
+		return NULL;
+	state->splits++;
+	if (!(split->left_share >= 0.0f && split->left_share <= 1.0f))
+		return "share of a split out of range";
+	return split->previous <= node ? NULL : "link of a split out of place";
+}
+
+/*
  * The nodes of one tree, level by level: `open` is where the next inner node's
  * children must be, `level_end` where the current level ends.
  */
@@ -239,11 +264,8 @@ static const char *
 check_tree(CheckState *state, uint32_t tree, uint32_t *depth)
 {
 	const ForestHeader *header = state->forest.header;
-	const ForestTree *trees = state->forest.trees;
-	const ForestNode *nodes = state->forest.nodes + trees[tree].root;
-	bool		last = tree + 1 == header->num_trees;
-	uint32_t	num_nodes = (last ? header->num_nodes : trees[tree + 1].root) -
-		trees[tree].root;
+	const ForestNode *nodes = state->forest.nodes + state->forest.trees[tree].root;
+	uint32_t	num_nodes = forest_tree_size(&state->forest, tree);
 	uint32_t	level_end = 1;
 	uint32_t	open = 1;
 	uint32_t	i;
@@ -268,6 +290,8 @@ check_tree(CheckState *state, uint32_t tree, uint32_t *depth)
 				return "children of a node out of place";
 			open += 2;
 			wrong = check_split(state, &nodes[i]);
+			if (wrong == NULL)
+				wrong = check_share(state, i);
 		}
 		if (wrong != NULL)
 			return wrong;
@@ -298,13 +322,13 @@ check_trees(CheckState *state)
 			return "root of a tree out of place";
 		if (trees[i].output >= (header->num_leaf_vectors ? 1 : header->num_outputs))
 			return "output of a tree out of range";
-		if (trees[i].reserved != 0)
-			return "reserved field of a tree is in use";
 		wrong = check_tree(state, i, &depth);
 		if (wrong != NULL)
 			return wrong;
 		if (trees[i].depth != depth)
 			return "depth of a tree is wrong";
+		if (trees[i].path_features > (header->has_splits ? depth : 0))
+			return "number of features on a path out of range";
 		if (max_depth < depth)
 			max_depth = depth;
 	}
@@ -328,6 +352,7 @@ forest_check(const void *image, size_t size)
 	ForestLayout layout;
 	CheckState	state;
 	uint64_t	outputs;
+	uint64_t	i;
 	const char *wrong;
 
 	if (image == NULL || (uintptr_t) image % 8 != 0)
@@ -357,6 +382,9 @@ forest_check(const void *image, size_t size)
 			NULL : "weight is not finite";
 	if (!all_finite(state.forest.leaf_vectors, header->num_leaf_vectors * outputs))
 		return "leaf value is not finite";
+	for (i = 0; header->has_splits && i < outputs; i++)
+		if (!isfinite(state.forest.expected[i]))
+			return "expected margin is not finite";
 	wrong = check_slots(&state.forest);
 	return wrong != NULL ? wrong : check_trees(&state);
 }
@@ -377,6 +405,8 @@ forest_point(Forest *forest, const void *image)
 	forest->category_sets = (const uint32_t *) (start + layout.category_sets);
 	forest->leaf_vectors = (const float *) (start + layout.leaf_vectors);
 	forest->weights = (const float *) (start + layout.weights);
+	forest->expected = (const double *) (start + layout.expected);
+	forest->splits = (const ForestSplit *) (start + layout.splits);
 }
 
 /* The first slot that holds a category; num_slots when there is none. */

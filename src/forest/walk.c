@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "layout.h"
 #include "pure.h"
 
 #define LANES			16		/* trees walked at once */
@@ -73,9 +74,9 @@ category_bit(float value, bool missing, bool missing_left)
 	return (uint32_t) value + 1;
 }
 
-/* Turn a row into slots; only features that some node uses are read. */
-static void
-fill_slots(const Forest *forest, const float *row, uint32_t *slots)
+/* Only features that some node uses are read. */
+void
+forest_fill_slots(const Forest *forest, const float *row, uint32_t *slots)
 {
 	const ForestSlot *kinds = forest->slots;
 	float		declared = forest->header->missing;
@@ -102,19 +103,6 @@ fill_slots(const Forest *forest, const float *row, uint32_t *slots)
 /* ---- walks ---- */
 
 /*
- * 1 when the slot's bit is in the set that starts at `set`, else 0.  For a bit
- * past the end some word is read all the same, and its answer dropped.
- */
-static ALWAYS_INLINE uint32_t
-in_set(const uint32_t *set, uint32_t bit)
-{
-	uint32_t	inside = bit < set[0];
-	uint32_t	word = set[1 + (bit / 32 & -inside)];
-
-	return inside & (word >> (bit % 32));
-}
-
-/*
  * The node after `at`; a leaf is its own.  Whether a split is categorical is the
  * one branch: looking into some set at every split takes a third longer.
  */
@@ -127,7 +115,7 @@ next_node(const Walk *walk, uint32_t at, uint32_t step, bool categories)
 	uint32_t	right = !(float_of_bits(value) < node->value.cut);
 
 	if (categories && slot >= walk->first_categorical)
-		right = in_set(walk->category_sets + node->value.set, value);
+		right = forest_in_set(walk->category_sets + node->value.set, value);
 	return at + (step >> walk->slot_bits) + right;
 }
 
@@ -213,7 +201,7 @@ add_trees(const Forest *forest, const float *row, uint32_t *slots, float *margin
 	uint32_t	at[LANES];
 	uint32_t	first;
 
-	fill_slots(forest, row, slots);
+	forest_fill_slots(forest, row, slots);
 	walk.nodes = forest->nodes;
 	walk.slots = slots;
 	walk.category_sets = forest->category_sets;

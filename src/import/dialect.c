@@ -15,6 +15,8 @@
  *	vector leaves	In base_weights from 2.0, in leaf_weights from 3.2; a
  *				library without the model's layout gets a scalar tree for each
  *				output, which adds the same leaves in the same order.
+ *	covers		Releases insist on sum_hessian, which predictions do not use: 0
+ *				where the model has none.
  *	objective	One that the library lacks is stood in for by another for the
  *				margins, and its base margins come with the rows.
  *
@@ -422,6 +424,14 @@ choose_dialect(Writer *writer, LibraryModel *loaded)
 		(model->release >= RELEASE_DART_INSIDE) + (model->release >= RELEASE_DART_BESIDE) !=
 		(writer->release >= RELEASE_DART_INSIDE) + (writer->release >= RELEASE_DART_BESIDE))
 		note(loaded, "weight_drop in its other place");
+	for (uint32_t i = 0; i < model->num_trees; i++)
+	{
+		if (model->details[i].sum_hessian == NULL)
+		{
+			note(loaded, "covers of 0 where there are none");
+			break;
+		}
+	}
 }
 
 /* See library.h. */

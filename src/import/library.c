@@ -157,7 +157,8 @@ library_load(const Model *model, LibraryModel *loaded)
 	buffer_free(&ubjson);
 }
 
-/* One kind of prediction: 0 predictions, 1 margins (XGBoosterPredictFromDMatrix). */
+/* One kind of prediction: 0 predictions, 1 margins, 2 contributions
+ * (XGBoosterPredictFromDMatrix). */
 static void
 predict_kind(const LibraryModel *loaded, DMatrixHandle rows, int kind, int64_t rounds,
 			 float *values, uint64_t count)
@@ -183,11 +184,9 @@ predict_kind(const LibraryModel *loaded, DMatrixHandle rows, int kind, int64_t r
 	memcpy(values, result, count * sizeof(float));
 }
 
-/* See library.h. */
-void
-library_predict(const LibraryModel *loaded, const float *rows, uint32_t num_rows,
-				float missing, int64_t rounds, float *margins, float *predictions,
-				uint32_t num_predictions)
+/* Hand rows to the library, with base margins if the model needs them. */
+static DMatrixHandle
+take_rows(const LibraryModel *loaded, const float *rows, uint32_t num_rows, float missing)
 {
 	const Model *model = loaded->model;
 	uint64_t	num_margins = (uint64_t) num_rows * model->num_outputs;
@@ -197,14 +196,41 @@ library_predict(const LibraryModel *loaded, const float *rows, uint32_t num_rows
 		refuse_for_library("take the rows");
 	if (loaded->wants_margins)
 	{
+		float	   *margins = region_get(num_margins, sizeof(float));
+
 		for (uint64_t i = 0; i < num_margins; i++)
 			margins[i] = model->base_margins[i % model->num_outputs];
 		if (XGDMatrixSetFloatInfo(matrix, "base_margin", margins, num_margins) != 0)
 			refuse_for_library("take the base margins");
 	}
-	predict_kind(loaded, matrix, 1, rounds, margins, num_margins);
+	return matrix;
+}
+
+/* See library.h. */
+void
+library_predict(const LibraryModel *loaded, const float *rows, uint32_t num_rows,
+				float missing, int64_t rounds, float *margins, float *predictions,
+				uint32_t num_predictions)
+{
+	DMatrixHandle matrix = take_rows(loaded, rows, num_rows, missing);
+
+	predict_kind(loaded, matrix, 1, rounds, margins,
+				 (uint64_t) num_rows * loaded->model->num_outputs);
 	if (predictions != NULL)
 		predict_kind(loaded, matrix, 0, rounds, predictions,
 					 (uint64_t) num_rows * num_predictions);
+	XGDMatrixFree(matrix);
+}
+
+/* See library.h. */
+void
+library_contributions(const LibraryModel *loaded, const float *rows, uint32_t num_rows,
+					  float missing, int64_t rounds, float *contributions)
+{
+	const Model *model = loaded->model;
+	DMatrixHandle matrix = take_rows(loaded, rows, num_rows, missing);
+
+	predict_kind(loaded, matrix, 2, rounds, contributions,
+				 (uint64_t) num_rows * model->num_outputs * (model->num_features + 1));
 	XGDMatrixFree(matrix);
 }

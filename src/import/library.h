@@ -48,6 +48,12 @@ extern void library_predict(const LibraryModel *loaded, const float *rows,
 							float *margins, float *predictions,
 							uint32_t num_predictions);
 
+/* The contributions to margins (pred_contribs) likewise:
+ * [num_rows][num_outputs][num_features + 1], the expected margin last. */
+extern void library_contributions(const LibraryModel *loaded, const float *rows,
+								  uint32_t num_rows, float missing, int64_t rounds,
+								  float *contributions);
+
 /* dialect.c: the model as UBJSON for a release of libxgboost. */
 extern void dialect_write(const Model *model, int release, Buffer *ubjson,
 						  LibraryModel *loaded);

@@ -31,6 +31,7 @@ typedef struct Options
 	const char *file;			/* "-": standard input */
 	const char *rows;			/* NULL: standard input */
 	bool		with_library;
+	bool		contributions;
 } Options;
 
 /* A model on its way in. */
@@ -68,6 +69,7 @@ static const char usage_text[] =
 "  --rows=FILE        CSV: a line of names, then one value a feature in the\n"
 "                     model's order, nothing for missing (default standard input)\n"
 "  --engine=ENGINE    forest (default) or xgboost\n"
+"  --contributions    what each feature adds to margins, instead of scores\n"
 "\n"
 "Exit status: 0 done, 1 model refused, 2 wrong usage.\n";
 
@@ -111,6 +113,7 @@ parse_options(int argc, char **argv, Options *options)
 		{"open-files", required_argument, NULL, 'o'},
 		{"rows", required_argument, NULL, 'r'},
 		{"engine", required_argument, NULL, 'e'},
+		{"contributions", no_argument, NULL, 'k'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
@@ -146,6 +149,9 @@ parse_options(int argc, char **argv, Options *options)
 				options->with_library = strcmp(optarg, "xgboost") == 0;
 				if (!options->with_library && strcmp(optarg, "forest") != 0)
 					usage_error("--engine wants forest or xgboost, not \"%s\"", optarg);
+				break;
+			case 'k':
+				options->contributions = true;
 				break;
 			case 'h':
 				fputs(usage_text, stdout);
@@ -266,7 +272,8 @@ make_report(const Import *import, const Certificate *certificate)
 		.header = import->image,
 		.certificate = certificate,
 		.release_text = import->release_text,
-		.used_rounds = import->rounds > 0 ? import->rounds : import->model->rounds
+		.used_rounds = import->rounds > 0 ? import->rounds : import->model->rounds,
+		.importance = report_importance(import->model, import->source.num_trees)
 	};
 
 	return report;
@@ -291,9 +298,9 @@ run_import(const Options *options)
 	take_model(stdin, options, &import);
 	certify(import.model, &import.source, import.image, import.rounds, &certificate);
 
+	report = make_report(&import, &certificate);
 	refusal_close();
 	signal(SIGXCPU, SIG_IGN);
-	report = make_report(&import, &certificate);
 	report_as_json(&report, output);
 	fwrite(import.image, 1, import.image_size, output);
 	if (fflush(output) != 0 || ferror(output))
@@ -314,8 +321,9 @@ run_by_hand(const Options *options, bool is_predict)
 		refuse(REFUSE_MALFORMED, "Name a file, or \"-\" for standard input.", "no model given");
 	take_model(open_file(options->file), options, &import);
 	if (is_predict)
-		predict(import.model, &import.source, import.image, import.rounds,
-				options->with_library, open_file(options->rows), output);
+		(options->contributions ? contribute : predict) (import.model, &import.source, import.image,
+														 import.rounds, options->with_library,
+														 open_file(options->rows), output);
 	else
 	{
 		Certificate certificate;

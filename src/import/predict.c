@@ -5,7 +5,7 @@
  *
  * The CSV file: a line with names, then lines with one value for each feature in the
  * model's order; nothing between two commas is missing.  Output: margins and
- * predictions with nine digits.
+ * predictions, or contributions, with nine digits.
  */
 #include <errno.h>
 #include <math.h>
@@ -151,4 +151,64 @@ predict(const Model *model, const ForestSource *source, const void *image,
 		predict_with_forest(image, (const float *) (const void *) rows.data, num_rows,
 							margins, predictions);
 	write_rows(output, num_rows, margins, model->num_outputs, predictions, num_predictions);
+}
+
+/* Contributions of rows by the forest, [num_rows][num_outputs][num_features + 1]. */
+static void
+contribute_with_forest(const void *image, const float *rows, uint32_t num_rows,
+					   float *contributions)
+{
+	Forest		forest;
+	uint32_t	width;
+	void	   *scratch;
+	double	   *values;
+
+	forest_open(&forest, image);
+	if (!forest_explains(&forest))
+		refuse(REFUSE_UNSUPPORTED, "Save the model with a release of XGBoost that writes sum_hessian for trees of this kind.",
+			   "model does not tell the covers of its nodes");
+	width = forest.header->num_features + 1;
+	scratch = region_get(forest_contributions_scratch_size(&forest), 1);
+	values = region_get(width, sizeof(double));
+	for (uint32_t i = 0; i < num_rows; i++)
+	{
+		for (uint32_t k = 0; k < forest.header->num_outputs; k++)
+		{
+			forest_contributions(&forest, rows + (size_t) i * forest.header->num_features,
+								 k, scratch, values);
+			for (uint32_t f = 0; f < width; f++)
+				*contributions++ = (float) values[f];
+		}
+	}
+}
+
+/* See predict.h. */
+void
+contribute(const Model *model, const ForestSource *source, const void *image,
+		   int64_t rounds, bool with_library, FILE *input, FILE *output)
+{
+	Buffer		buffer = {0};
+	uint32_t	num_rows = read_rows(input, model->num_features, &buffer);
+	const float *rows = (const float *) (const void *) buffer.data;
+	size_t		width = (size_t) model->num_outputs * (model->num_features + 1);
+	float	   *contributions = region_get(num_rows * width, sizeof(float));
+
+	if (with_library && num_rows > 0)
+	{
+		LibraryModel loaded;
+
+		library_load(model, &loaded);
+		library_contributions(&loaded, rows, num_rows, source->missing, rounds, contributions);
+	}
+	else
+		contribute_with_forest(image, rows, num_rows, contributions);
+	for (uint32_t k = 0; k < model->num_outputs; k++)
+	{
+		for (uint32_t f = 0; f < model->num_features; f++)
+			fprintf(output, "%scontribution_%u_%u", k + f == 0 ? "" : ",", k, f);
+		fprintf(output, ",expected_%u", k);
+	}
+	fputc('\n', output);
+	for (size_t i = 0; i < num_rows * width; i++)
+		fprintf(output, "%.9g%c", (double) contributions[i], (i + 1) % width == 0 ? '\n' : ',');
 }

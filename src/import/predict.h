@@ -20,4 +20,9 @@ extern void predict_with_forest(const void *image, const float *rows, uint32_t n
 extern void predict(const Model *model, const ForestSource *source, const void *image,
 					int64_t rounds, bool with_library, FILE *input, FILE *output);
 
+/* Contributions to the margins of all rows of input, likewise; refuses a model
+ * that cannot be explained. */
+extern void contribute(const Model *model, const ForestSource *source, const void *image,
+					   int64_t rounds, bool with_library, FILE *input, FILE *output);
+
 #endif							/* IMPORT_PREDICT_H */

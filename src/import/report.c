@@ -94,6 +94,17 @@ write_texts_or_null(Json *json, const char *key, const char **texts, uint32_t co
 	fputs("]", json->stream);
 }
 
+/* A number; null when JSON has no such number. */
+static void
+write_finite_or_null(Json *json, const char *key, double number)
+{
+	write_key(json, key);
+	if (isfinite(number))
+		fprintf(json->stream, "%.9g", number);
+	else
+		fputs("null", json->stream);
+}
+
 /* base_score: one number for each that the model has. */
 static void
 write_base_score(Json *json, const Model *model)
@@ -148,6 +159,58 @@ write_categories(Json *json, const Model *model)
 		fputs("]", json->stream);
 	}
 	fputs("}", json->stream);
+}
+
+/* See report.h. */
+const Importance *
+report_importance(const Model *model, uint32_t num_trees)
+{
+	Importance *importance = region_get_zero(model->num_features, sizeof(Importance));
+
+	for (uint32_t t = 0; t < num_trees; t++)
+	{
+		const ForestSourceTree *tree = &model->trees[t];
+		const ModelTree *detail = &model->details[t];
+
+		for (uint32_t i = 0; i < tree->num_nodes; i++)
+		{
+			Importance *of;
+
+			if (tree->left[i] == -1 || (uint32_t) tree->feature[i] >= model->num_features)
+				continue;		/* a leaf, or deleted */
+			of = &importance[tree->feature[i]];
+			of->splits++;
+			of->gain += detail->loss_changes != NULL ? detail->loss_changes[i] : NAN;
+			of->cover += detail->sum_hessian != NULL ? detail->sum_hessian[i] : NAN;
+		}
+	}
+	return importance;
+}
+
+/* Features that are split on. */
+static void
+write_importance(Json *json, const Report *report)
+{
+	const char *separator = "";
+
+	write_key(json, "importance");
+	fputs("[", json->stream);
+	for (uint32_t i = 0; i < report->model->num_features; i++)
+	{
+		const Importance *of = &report->importance[i];
+		Json		object = {json->stream, ""};
+
+		if (of->splits == 0)
+			continue;
+		fprintf(json->stream, "%s{", separator);
+		separator = ", ";
+		write_number(&object, "feature", i);
+		write_number(&object, "splits", of->splits);
+		write_finite_or_null(&object, "gain", of->gain);
+		write_finite_or_null(&object, "cover", of->cover);
+		fputs("}", json->stream);
+	}
+	fputs("]", json->stream);
 }
 
 /* Attributes as they are. */
@@ -235,6 +298,9 @@ report_as_json(const Report *report, FILE *stream)
 		fprintf(stream, "\"%sInfinity\"", header->missing < 0 ? "-" : "");
 	else
 		fputs("null", stream);
+	write_importance(&json, report);
+	write_key(&json, "explains");
+	fputs(header->kind == FOREST_LINEAR || header->has_splits ? "true" : "false", stream);
 	write_number(&json, "image_version", header->image_version);
 	write_number(&json, "image_size", header->image_size);
 	write_certificate(&json, report->certificate);

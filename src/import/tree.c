@@ -249,6 +249,7 @@ tree_read(const Value *tree, uint32_t index, const Model *model,
 		detail->loss_changes = field_floats(tree, "loss_changes", num_nodes, NULL);
 	if (document_member(tree, "sum_hessian") != NULL)
 		detail->sum_hessian = field_floats(tree, "sum_hessian", num_nodes, NULL);
+	forest->cover = detail->sum_hessian;
 
 	check_shape(&reader);
 	if (num_deleted >= 0 && num_deleted != detail->num_deleted)

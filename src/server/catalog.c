@@ -75,6 +75,15 @@ enum
 	Anum_roles_paused
 };
 
+enum
+{
+	Anum_reasons_model = 1,
+	Anum_reasons_feature,
+	Anum_reasons_direction,
+	Anum_reasons_code,
+	Anum_reasons_text
+};
+
 /* A table and the indexes that are read through. */
 typedef struct CatalogOids
 {
@@ -86,6 +95,8 @@ typedef struct CatalogOids
 	Oid			versions_name_key;
 	Oid			roles;
 	Oid			roles_pkey;
+	Oid			reasons;
+	Oid			reasons_pkey;
 	Oid			predictions;
 	Oid			owner;			/* of predictions */
 } CatalogOids;
@@ -99,7 +110,8 @@ relation_invalidated(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || !oids.valid || relid == oids.versions)
 		generation++;
-	else if (relid != oids.roles && relid != oids.definitions && relid != oids.predictions)
+	else if (relid != oids.roles && relid != oids.definitions && relid != oids.reasons &&
+			 relid != oids.predictions)
 		return;
 	oids.valid = false;
 }
@@ -165,6 +177,8 @@ catalog_oids(void)
 		oids.versions_name_key = relation_oid("model_versions_model_version_key", namespace);
 		oids.roles = relation_oid("model_roles", namespace);
 		oids.roles_pkey = relation_oid("model_roles_pkey", namespace);
+		oids.reasons = relation_oid("reason_codes", namespace);
+		oids.reasons_pkey = relation_oid("reason_codes_pkey", namespace);
 		oids.predictions = relation_oid("predictions", namespace);
 		oids.owner = relation_owner(oids.predictions);
 		oids.valid = true;
@@ -485,6 +499,34 @@ catalog_read_image(int64 version_id)
 	image = DatumGetByteaPCopy(version_column(rel, tuple, Anum_versions_image));
 	end_scan(rel, scan);
 	return image;
+}
+
+/* Code and text of a reason, text datums in the caller's memory; false: the model
+ * has none for it. */
+bool
+catalog_read_reason(const text *model, const char *feature, const char *direction,
+					Datum *code, Datum *reason)
+{
+	Relation	rel = table_open(catalog_oids()->reasons, AccessShareLock);
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull;
+
+	text_key(&keys[0], Anum_reasons_model, model);
+	text_key(&keys[1], Anum_reasons_feature, cstring_to_text(feature));
+	text_key(&keys[2], Anum_reasons_direction, cstring_to_text(direction));
+	scan = systable_beginscan(rel, catalog_oids()->reasons_pkey, true, GetActiveSnapshot(), 3, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		*code = PointerGetDatum(DatumGetTextPCopy(heap_getattr(tuple, Anum_reasons_code,
+															   RelationGetDescr(rel), &isnull)));
+		*reason = PointerGetDatum(DatumGetTextPCopy(heap_getattr(tuple, Anum_reasons_text,
+																 RelationGetDescr(rel), &isnull)));
+	}
+	end_scan(rel, scan);
+	return HeapTupleIsValid(tuple);
 }
 
 PG_FUNCTION_INFO_V1(risk_catalog_changed);

@@ -35,6 +35,8 @@ extern int	catalog_positive_class(const text *model);
 extern List *catalog_versions_with_role(void);
 extern bool catalog_read_version(int64 version_id, VersionRow *row);
 extern bytea *catalog_read_image(int64 version_id);
+extern bool catalog_read_reason(const text *model, const char *feature, const char *direction,
+								Datum *code, Datum *reason);
 
 /* Counts the changes of risk.model_versions that this process heard of. */
 extern uint64 catalog_generation(void);

@@ -567,14 +567,17 @@ decide(CallSite *site, const Input *input, bool want_score, Decision *decision)
 	}
 
 	if (turn.chosen != champion && !score(site, turn.chosen, input, want_score, &turn.canary_problem))
-		*decision = (Decision) {ROLE_CHAMPION, &champion->scorer, 0};
+		*decision = (Decision) {ROLE_CHAMPION, &champion->scorer, 0, NULL};
 	else
-		*decision = (Decision) {turn.chosen->role, &turn.chosen->scorer, turn.chosen->score};
+		*decision = (Decision) {turn.chosen->role, &turn.chosen->scorer, turn.chosen->score, turn.chosen->features};
 
 	if (decision->role == ROLE_CHAMPION)
 	{
 		if (score(site, champion, input, want_score, &turn.problem))
+		{
 			decision->score = champion->score;
+			decision->features = champion->features;
+		}
 		else
 			fall_back(site, want_score, &turn.problem, decision);
 	}

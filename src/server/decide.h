@@ -35,6 +35,7 @@ typedef struct Decision
 	VersionRole role;
 	Scorer	   *scorer;			/* with the margins; NULL: ROLE_FALLBACK */
 	double		score;			/* if one was asked for */
+	const float *features;		/* of the scorer's version; good until the next call */
 } Decision;
 
 typedef struct CallSite CallSite;

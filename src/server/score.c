@@ -16,6 +16,7 @@
 #include "bind.h"
 #include "compat.h"
 #include "decide.h"
+#include "score.h"
 
 /* A transaction as an argument, with what has to be freed afterwards. */
 typedef struct Argument
@@ -63,11 +64,12 @@ open_argument(FunctionCallInfo fcinfo, InputKind kind, Argument *argument)
 }
 
 /*
- * Decide upon the transaction of a function call.  NULL when the transaction is
- * NULL: then the result is NULL.
+ * Decide upon the transaction of a call of a function whose arguments are
+ * model, transaction and, if it has a third one, version.  NULL when the
+ * transaction is NULL: then so is the result.
  */
-static CallSite *
-decide_call(FunctionCallInfo fcinfo, CallKind kind, bool want_score, Decision *decision)
+CallSite *
+score_call(FunctionCallInfo fcinfo, CallKind kind, bool want_score, Decision *decision)
 {
 	CallSite   *site = fcinfo->flinfo->fn_extra;
 	Argument	argument;
@@ -114,7 +116,7 @@ risk_score_transaction(PG_FUNCTION_ARGS)
 {
 	Decision	decision;
 
-	if (!decide_call(fcinfo, CALL_QUERY, true, &decision))
+	if (!score_call(fcinfo, CALL_QUERY, true, &decision))
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(decision.score);
 }
@@ -125,7 +127,7 @@ risk_score_margin(PG_FUNCTION_ARGS)
 {
 	Decision	decision;
 
-	if (!decide_call(fcinfo, CALL_UNLOGGED, false, &decision))
+	if (!score_call(fcinfo, CALL_UNLOGGED, false, &decision))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(float8_array(decision.scorer->margins,
 								 decision.scorer->version->forest.header->num_outputs));
@@ -138,7 +140,7 @@ risk_score_vector(PG_FUNCTION_ARGS)
 	Decision	decision;
 	Scorer	   *scorer;
 
-	if (!decide_call(fcinfo, CALL_UNLOGGED, false, &decision))
+	if (!score_call(fcinfo, CALL_UNLOGGED, false, &decision))
 		PG_RETURN_NULL();
 	scorer = decision.scorer;
 	forest_transform(&scorer->version->forest, scorer->margins, scorer->predictions);
@@ -151,7 +153,7 @@ Datum
 risk_decide_transaction(PG_FUNCTION_ARGS)
 {
 	Decision	decision;
-	CallSite   *site = decide_call(fcinfo, CALL_QUERY, true, &decision);
+	CallSite   *site = score_call(fcinfo, CALL_QUERY, true, &decision);
 	TupleDesc	tupdesc;
 	char	   *action;
 	Datum		values[5];

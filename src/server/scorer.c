@@ -37,16 +37,15 @@ scorer_margins(Scorer *scorer, const float *features)
 }
 
 /*
- * The score of the margins at hand.
+ * Is it known which output is the score?
  *
  * Problems: 55000 several outputs, and the model does not say which one it is.
  */
 bool
-scorer_score(Scorer *scorer, double *score, Problem *problem)
+scorer_has_output(const Scorer *scorer, Problem *problem)
 {
 	const Version *version = scorer->version;
 	const ForestHeader *header = version->forest.header;
-	ForestTransform transform = header->transform;
 
 	if (scorer->output < 0 || scorer->output >= header->num_outputs)
 	{
@@ -59,6 +58,22 @@ scorer_score(Scorer *scorer, double *score, Problem *problem)
 					pstrdup("Use risk.score_vector() for all outputs, or say which one is the score with risk.alter_model(..., positive_class => N)."));
 		return false;
 	}
+	return true;
+}
+
+/*
+ * The score of the margins at hand.
+ *
+ * Problems: those of scorer_has_output().
+ */
+bool
+scorer_score(Scorer *scorer, double *score, Problem *problem)
+{
+	const ForestHeader *header = scorer->version->forest.header;
+	ForestTransform transform = header->transform;
+
+	if (!scorer_has_output(scorer, problem))
+		return false;
 
 	/* A class number is no score: the class's probability is. */
 	if (transform == FOREST_ARGMAX)

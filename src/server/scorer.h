@@ -19,6 +19,7 @@ typedef struct Scorer
 
 extern bool scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *problem);
 extern void scorer_margins(Scorer *scorer, const float *features);
+extern bool scorer_has_output(const Scorer *scorer, Problem *problem);
 extern bool scorer_score(Scorer *scorer, double *score, Problem *problem);
 
 #endif							/* PG_RISK_SCORER_H */

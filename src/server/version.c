@@ -124,6 +124,21 @@ category_of_integer(const CategoryMap *map, int64 value)
 	return found ? found->code : CATEGORY_UNSEEN;
 }
 
+/* The name of a code, in the caller's memory; NULL: it has none. */
+char *
+category_name(const CategoryMap *map, int code)
+{
+	for (int i = 0; i < map->count; i++)
+	{
+		const Category *category = &map->categories[i];
+
+		if (category->code == code)
+			return map->is_text ? pnstrdup(category->name, category->length) :
+				psprintf("%lld", (long long) category->number);
+	}
+	return NULL;
+}
+
 /* Do two maps give the same codes to the same names? */
 static bool
 same_categories(const CategoryMap *a, const CategoryMap *b)

@@ -53,5 +53,6 @@ extern uint64 version_transaction(void);
 extern bool category_map_is_text(const CategoryMap *map);
 extern int	category_of_text(const CategoryMap *map, const char *name, int length);
 extern int	category_of_integer(const CategoryMap *map, int64 value);
+extern char *category_name(const CategoryMap *map, int code);
 
 #endif							/* PG_RISK_VERSION_H */

@@ -112,9 +112,7 @@ class Bench:
             image = os.path.join(self.options.scratch, name + ".image")
             with open(image, "wb") as file:
                 file.write(self.run_import(self.model(name))[0].partition(b"\n")[2])
-            lines = subprocess.run([self.options.forest_bench, self.model(name), image,
-                                    str(FEATURES)], stdout=subprocess.PIPE, text=True,
-                                   check=True).stdout
+            lines = self.run_forest_bench(name, image)
             for found in re.finditer(r" trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
                                      r"(\d+) ns .*differing rows (\d+ of \d+)", lines):
                 xgboost, forest = int(found[3]), int(found[4])
@@ -122,6 +120,30 @@ class Bench:
                              times(xgboost / forest), found[5]])
         self.report.table(["model", "call", "kernel", "libxgboost", "forest",
                            "libxgboost / forest", "rows that differ"], rows)
+        self.contributions()
+
+    def run_forest_bench(self, name, image, *arguments):
+        """What the program prints."""
+        return subprocess.run([self.options.forest_bench, self.model(name), image, str(FEATURES),
+                               *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def contributions(self):
+        """The same for what each feature adds; images are those of in_process()."""
+        self.report.section(
+            "Contributions of one row, in process",
+            "Likewise: `forest_contributions()` against libxgboost's `pred_contribs`, microseconds "
+            "a row; the largest difference of two contributions, and the largest contribution.")
+        rows = []
+        for name in MODELS:
+            image = os.path.join(self.options.scratch, name + ".image")
+            line = self.run_forest_bench(name, image, "contributions")
+            found = re.search(r" libxgboost +(\d+) ns +forest +(\d+) ns .*"
+                              r"largest difference (\S+) of (\S+)", line)
+            xgboost, forest = int(found[1]), int(found[2])
+            rows.append([name, number(xgboost / 1000), number(forest / 1000),
+                         times(xgboost / forest), found[3], found[4]])
+        self.report.table(["model", "libxgboost", "forest", "libxgboost / forest",
+                           "largest difference", "largest"], rows)
 
     # --- 2: many rows -------------------------------------------------------
 

@@ -2,18 +2,20 @@
  * forest_bench.c
  *		What a row costs: forest_margins() and forest_margins_batch() against
  *		libxgboost's in-place prediction, one row a call and all rows in one
- *		call, in one process, alternating, over the same rows.
+ *		call, in one process, alternating, over the same rows; with
+ *		"contributions", forest_contributions() against its pred_contribs.
  *
- *		forest_bench MODEL.ubj IMAGE_FILE FEATURES
+ *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions]
  *
  * Prints two lines for each kernel that the forest and the processor have, the one
  * that the server would take first: "row" and "batch", with the median nanoseconds a row of each side over
  * the repetitions, their ratio, and in how many rows a margin differs in any
- * bit (0 is what the forest promises).  One thread; rows are random, a tenth
- * of the values missing.
+ * bit (0 is what the forest promises), or the largest difference of two
+ * contributions.  One thread; rows are random, a tenth of the values missing.
  */
 #define _GNU_SOURCE				/* RTLD_DEFAULT */
 #include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@
 #define REPETITIONS		9
 #define NUM_KERNELS		3
 #define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
+#define EXPLAINED_ROWS	20		/* contributions take libxgboost longer */
 
 static const char predict_config[] =
 "{\"type\": 1, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, "
@@ -182,6 +185,55 @@ run_forest(const Forest *forest, const float *rows, bool batch, void *scratch, f
 	return (seconds() - start) / FOREST_PASSES;
 }
 
+/* libxgboost's contributions, one call a row, [rows][outputs][features + 1];
+ * returns seconds. */
+static double
+run_xgboost_contributions(BoosterHandle booster, const float *rows,
+						  const ForestHeader *header, float *contributions)
+{
+	static const char config[] = "{\"type\": 2, \"training\": false, \"iteration_begin\": 0, "
+	"\"iteration_end\": 0, \"strict_shape\": true}";
+	size_t		width = (size_t) header->num_outputs * (header->num_features + 1);
+	double		start = seconds();
+	size_t		row;
+
+	for (row = 0; row < EXPLAINED_ROWS; row++)
+	{
+		DMatrixHandle matrix;
+		const bst_ulong *shape;
+		bst_ulong	dimensions;
+		const float *result;
+
+		xgboost(XGDMatrixCreateFromMat(rows + row * header->num_features, 1,
+									   header->num_features, NAN, &matrix));
+		xgboost(XGBoosterPredictFromDMatrix(booster, matrix, config, &shape, &dimensions,
+											&result));
+		memcpy(contributions + row * width, result, width * sizeof(float));
+		xgboost(XGDMatrixFree(matrix));
+	}
+	return seconds() - start;
+}
+
+/* The forest's, likewise; returns seconds for one pass over the rows. */
+static double
+run_forest_contributions(const Forest *forest, const float *rows, void *scratch,
+						 double *contributions)
+{
+	const ForestHeader *header = forest->header;
+	double		start = seconds();
+	int			pass;
+	size_t		row;
+	uint32_t	output;
+
+	for (pass = 0; pass < FOREST_PASSES; pass++)
+		for (row = 0; row < EXPLAINED_ROWS; row++)
+			for (output = 0; output < header->num_outputs; output++)
+				forest_contributions(forest, rows + row * header->num_features, output, scratch,
+									 contributions + (row * header->num_outputs + output) *
+									 (header->num_features + 1));
+	return (seconds() - start) / FOREST_PASSES;
+}
+
 /* One thread for libxgboost, through the OpenMP run time that it brought along. */
 static void
 limit_threads(void)
@@ -305,6 +357,44 @@ make_plan(Forest *forest)
 		forest_use_plan(forest, plan);
 }
 
+/* Measure both sides' contributions in turn and print the line. */
+static void
+compare_contributions(const char *name, const Forest *forest, BoosterHandle booster)
+{
+	const ForestHeader *header = forest->header;
+	size_t		count = (size_t) EXPLAINED_ROWS * header->num_outputs * (header->num_features + 1);
+	float	   *rows = allocate((size_t) NUM_ROWS * header->num_features * sizeof(float));
+	float	   *expected = allocate(count * sizeof(float));
+	double	   *found = allocate(count * sizeof(double));
+	void	   *scratch = allocate(forest_contributions_scratch_size(forest));
+	double		theirs[REPETITIONS];
+	double		ours[REPETITIONS];
+	double		worst = 0;
+	double		largest = 0;
+	size_t		i;
+
+	fill_rows(rows, header->num_features);
+	run_xgboost_contributions(booster, rows, header, expected);
+	run_forest_contributions(forest, rows, scratch, found);
+	for (i = 0; i < REPETITIONS; i++)
+	{
+		theirs[i] = run_xgboost_contributions(booster, rows, header, expected) * 1e9 / EXPLAINED_ROWS;
+		ours[i] = run_forest_contributions(forest, rows, scratch, found) * 1e9 / EXPLAINED_ROWS;
+	}
+	for (i = 0; i < count; i++)
+	{
+		worst = fmax(worst, fabs(found[i] - expected[i]));
+		largest = fmax(largest, fabs(found[i]));
+	}
+	printf("%-24s %7u trees  %-26s libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+		   "largest difference %.1e of %.2f\n", name, header->num_trees, "contributions",
+		   median(theirs), median(ours), median(theirs) / median(ours), worst, largest);
+	free(rows);
+	free(expected);
+	free(found);
+	free(scratch);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -313,11 +403,12 @@ main(int argc, char **argv)
 	size_t		size;
 	void	   *image;
 	const char *slash;
+	const char *name;
 	const char *wrong;
 
-	if (argc != 4)
+	if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "contributions") != 0))
 	{
-		fprintf(stderr, "usage: forest_bench MODEL.ubj IMAGE_FILE FEATURES\n");
+		fprintf(stderr, "usage: forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions]\n");
 		return 2;
 	}
 	image = read_file(argv[2], &size);
@@ -330,8 +421,14 @@ main(int argc, char **argv)
 	make_plan(&forest);
 	booster = load_booster(argv[1]);
 	slash = strrchr(argv[1], '/');
-	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster, false);
-	compare(slash != NULL ? slash + 1 : argv[1], &forest, booster, true);
+	name = slash != NULL ? slash + 1 : argv[1];
+	if (argc == 5)
+		compare_contributions(name, &forest, booster);
+	else
+	{
+		compare(name, &forest, booster, false);
+		compare(name, &forest, booster, true);
+	}
 	XGBoosterFree(booster);
 	free(image);
 	return 0;

@@ -201,7 +201,8 @@ try_report(const Trial *trial)
 		.header = trial->imported.image,
 		.certificate = &certificate,
 		.release_text = trial->imported.model->release_text,
-		.used_rounds = trial->imported.model->rounds
+		.used_rounds = trial->imported.model->rounds,
+		.importance = report_importance(trial->imported.model, trial->imported.source.num_trees)
 	};
 	static char *text = NULL;	/* static: the parser may not come back */
 	size_t		size = 0;

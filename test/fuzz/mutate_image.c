@@ -70,7 +70,7 @@ choose_section(const ForestHeader *header, const ForestLayout *layout, Random *r
 	uint64_t	outputs = header->num_outputs;
 
 	*width = 4;
-	switch (random_below(random, 7))
+	switch (random_below(random, 8))
 	{
 		case 0:
 			*at = layout->base_margins;
@@ -95,6 +95,11 @@ choose_section(const ForestHeader *header, const ForestLayout *layout, Random *r
 		case 5:
 			*at = layout->category_sets;
 			*count = header->num_category_words;
+			break;
+		case 6:
+			*at = layout->splits;
+			*count = (layout->size - layout->splits) / sizeof(ForestSplit);
+			*width = sizeof(ForestSplit);
 			break;
 		default:
 			*at = layout->leaf_vectors;

@@ -125,6 +125,8 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 	float	   *margins;
 	float	   *reference;
 	float	   *predictions;
+	double	   *contributions;
+	void	   *work;
 
 	forest_open(&forest, image);
 	plan = make_plan(&forest);
@@ -134,12 +136,19 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 	margins = guard_malloc(num_outputs * sizeof(float));
 	reference = guard_malloc(num_outputs * sizeof(float));
 	predictions = guard_malloc(forest_num_predictions(&forest) * sizeof(float));
+	contributions = guard_malloc((forest.header->num_features + 1) * sizeof(double));
+	work = guard_malloc(forest_contributions_scratch_size(&forest));
 	for (uint32_t i = 0; i < num_rows; i++)
 	{
-		score_row(&forest, rows + (size_t) i * forest.header->num_features, scratch, margins,
-				  reference);
+		const float *row = rows + (size_t) i * forest.header->num_features;
+
+		score_row(&forest, row, scratch, margins, reference);
 		forest_transform(&forest, reference, predictions);
+		if (forest_explains(&forest))
+			forest_contributions(&forest, row, i % num_outputs, work, contributions);
 	}
+	free(work);
+	free(contributions);
 	free(predictions);
 	free(reference);
 	free(margins);

@@ -245,6 +245,10 @@ score_accepted(const void *image)
 		forest_margins_reference(&forest, row, reference);
 		if (!same_floats(margins, reference, outputs))
 			ok(false, "an accepted image is scored alike by kernel and reference");
+		if (forest_explains(&forest))
+			forest_contributions(&forest, row, outputs - 1,
+								 allocate(forest_contributions_scratch_size(&forest)),
+								 allocate((any.num_features + 1) * sizeof(double)));
 		forest_transform(&forest, margins, allocate(forest_num_predictions(&forest) *
 													sizeof(float)));
 		free_all();
@@ -390,7 +394,7 @@ test_check_reasons(void)
 	size_t		nodes = (const char *) forest.nodes - image;
 	const Patch patches[] = {
 		{0, 0, "not a forest image of this byte order"},
-		{4, 2, "forest image of another version"},
+		{4, 1, "forest image of another version"},
 		{8, 0, "image size does not fit its contents"},
 		{16, 3, "unknown kind of forest"},
 		{16, FOREST_LINEAR, "linear forest with trees"},
@@ -407,6 +411,9 @@ test_check_reasons(void)
 		{52, 4, "number of leaf vectors out of range"},
 		{56, 0, "depth of the forest is wrong"},
 		{56, FOREST_MAX_DEPTH + 1, "depth out of range"},
+		{64, 1, "image size does not fit its contents"},
+		{64, 2, "reserved field of the header is in use"},
+		{68, 1, "reserved field of the header is in use"},
 		{base, UINT32_C(0x7f800000), "base margin is not finite"},
 		{base + 4, 1, "bytes between sections are in use"},
 		{slots, 1, "slot 0 is not empty"},
@@ -418,7 +425,7 @@ test_check_reasons(void)
 		{trees + 4, 2, "depth of a tree is wrong"},
 		{trees + 4, 0, "depth of a tree is wrong"},
 		{trees + 8, 1, "output of a tree out of range"},
-		{trees + 12, 1, "reserved field of a tree is in use"},
+		{trees + 12, 1, "number of features on a path out of range"},
 		{nodes, UINT32_C(0x7fc00000), "threshold is not a number"},
 		{nodes, UINT32_C(0xff800000), "threshold that missing values cannot pass on the left"},
 		{nodes + 4, 0, "node without a parent"},
@@ -433,6 +440,43 @@ test_check_reasons(void)
 
 	EXPECT_REASONS(image, patches);
 	ok(forest_check(NULL, 0) != NULL, "no image is no sound image");
+	free(image);
+}
+
+/* The rules about what contributions need. */
+static void
+test_check_splits(void)
+{
+	static const float cover[] = {4, 1, 3};
+	ForestSourceTree tree = stump;
+	ForestSource source = stump_source;
+	Forest		forest;
+	char	   *image;
+	size_t		trees;
+	size_t		expected;
+	size_t		splits;
+
+	tree.cover = cover;
+	source.trees = &tree;
+	image = open_source(&source, &forest);
+	trees = (const char *) forest.trees - image;
+	expected = (const char *) forest.expected - image;
+	splits = (const char *) forest.splits - image;
+	ok(forest.splits[0].left_share == 0.25f && forest.splits[0].previous == 0 &&
+	   forest.trees[0].path_features == 1 && forest.expected[0] == 0.25 - 0.25 + 0.75,
+	   "shares and the expected margin are those of the covers");
+	{
+		const Patch patches[] = {
+			{trees + 12, 2, "number of features on a path out of range"},
+			{expected + 4, UINT32_C(0x7ff00000), "expected margin is not finite"},
+			{splits, UINT32_C(0x7fc00000), "share of a split out of range"},
+			{splits, UINT32_C(0x3f800001), "share of a split out of range"},
+			{splits, UINT32_C(0xbf800000), "share of a split out of range"},
+			{splits + 4, 1, "link of a split out of place"},
+		};
+
+		EXPECT_REASONS(image, patches);
+	}
 	free(image);
 }
 
@@ -542,6 +586,7 @@ main(void)
 {
 	test_refusals();
 	test_check_reasons();
+	test_check_splits();
 	test_check_sets();
 	test_check_vectors();
 	test_corruption();

@@ -189,6 +189,18 @@ random_numbers(uint32_t count)
 	return numbers;
 }
 
+/* Covers that add up, from those of the leaves, some of which are 0. */
+static inline float
+random_covers(const ForestSourceTree *tree, uint32_t node, float *cover)
+{
+	if (tree->left[node] == -1)
+		cover[node] = random_below(6) == 0 ? 0.0f : 0.5f + (float) random_below(1000) / 16;
+	else
+		cover[node] = random_covers(tree, tree->left[node], cover) +
+			random_covers(tree, tree->right[node], cover);
+	return cover[node];
+}
+
 /* Grow a tree by splitting random leaves; its node numbers are scrambled. */
 static inline void
 random_tree(const ModelSpec *spec, ForestSourceTree *tree, uint32_t output)
@@ -204,6 +216,7 @@ random_tree(const ModelSpec *spec, ForestSourceTree *tree, uint32_t output)
 	int32_t    *vector = allocate(num_nodes * sizeof(int32_t));
 	float	   *condition = allocate(num_nodes * sizeof(float));
 	float	   *vectors = allocate((size_t) num_nodes * spec->num_outputs * sizeof(float));
+	float	   *cover;
 	uint32_t	i;
 
 	tree->num_nodes = num_nodes;
@@ -247,6 +260,9 @@ random_tree(const ModelSpec *spec, ForestSourceTree *tree, uint32_t output)
 		depths[num_leaves++] = ++depths[which];
 		split_leaf(spec, tree, at, numbers[2 * i + 1], numbers[2 * i + 2], &num_categories);
 	}
+	cover = allocate(num_nodes * sizeof(float));
+	random_covers(tree, 0, cover);
+	tree->cover = cover;
 }
 
 /* Make up a model. */

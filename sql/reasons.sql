@@ -1,0 +1,123 @@
+-- Why a transaction scores as it does: contributions, reasons, importance
+\set SHOW_CONTEXT never
+CREATE EXTENSION IF NOT EXISTS pg_risk;
+-- a toy whose nodes have covers (4, 1, 3) and gains
+CREATE FUNCTION covered(artifact bytea) RETURNS bytea LANGUAGE sql AS $$
+	SELECT convert_to(replace(replace(convert_from(artifact, 'UTF8'), '"sum_hessian": [0, 0, 0]', '"sum_hessian": [4, 1, 3]'),
+		'"loss_changes": [0, 0, 0]', '"loss_changes": [2.5, 0, 0]'), 'UTF8')
+$$;
+CREATE FUNCTION rounded(float8[]) RETURNS numeric[] LANGUAGE sql AS 'SELECT array_agg(round(x::numeric, 5)) FROM unnest($1) AS x';
+CREATE FUNCTION explained(anyelement, version text DEFAULT NULL, top int DEFAULT 5)
+	RETURNS TABLE (rank int, feature text, value text, contribution numeric, share numeric, direction text, code text, text text)
+	LANGUAGE sql STABLE AS $$
+	SELECT rank, feature, value, round(contribution::numeric, 5), round(share::numeric, 5), direction, reason_code, reason_text
+	FROM risk.explain_transaction('why', $1, version, top)
+$$;
+SELECT risk.create_model('why', entity_id => 'id');
+SELECT 1 FROM risk.register_model('why', 'v1', covered(toy_model('{amount,hour,country}',
+	'[[0, 100, 1, -1, 3], [0, 500, 0, 0, 4], [1, 6, 0, 2, -2], [2, [1], 1, 0, 8]]')), categories => '{"country": ["FR", "KP"]}');
+SELECT risk.promote('why', 'v1');
+
+-- a stump's feature adds the leaf less what is expected: 1/4 left + 3/4 right
+SELECT rounded(risk.contributions('why', '{200, 3, 1}'::real[]));
+SELECT rounded(risk.contributions('why', '{NULL, NULL, NULL}'::real[]));
+CREATE TABLE payment (id int, amount numeric, hour int, country text);
+INSERT INTO payment VALUES (1, 200, 3, 'KP'), (2, 20, NULL, 'FR'), (3, 1000.5, 12, 'XX');
+SELECT id, rounded(c), risk.score_margin('why', p) AS margin, (SELECT round(sum(x)::numeric, 5) FROM unnest(c) AS x) AS sum
+FROM payment AS p, risk.contributions('why', p) AS c ORDER BY id;
+SELECT risk.contributions('why', to_jsonb(p)) = risk.contributions('why', p, version => 'v1') AS same FROM payment AS p;
+
+-- reasons
+INSERT INTO risk.reason_codes VALUES
+	('why', 'country', 'increases', 'R07', 'Payment from a country of high risk'),
+	('why', 'country', 'decreases', 'R08', 'Payment from a country of low risk'),
+	('why', 'amount', 'increases', 'R01', 'Amount is unusual');
+SELECT p.id, e.* FROM payment AS p, explained(p) AS e ORDER BY p.id, e.rank;
+SELECT p.id, e.feature, e.reason_code FROM payment AS p, risk.explain_transaction('why', p, top => 1) AS e ORDER BY p.id;
+SELECT count(*) FROM risk.explain_transaction('why', '{200, 3, 1}'::real[], top => 0);
+SELECT count(*) FROM risk.explain_transaction('why', '{200, 3, 1}'::real[], top => NULL);
+SELECT count(*) FROM risk.explain_transaction('why', NULL::payment);
+SELECT risk.contributions('why', NULL::payment);
+
+-- a version without names: features are called as XGBoost calls them; one that nothing splits adds nothing
+SELECT 1 FROM risk.register_model('why', 'unnamed', covered(toy_model(ARRAY[NULL, NULL, NULL], '[[1, 0.5, 1, -1, 3]]')));
+SELECT * FROM explained('{1, 0.25, 1}'::real[], 'unnamed');
+SELECT * FROM explained('{1, Infinity, NaN}'::real[], version => 'unnamed', top => 1);
+-- where training saw nothing, each side has half
+SELECT 1 FROM risk.register_model('why', 'uncovered', toy_model('{a}', '[[0, 0.5, 1, -1, 3]]'));
+SELECT rounded(risk.contributions('why', '{1}'::real[], 'uncovered'));
+
+-- several outputs: the positive class is explained
+SELECT risk.create_model('classes');
+SELECT 1 FROM risk.register_model('classes', 'v1', covered(toy_model('{a,b}',
+	'[[0, 0, 1, -1, 3], [1, 0, 1, 0, 4], [0, 0, 1, 8, 0]]', 'multi:softprob', 3)));
+SELECT risk.contributions('classes', '{1, 1}'::real[], 'v1');
+SELECT * FROM risk.explain_transaction('classes', '{1, 1}'::real[], 'v1');
+SELECT risk.alter_model('classes', positive_class => 1);
+SELECT rounded(risk.contributions('classes', '{1, 1}'::real[], 'v1'));
+SELECT risk.alter_model('classes', positive_class => 3);
+SELECT risk.contributions('classes', '{1, 1}'::real[], 'v1');
+
+-- covers that make no sense, or are not there: the version scores, and cannot be explained
+SELECT 1 FROM risk.register_model('why', 'negative', convert_to(replace(convert_from(toy_model('{a}', '[[0, 0.5, 1, -1, 3]]'), 'UTF8'),
+	'"sum_hessian": [0, 0, 0]', '"sum_hessian": [4, -1, 5]'), 'UTF8'));
+SELECT 1 FROM risk.register_model('why', 'without', convert_to(replace(convert_from(toy_model('{a}', '[[0, 0.5, 1, -1, 3]]'), 'UTF8'),
+	'"sum_hessian": [0, 0, 0], ', ''), 'UTF8'));
+SELECT risk.score_margin('why', '{1}'::real[], 'negative'), risk.score_margin('why', '{1}'::real[], 'without');
+SELECT risk.contributions('why', '{1}'::real[], 'negative');
+SELECT risk.explain_transaction('why', '{1}'::real[], 'without');
+
+-- errors are those of scoring
+SELECT risk.contributions('none', '{1}'::real[]);
+SELECT risk.contributions('why', '{1}'::real[], 'none');
+SELECT risk.contributions('classes', '{1, 1}'::real[]);
+SELECT risk.contributions('why', '{1}'::real[]);
+SELECT * FROM (SELECT 1 AS amount) AS p, risk.explain_transaction('why', p);
+SELECT * FROM risk.explain_transaction('why', '{1, 2, 3}'::real[], top => -1);
+SELECT risk.contributions(NULL, '{1}'::real[]);
+INSERT INTO risk.reason_codes VALUES ('none', 'a', 'increases', 'R', 'r');
+INSERT INTO risk.reason_codes VALUES ('why', 'a', 'up', 'R', 'r');
+
+-- a canary explains the entities that it decides
+SELECT 1 FROM risk.register_model('why', 'v2', covered(toy_model('{amount}', '[[0, 100, 1, -2, 6]]')));
+BEGIN;
+SELECT risk.alter_model('why', log => 'queued');
+SELECT 1 FROM risk.start_canary('why', 'v2', 100);
+SELECT id, rounded(risk.contributions('why', p)) FROM payment AS p ORDER BY id;
+ROLLBACK;
+
+-- importance, as XGBoost's get_score()
+SELECT * FROM risk.feature_importance('why');
+SELECT * FROM risk.feature_importance('why', 'unnamed');
+SELECT * FROM risk.feature_importance('why', version => 'without');
+SELECT * FROM risk.feature_importance('classes');
+SELECT * FROM risk.feature_importance('classes', 'v1');
+SELECT * FROM risk.feature_importance('none');
+
+-- as somebody who may do nothing else, in parallel
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+ALTER TABLE payment SET (parallel_workers = 2);
+CREATE ROLE risk_test_explainer;
+GRANT USAGE ON SCHEMA risk TO risk_test_explainer;
+GRANT SELECT ON payment TO risk_test_explainer;
+SET ROLE risk_test_explainer;
+SELECT risk.contributions('why', p) FROM payment AS p;
+SELECT * FROM payment AS p, risk.explain_transaction('why', p);
+SELECT * FROM risk.feature_importance('why');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION risk.contributions, risk.explain_transaction, risk.feature_importance TO risk_test_explainer;
+SET ROLE risk_test_explainer;
+EXPLAIN (COSTS OFF) SELECT sum((risk.contributions('why', p))[1]), count(e.reason_code) FROM payment AS p, risk.explain_transaction('why', p, top => 1) AS e;
+SELECT round(sum((risk.contributions('why', p))[1])::numeric, 5), count(e.reason_code) FROM payment AS p, risk.explain_transaction('why', p, top => 1) AS e;
+SELECT count(*) FROM risk.feature_importance('why');
+RESET ROLE;
+RESET ALL;
+DROP OWNED BY risk_test_explainer;
+DROP ROLE risk_test_explainer;
+
+SELECT risk.drop_model('why'), risk.drop_model('classes');
+SELECT count(*) FROM risk.reason_codes;
+DROP TABLE payment;
+DROP FUNCTION covered, rounded, explained;
