@@ -292,9 +292,7 @@ CREATE FUNCTION risk.maintain_predictions() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
 	today CONSTANT date := (risk.clock() AT TIME ZONE 'UTC')::date;
-	retention CONSTANT integer := current_setting('pg_risk.prediction_retention');
 	missing date;
-	old record;
 	stray date;
 BEGIN
 	-- Who else does this at the moment does it for all.
@@ -315,6 +313,18 @@ BEGIN
 			format('risk.predictions_default holds predictions, the oldest of %s: no partition was foreseen for them', stray),
 			occurrences => 0);
 	END IF;
+END $$;
+COMMENT ON FUNCTION risk.maintain_predictions() IS
+	'Partitions of risk.predictions for today and the next seven days; called by the worker, and where a model begins to log';
+
+-- A partition's end locks out who inserts: in a transaction of its own, soon over.
+CREATE FUNCTION risk.expire_predictions() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+DECLARE
+	today CONSTANT date := (risk.clock() AT TIME ZONE 'UTC')::date;
+	retention CONSTANT integer := current_setting('pg_risk.prediction_retention');
+	old record;
+BEGIN
 	IF retention > 0 THEN
 		FOR old IN SELECT p.partition FROM risk.prediction_partitions() AS p WHERE p.day < today - retention LOOP
 			BEGIN
@@ -327,5 +337,5 @@ BEGIN
 		DELETE FROM risk.gate_results AS g WHERE g.evaluated_at < (today - retention)::timestamp AT TIME ZONE 'UTC';
 	END IF;
 END $$;
-COMMENT ON FUNCTION risk.maintain_predictions() IS
-	'Partitions of risk.predictions for today and the next seven days, none older than pg_risk.prediction_retention; called by the worker, and where a model begins to log';
+COMMENT ON FUNCTION risk.expire_predictions() IS
+	'Drop partitions of risk.predictions, and results of gates, that are older than pg_risk.prediction_retention; called by the worker';

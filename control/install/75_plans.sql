@@ -156,7 +156,9 @@ BEGIN
 				at_most := CASE WHEN SQLSTATE = '57014' THEN 0 ELSE at_most END;	-- who cancels means all of it
 				evaluated := evaluated + 1;
 				PERFORM risk.raise_alert('evaluation_error', 'warning',
-					format('gates of model "%s" could not be evaluated: %s', plan.model, SQLERRM), plan.model, plan.version);
+					format('gates of model "%s" could not be evaluated: %s', plan.model, CASE SQLSTATE WHEN '57014'
+						THEN 'they were cancelled, or took longer than pg_risk.evaluation_timeout' ELSE SQLERRM END),
+					plan.model, plan.version);
 				UPDATE risk.rollouts AS o SET next_evaluation = as_of + o.step_interval WHERE o.rollout_id = plan.rollout_id;
 		END;
 	END LOOP;

@@ -18,6 +18,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "optimizer/planner.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -111,6 +112,38 @@ typedef struct Turn
 	Problem		canary_problem; /* why the canary that was chosen could not */
 	Problem		problem;		/* why the champion could not */
 } Turn;
+
+/* ---- planning ---- */
+
+/* The planner evaluates a score of constants to estimate how many rows a
+ * condition leaves: nobody sees that score, so it is no prediction. */
+static int	planning = 0;
+static planner_hook_type previous_planner = NULL;
+
+static PlannedStmt *
+plan_quietly(Query *query, const char *text, int options, ParamListInfo parameters)
+{
+	PlannedStmt *plan;
+
+	planning++;
+	PG_TRY();
+	{
+		plan = (previous_planner ? previous_planner : standard_planner) (query, text, options, parameters);
+	}
+	PG_FINALLY();
+	{
+		planning--;
+	}
+	PG_END_TRY();
+	return plan;
+}
+
+void
+decide_init(void)
+{
+	previous_planner = planner_hook;
+	planner_hook = plan_quietly;
+}
 
 /* ---- statements ---- */
 
@@ -581,7 +614,7 @@ decide(CallSite *site, const Input *input, bool want_score, Decision *decision)
 		else
 			fall_back(site, want_score, &turn.problem, decision);
 	}
-	if (site->logs && route_selects(site->route.log_percent, 0, turn.subject.entity))
+	if (site->logs && planning == 0 && route_selects(site->route.log_percent, 0, turn.subject.entity))
 		log_decision(site, &turn, decision);
 }
 

@@ -40,6 +40,7 @@ typedef struct Decision
 
 typedef struct CallSite CallSite;
 
+extern void decide_init(void);
 extern CallSite *decide_call_site(FmgrInfo *flinfo, CallKind kind, InputKind input);
 extern InputKind decide_input_kind(const CallSite *site);
 extern void decide_prepare(CallSite *site, const text *model, const text *version_name);

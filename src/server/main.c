@@ -19,6 +19,7 @@
 #include "cache.h"
 #include "catalog.h"
 #include "compat.h"
+#include "decide.h"
 #include "guc.h"
 #include "queue.h"
 #include "version.h"
@@ -72,6 +73,7 @@ _PG_init(void)
 	version_init();
 	catalog_init();
 	worker_init();
+	decide_init();
 
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = risk_shmem_request;

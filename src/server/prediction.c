@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "utils/array.h"
@@ -27,6 +28,9 @@
 #include "catalog.h"
 #include "compat.h"
 #include "prediction.h"
+
+/* As much of an entity's id as an index can hold. */
+#define MAX_ENTITY_BYTES	1000
 
 /* The columns of risk.predictions, in its order. */
 enum
@@ -216,7 +220,9 @@ add_row(Batch *batch, const ScoredTransaction *transaction, const Outcome *outco
 
 	memset(batch->nulls + batch->rows * NUM_COLUMNS, 'n', NUM_COLUMNS);
 	put_text(batch, COLUMN_MODEL, transaction->model);
-	put_text(batch, COLUMN_ENTITY_ID, subject->entity);
+	if (subject->entity)
+		put(batch, COLUMN_ENTITY_ID, PointerGetDatum(cstring_to_text_with_len(subject->entity,
+																	  pg_mbcliplen(subject->entity, strlen(subject->entity), MAX_ENTITY_BYTES))));
 	if (subject->has_event_time)
 		put(batch, COLUMN_EVENT_TIME, TimestampTzGetDatum(subject->event_time));
 	put(batch, COLUMN_SCORED_AT, TimestampTzGetDatum(transaction->scored_at));

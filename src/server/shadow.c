@@ -295,6 +295,7 @@ score_pending(List **scorers, Outcome *outcome)
 /* A record that waits for the end of the database transaction it belongs to. */
 typedef struct HeldRecord
 {
+	TimestampTz scored_at;
 	Size		size;
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } HeldRecord;
@@ -302,6 +303,9 @@ typedef struct HeldRecord
 static MemoryContext held_context = NULL;
 static List *held = NIL;		/* of HeldRecord, oldest first */
 static Size held_bytes = 0;
+
+/* Attempts of a batch that may fail. */
+#define MAX_FAILURES	50
 
 /* The transactions that are written together. */
 typedef struct Batch
@@ -361,6 +365,7 @@ hold(const Batch *batch, const char *record, Size size)
 											 ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(held_context);
 	copy = palloc(offsetof(HeldRecord, bytes) + size);
+	copy->scored_at = batch->transactions[batch->count].scored_at;
 	copy->size = size;
 	memcpy(copy->bytes, record, size);
 	held = lappend(held, copy);
@@ -430,13 +435,26 @@ fill_batch(Batch *batch)
 	}
 }
 
-/* Score what is pending in a batch, and write it. */
+/* A time before which whatever was put into the queue has been taken from it and
+ * is not held. */
+static TimestampTz
+taken_until(void)
+{
+	TimestampTz until = queue_popped_until();
+	ListCell   *cell;
+
+	foreach(cell, held)
+		until = Min(until, ((HeldRecord *) lfirst(cell))->scored_at);
+	return until;
+}
+
+/* Score what is pending in a part of a batch, and write it. */
 static void
-write_batch(Batch *batch)
+write_part(Batch *batch, int first, int count)
 {
 	List	   *scorers = NIL;
 
-	for (int i = 0; i < batch->count; i++)
+	for (int i = first; i < first + count; i++)
 	{
 		ScoredTransaction *transaction = &batch->transactions[i];
 
@@ -446,16 +464,16 @@ write_batch(Batch *batch)
 				score_pending(&scorers, &transaction->outcomes[j]);
 		}
 	}
-	prediction_write(batch->transactions, batch->count);
+	prediction_write(batch->transactions + first, count);
 	if (prediction_writable())
-		prediction_flushed(queue_popped_until());
+		prediction_flushed(taken_until());
 }
 
-/* Count what became of a batch, by model. */
+/* Count what became of a part of a batch, by model. */
 static void
-count_batch(const Batch *batch, size_t counter)
+count_part(const Batch *batch, int first, int count, size_t counter)
 {
-	for (int i = 0; i < batch->count; i++)
+	for (int i = first; i < first + count; i++)
 	{
 		char	   *counters = (char *) queue_counters(batch->transactions[i].model);
 
@@ -463,10 +481,64 @@ count_batch(const Batch *batch, size_t counter)
 	}
 }
 
+/* Write a part of a batch in a database transaction of its own; an error is
+ * reported. */
+static bool
+try_part(Batch *batch, int first, int count)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = false;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(context);
+		write_part(batch, first, count);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return done;
+}
+
 /*
- * Score and write the next transactions of the queue, in a database transaction
- * of its own; returns how many have been looked at.  What cannot be written is
- * reported, counted and given up: what comes after it may go through.
+ * Write a part of a batch.  One transaction that cannot be written must not take
+ * the others with it, so what fails is halved until it is alone; but if too much
+ * fails, it is not for the rows, and the rest is given up.
+ */
+static void
+write_or_halve(Batch *batch, int first, int count, int *failures)
+{
+	int			half = count / 2;
+
+	if (*failures < MAX_FAILURES && try_part(batch, first, count))
+	{
+		count_part(batch, first, count, offsetof(QueueCounters, logged));
+		return;
+	}
+	++*failures;
+	if (count == 1 || *failures >= MAX_FAILURES || !prediction_writable())
+	{
+		count_part(batch, first, count, offsetof(QueueCounters, failed));
+		return;
+	}
+	write_or_halve(batch, first, half, failures);
+	write_or_halve(batch, first + half, count - half, failures);
+}
+
+/*
+ * Score and write the next transactions of the queue; returns how many have been
+ * looked at.  What cannot be written is reported, counted and given up.
  */
 int
 shadow_flush(void)
@@ -475,6 +547,7 @@ shadow_flush(void)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Batch	   *batch = palloc(sizeof(Batch));
+	int			failures = 0;
 	int			taken;
 
 	batch->count = batch->taken = 0;
@@ -482,28 +555,9 @@ shadow_flush(void)
 	fill_batch(batch);
 	taken = batch->taken;
 	if (batch->count > 0 && !prediction_writable() && guc_forward_to[0] == '\0')
-		count_batch(batch, offsetof(QueueCounters, not_logged));
+		count_part(batch, 0, batch->count, offsetof(QueueCounters, not_logged));
 	else if (batch->count > 0)
-	{
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		PG_TRY();
-		{
-			MemoryContextSwitchTo(context);
-			write_batch(batch);
-			PopActiveSnapshot();
-			CommitTransactionCommand();
-			count_batch(batch, offsetof(QueueCounters, logged));
-		}
-		PG_CATCH();
-		{
-			EmitErrorReport();
-			FlushErrorState();
-			AbortCurrentTransaction();
-			count_batch(batch, offsetof(QueueCounters, failed));
-		}
-		PG_END_TRY();
-	}
+		write_or_halve(batch, 0, batch->count, &failures);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return taken;

@@ -10,11 +10,13 @@
 
 #include <math.h>
 
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -27,6 +29,7 @@ typedef struct SubjectColumn
 {
 	AttrNumber	attnum;			/* 0: there is no such column */
 	Oid			type;			/* domains as their base type */
+	bool		unsettled;		/* its text depends on settings */
 	FmgrInfo	output;
 } SubjectColumn;
 
@@ -49,6 +52,8 @@ find_subject_column(SubjectColumn *column, TupleDesc tupdesc, const char *name)
 	column->type = getBaseType(TupleDescAttr(tupdesc, column->attnum - 1)->atttypid);
 	getTypeOutputInfo(column->type, &output, &is_varlena);
 	fmgr_info(output, &column->output);
+	column->unsettled = func_volatile(output) != PROVOLATILE_IMMUTABLE ||
+		column->type == BYTEAOID || column->type == FLOAT4OID || column->type == FLOAT8OID;
 }
 
 /* Find the columns of the subject in a row type. */
@@ -63,6 +68,26 @@ subject_reader(const Route *route, TupleDesc tupdesc)
 	for (int i = 0; i < route->num_cohorts; i++)
 		find_subject_column(&reader->cohorts[i], tupdesc, route->cohorts[i]);
 	return reader;
+}
+
+/* Text that is the same in every session, whatever its settings: who decides is
+ * chosen by it. */
+static char *
+settled_text(const SubjectColumn *column, Datum value)
+{
+	static const char *const settings[][2] = {
+		{"bytea_output", "hex"}, {"datestyle", "ISO"}, {"extra_float_digits", "1"},
+		{"intervalstyle", "postgres"}, {"lc_monetary", "C"}, {"timezone", "UTC"}
+	};
+	int			nest = NewGUCNestLevel();
+	char	   *text;
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	text = OutputFunctionCall(unconstify(FmgrInfo *, &column->output), value);
+	AtEOXact_GUC(true, nest);
+	return text;
 }
 
 /* A column's value as text; the common types without their output function. */
@@ -91,7 +116,8 @@ column_text(const SubjectColumn *column, const DeformedRow *row)
 		case BOOLOID:			/* as in JSON */
 			return pstrdup(DatumGetBool(value) ? "true" : "false");
 		default:
-			return OutputFunctionCall(unconstify(FmgrInfo *, &column->output), value);
+			return column->unsettled ? settled_text(column, value) :
+				OutputFunctionCall(unconstify(FmgrInfo *, &column->output), value);
 	}
 }
 

@@ -69,8 +69,14 @@
 /* Batches that a worker flushes before it looks after its other duties. */
 #define MAX_BATCHES 100
 
-/* Rounds that it makes before it looks after the queue again. */
-#define MAX_ROUNDS 16
+/* Rollouts that it judges before it looks after its other duties. */
+#define MAX_ROLLOUTS 16
+
+/* How often is looked whether an attempt takes too long. */
+#define WATCH_MS 1000
+
+/* After so long a worker makes room if another database waits for one. */
+#define TURN_MS 5000
 
 /* How long a worker waits for more after the queue's last record. */
 #define LINGER_MS 2000
@@ -81,12 +87,14 @@ typedef struct RegisteredDatabase
 	bool		installed;		/* has the extension, as far as we know */
 	bool		wanted;			/* a worker has something to do there */
 	TimestampTz next_due;		/* when it has again; 0: it does not know */
+	TimestampTz served_at;		/* when a worker was last started; 0: never */
 } RegisteredDatabase;
 
 typedef struct Registry
 {
 	LWLock	   *lock;
 	Latch	   *launcher;		/* NULL: not running */
+	bool		crowded;		/* a database waits for another one's worker to leave */
 	int			count;
 	RegisteredDatabase databases[MAX_DATABASES];
 } Registry;
@@ -137,6 +145,7 @@ database_entry(Oid oid)
 	entry->installed = false;
 	entry->wanted = true;
 	entry->next_due = 0;
+	entry->served_at = 0;
 	return entry;
 }
 
@@ -156,9 +165,10 @@ set_state(Oid oid, bool installed, TimestampTz next_due)
 	LWLockRelease(registry->lock);
 }
 
-/* Has somebody asked for a worker since this was last asked? */
+/* Has somebody asked for a worker since this was last asked?  crowded: other
+ * databases wait for their turn. */
 static bool
-take_wanted(Oid oid)
+take_wanted(Oid oid, bool *crowded)
 {
 	RegisteredDatabase *entry;
 	bool		wanted = false;
@@ -170,6 +180,7 @@ take_wanted(Oid oid)
 		wanted = entry->wanted;
 		entry->wanted = false;
 	}
+	*crowded = registry->crowded;
 	LWLockRelease(registry->lock);
 	return wanted;
 }
@@ -232,6 +243,26 @@ risk_wake_worker(PG_FUNCTION_ARGS)
 /* ---- the worker of a database ---- */
 
 static volatile sig_atomic_t cancellable = false;
+static volatile sig_atomic_t strikes = 0;	/* against what is being attempted */
+static TimestampTz attempt_ends;	/* when it has taken too long */
+static TimeoutId attempt_watch;
+
+/*
+ * Each second of an attempt: if it takes too long, or goes on when the worker
+ * is to leave, it is cancelled; if it survives that, as a user's function may,
+ * the process ends.
+ */
+static void
+watch_attempt(void)
+{
+	if (!ShutdownRequestPending && GetCurrentTimestamp() < attempt_ends)
+		return;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	if (++strikes > 1)
+		ProcDiePending = true;
+	SetLatch(MyLatch);
+}
 
 /*
  * Leave after what is at hand.  What may take long, or wait for a lock, is
@@ -259,6 +290,9 @@ attempt(void (*work) (void *result), void *result, const char *activity)
 	volatile bool done = false;
 
 	pgstat_report_activity(STATE_RUNNING, activity);
+	strikes = 0;
+	attempt_ends = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), guc_evaluation_timeout);
+	enable_timeout_every(attempt_watch, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WATCH_MS), WATCH_MS);
 	PG_TRY();
 	{
 		cancellable = true;
@@ -276,6 +310,7 @@ attempt(void (*work) (void *result), void *result, const char *activity)
 		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
+	disable_timeout(attempt_watch, false);
 	cancellable = false;
 	QueryCancelPending = false;
 	MemoryContextSwitchTo(context);
@@ -308,46 +343,26 @@ load_versions(void *installed)
 	}
 }
 
-/* Partitions, alerts, rollouts: risk.worker_round() says when it is due again;
- * 0: it does not know. */
-static void
-run_round(void *next_due)
+/* A function of the extension that tells when it has something to do again. */
+typedef struct Errand
 {
+	const char *sql;
+	TimestampTz next_due;		/* 0: it does not know */
+} Errand;
+
+static void
+run_errand(void *errand)
+{
+	const char *sql = ((Errand *) errand)->sql;
 	Datum		value;
 	bool		isnull;
 
 	if (SPI_connect() != SPI_OK_CONNECT ||
-		SPI_execute("SELECT risk.worker_round()", false, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not run risk.worker_round()");
+		SPI_execute(sql, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not run \"%s\"", sql);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	*(TimestampTz *) next_due = isnull ? 0 : DatumGetTimestampTz(value);
+	((Errand *) errand)->next_due = isnull ? 0 : DatumGetTimestampTz(value);
 	SPI_finish();
-}
-
-/*
- * Rounds, until nothing is due: each is a transaction that evaluates one rollout,
- * for a limited time.  If something stays due, because somebody is moving it, it
- * is left for the next time; and the queue does not wait for many.  Returns when
- * something is due again.
- */
-static TimestampTz
-run_rounds(void)
-{
-	TimestampTz next_due = 1;
-
-	for (int rounds = 0; rounds < MAX_ROUNDS && next_due != 0 && next_due <= clock_now(); rounds++)
-	{
-		bool		done;
-
-		if (ShutdownRequestPending)
-			break;
-		enable_timeout_after(STATEMENT_TIMEOUT, guc_evaluation_timeout);
-		done = attempt(run_round, &next_due, "judging rollouts");
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		if (!done)
-			return 0;			/* again with the next round of the launcher */
-	}
-	return next_due;
 }
 
 /* Note that the queue is empty and nobody attends to it. */
@@ -383,6 +398,33 @@ flush_queue(void)
 		SetLatch(MyLatch);		/* go on at once */
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return any;
+}
+
+/*
+ * What is due by the clock: partitions and alerts, then rollouts, each in a
+ * transaction of its own and for a limited time, so that nothing waits for
+ * another one's gates; the queue is flushed in between.  What stays due because
+ * somebody is moving it is left for the next time.  Returns when something is
+ * due again, 0: that is not known.
+ */
+static TimestampTz
+run_errands(void)
+{
+	Errand		upkeep = {"SELECT risk.worker_upkeep()", 0};
+	Errand		rollouts = {"SELECT risk.run_rollouts(at_most => 1)", 0};
+
+	(void) attempt(run_errand, &upkeep, "looking after partitions");
+	for (int i = 0; i < MAX_ROLLOUTS && !ShutdownRequestPending; i++)
+	{
+		if (!attempt(run_errand, &rollouts, "judging rollouts"))
+			return 0;
+		if (rollouts.next_due == 0 || rollouts.next_due > clock_now())
+			break;
+		(void) flush_queue();
+	}
+	if (upkeep.next_due == 0 || rollouts.next_due == 0)
+		return Max(upkeep.next_due, rollouts.next_due);
+	return Min(upkeep.next_due, rollouts.next_due);
 }
 
 /* Leave, if nothing has come for a while; then the queue is nobody's. */
@@ -422,6 +464,8 @@ serve_database(Oid database)
 	bool		session = false;	/* something has been flushed */
 	bool		installed = false;
 	bool		first = true;
+	bool		crowded = false;
+	TimestampTz came_at = GetCurrentTimestamp();
 
 	while (!ShutdownRequestPending)
 	{
@@ -432,7 +476,7 @@ serve_database(Oid database)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (take_wanted(database) || first)
+		if (take_wanted(database, &crowded) || first)
 		{
 			(void) attempt(load_versions, &installed, "loading versions that have a role");
 			next_due = 1;		/* roles may have changed */
@@ -449,9 +493,15 @@ serve_database(Oid database)
 		}
 		if (!RecoveryInProgress() && !ShutdownRequestPending &&
 			next_due != 0 && next_due <= clock_now())
-			next_due = run_rounds();
+			next_due = run_errands();
 		if (may_leave(last_work, &session))
 			break;
+		if (crowded && TimestampDifferenceExceeds(came_at, GetCurrentTimestamp(), TURN_MS))
+		{
+			shadow_hand_over();	/* to our next turn */
+			set_state(database, true, next_due);
+			return;
+		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 guc_flush_interval, PG_WAIT_EXTENSION);
 	}
@@ -464,10 +514,24 @@ serve_database(Oid database)
 void
 risk_worker_main(Datum arg)
 {
+	/* Settings of the database and its owner are for people. */
+	static const char *const settings[][2] = {
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"lock_timeout", "0"},
+		{"datestyle", "ISO"},
+		{"timezone", "UTC"},
+		{"extra_float_digits", "1"}
+	};
+
 	pqsignal(SIGTERM, worker_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	attempt_watch = RegisterTimeout(USER_TIMEOUT, watch_attempt);
 	serve_database(DatumGetObjectId(arg));
 }
 
@@ -556,13 +620,15 @@ refresh_databases(void)
 }
 
 /*
- * Take a database in which a worker has something to do off the list; those
- * that have one are left.  next_due: when the next one is due by itself.
+ * Take a database in which a worker has something to do off the list, the one
+ * that has waited longest; those that have one are left.  next_due: when the next
+ * one is due by itself.
  */
 static Oid
 next_wanted_database(TimestampTz *next_due)
 {
 	TimestampTz now = clock_now();
+	RegisteredDatabase *chosen = NULL;
 	Oid			result = InvalidOid;
 
 	*next_due = DT_NOEND;
@@ -580,12 +646,17 @@ next_wanted_database(TimestampTz *next_due)
 		}
 		if (entry->next_due != 0)
 			*next_due = Min(*next_due, entry->next_due);
-		if (entry->wanted && result == InvalidOid)
-		{
-			entry->wanted = false;
-			result = entry->oid;
-		}
+		if (entry->wanted && (!chosen || entry->served_at < chosen->served_at))
+			chosen = entry;
 	}
+	if (chosen)
+	{
+		chosen->wanted = false;
+		chosen->served_at = GetCurrentTimestamp();
+		result = chosen->oid;
+	}
+	else
+		registry->crowded = false;
 	LWLockRelease(registry->lock);
 	return result;
 }
@@ -594,6 +665,23 @@ static TimestampTz
 seconds_from_now(int seconds)
 {
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) seconds * 1000);
+}
+
+/* Say from time to time that work is left undone. */
+static void
+complain_of_slots(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(last, now, 60 * 1000))
+		return;
+	last = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("pg_risk could not start a worker: there is no free slot"),
+			 errdetail("Predictions are not logged and rollouts are not judged meanwhile."),
+			 errhint("Raise max_worker_processes.")));
 }
 
 /* Start the worker of a database.  False when there are as many as there may
@@ -605,7 +693,12 @@ start_worker(Oid database)
 	BackgroundWorkerHandle *handle;
 
 	if (num_running >= guc_max_workers)
+	{
+		LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+		registry->crowded = true;
+		LWLockRelease(registry->lock);
 		return false;
+	}
 	strlcpy(worker.bgw_name, "pg_risk worker", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "pg_risk worker", BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "pg_risk", BGW_MAXLEN);
@@ -617,7 +710,10 @@ start_worker(Oid database)
 	worker.bgw_notify_pid = MyProcPid;
 
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	{
+		complain_of_slots();
 		return false;
+	}
 	running[num_running].database = database;
 	running[num_running++].handle = handle;
 	return true;

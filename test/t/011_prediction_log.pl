@@ -247,6 +247,19 @@ is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'then
 is(value("string_agg(DISTINCT source, ' ') FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 1001 AND 9999"),
 	'trigger', 'as scored by a trigger');
 
+# One that cannot be written takes no others with it.
+$node->safe_psql('postgres', <<~'SQL');
+	ALTER TABLE risk.predictions ADD CONSTRAINT refused CHECK (entity_id <> '45050') NOT VALID;
+	SELECT count(risk.score_transaction('q', b)) FROM batch(45001, 45100) AS b;
+	SQL
+is(outcome('q'), '20799 0 1 210 0', 'one that cannot be written is counted, and the others are logged');
+is($node->safe_psql('postgres', "SELECT count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 45001 AND 45100"),
+	198, '... with their shadows');
+$node->safe_psql('postgres', <<~'SQL');
+	ALTER TABLE risk.predictions DROP CONSTRAINT refused;
+	SELECT risk.acknowledge_alert(alert_id) FROM risk.open_alerts WHERE kind = 'log_failed';
+	SQL
+
 # A worker that is told to leave hands over what waits.
 $session->query_safe('BEGIN; INSERT INTO queued SELECT * FROM batch(2201, 2300)');
 $node->poll_query_until('postgres', 'SELECT risk.queue_fill() = 0');
@@ -254,9 +267,42 @@ my $worker = $node->process('pg_risk worker');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
 wait_until(sub { !running($worker) });
 $session->query_safe('COMMIT');
-is(outcome('q'), '20800 0 0 210 0', 'what waited is logged by the next worker');
+is(outcome('q'), '20899 0 1 210 0', 'what waited is logged by the next worker');
 is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'each row once');
-is(value('count(*) FROM risk.open_alerts'), 0, 'nobody was alarmed');
+is(value("count(*) FROM risk.open_alerts WHERE kind <> 'log_failed'"), 0, 'nobody was alarmed');
+
+# ---------------------------------------------------------------------------
+# Who decides does not depend on a session's settings, and a plan is no traffic.
+# ---------------------------------------------------------------------------
+
+$session->quit;
+$node->add_model('postgres', 's', map { ("v$_" => forest(20, $_)) } (1 .. 2));
+$node->safe_psql('postgres', <<~'SQL');
+	SELECT risk.alter_model('s', entity_id => 'id', log => 'queued');
+	SELECT risk.start_canary('s', 'v2', 50);
+	CREATE FUNCTION deciders(settings text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM set_config(split_part(s, '=', 1), split_part(s, '=', 2), true) FROM unnest(string_to_array(settings, ' ')) AS s;
+		RETURN QUERY SELECT string_agg(d.version, ' ' ORDER BY i)
+			FROM generate_series(1, 100) AS i, LATERAL (SELECT int4send(i) AS id, 1 AS amount, 1 AS hour) AS t,
+				LATERAL risk.decide_transaction('s', t) AS d;
+		RETURN QUERY SELECT string_agg(d.version, ' ' ORDER BY i)
+			FROM generate_series(1, 100) AS i, LATERAL (SELECT timestamptz 'epoch' + i * interval '1 hour' AS id, 1 AS amount, 1 AS hour) AS t,
+				LATERAL risk.decide_transaction('s', t) AS d;
+		RETURN QUERY SELECT string_agg(d.version, ' ' ORDER BY i)
+			FROM generate_series(1, 100) AS i, LATERAL (SELECT i / 7.0::float8 AS id, 1 AS amount, 1 AS hour) AS t,
+				LATERAL risk.decide_transaction('s', t) AS d;
+	END $$;
+	SQL
+is($node->safe_psql('postgres', "SELECT deciders('bytea_output=escape timezone=Asia/Tokyo datestyle=German extra_float_digits=-5')"),
+	$node->safe_psql('postgres', "SELECT deciders('bytea_output=hex timezone=America/New_York datestyle=SQL extra_float_digits=3')"),
+	'entities stay with their version in sessions of other settings');
+is(outcome('s'), '600 0 0 0 0', 'which are logged');
+$node->safe_psql('postgres', <<~'SQL');
+	EXPLAIN SELECT FROM history WHERE amount > risk.score_transaction('s', '{"id": "plan", "amount": 1, "hour": 1}'::jsonb)
+	SQL
+is(outcome('s'), '600 0 0 0 0', 'EXPLAIN logs nothing');
+($session) = $node->session('postgres');
 
 # ---------------------------------------------------------------------------
 # A full queue: nobody waits, nothing is lost uncounted.
@@ -361,7 +407,7 @@ is(outcome('q'), '10 0 0 0 0', 'queries are logged as before');
 ok($node->poll_query_until('postgres', 'SELECT NOT bool_or(open) FROM risk.queue_sessions'),
 	'the worker leaves the queue when it is empty');
 $node->restart;
-$node->safe_psql('postgres', "SELECT risk.worker_round()");
+$node->safe_psql('postgres', "SELECT risk.worker_upkeep()");
 is(value("count(*) FROM risk.open_alerts WHERE kind = 'queue_lost'"), 0, 'then a restart loses nothing');
 
 # ---------------------------------------------------------------------------

@@ -82,11 +82,58 @@ my $waits = "wait_event = 'PgSleep'";
 $node->process('pg_risk worker', $waits);
 is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT risk.set_canary('n', 10)"), '',
 	'a move does not wait for a gate that never ends');
-ok( $node->poll_query_until('postgres', "SELECT message ~ 'statement timeout' FROM risk.open_alerts WHERE model = 'n' AND kind = 'evaluation_error'"),
+ok( $node->poll_query_until('postgres', "SELECT message ~ 'longer than pg_risk.evaluation_timeout' FROM risk.open_alerts WHERE model = 'n' AND kind = 'evaluation_error'"),
 	'the gate is given up, and an alert says so');
 traffic_until('meanwhile another model\'s canary is judged', 1, "count(*) = 2 FROM risk.rollout_history WHERE action = 'rollback' AND version = 'v2'");
 $node->process('pg_risk worker', $waits);
 is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT risk.abort('n')"), '', 'nor does an abort');
 is($node->safe_psql('postgres', "SELECT canary IS NULL FROM risk.models WHERE model = 'n'"), 't', 'which is one');
+
+# One that cannot even be cancelled ends the worker, and does not hold up a stop.
+$node->safe_psql('postgres', <<~'SQL');
+	DELETE FROM risk.gates WHERE model = 'n';
+	CREATE FUNCTION stubborn(text, text, timestamptz, timestamptz) RETURNS float8 LANGUAGE plpgsql AS $$
+	BEGIN
+		LOOP
+			BEGIN
+				PERFORM pg_sleep(1000);
+			EXCEPTION WHEN query_canceled THEN
+				RAISE LOG 'stubborn';
+			END;
+		END LOOP;
+	END $$;
+	INSERT INTO risk.gates (model, gate, metric, threshold, "window", min_samples)
+		VALUES ('n', 'stubborn', 'public.stubborn(text,text,timestamptz,timestamptz)', 0.5, '1 minute', 1);
+	SELECT risk.start_canary('n', 'v2', 50, step_interval => '1 second');
+	SQL
+my $worker = $node->process('pg_risk worker', $waits);
+wait_until(sub { !running($worker) });
+pass('a worker ends whose gate cannot be cancelled');
+$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+$worker = $node->process('pg_risk worker', $waits);
+{
+	local $ENV{PGCTLTIMEOUT} = 20;
+	ok($node->stop('fast', fail_ok => 1), 'a fast shutdown does not wait for one')
+	  or $node->stop('immediate');
+}
+$node->append_conf('postgresql.conf', "pg_risk.max_workers = 1");
+$node->start;
+$node->safe_psql('postgres', "DELETE FROM risk.gates WHERE gate = 'stubborn'; SELECT risk.abort('n')");
+
+# Databases take turns when there are not enough workers.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->install('other');
+$node->add_model('other', 'm', v1 => constant(1), v2 => constant(2));
+$node->safe_psql('other', "SELECT risk.alter_model('m', entity_id => 'id', log => 'queued')");
+my $traffic = $node->begin_pgbench([ '-c', 1, '-T', 600 ],
+	'busy@1' => "SELECT risk.score_transaction('m', '{\"id\": 1, \"amount\": 1}'::jsonb);\n\\sleep 10 ms\n");
+$node->poll_query_until('postgres', "SELECT logged > 10 FROM risk.queue_status WHERE model = 'm'");
+$node->safe_psql('other', "SELECT risk.score_transaction('m', '{\"id\": 1, \"amount\": 1}'::jsonb)");
+ok($node->poll_query_until('other', "SELECT count(*) = 1 FROM risk.predictions"), 'a quiet database gets its turn');
+my $logged = $node->safe_psql('postgres', "SELECT logged FROM risk.queue_status WHERE model = 'm'");
+ok($node->poll_query_until('postgres', "SELECT logged > $logged FROM risk.queue_status WHERE model = 'm'"),
+	'and the busy one its next');
+my ($output, $ok) = end_pgbench($traffic, 'INT');
+ok($ok, 'while it scores') or diag($output);
 
 done_testing();
