@@ -56,8 +56,8 @@ my %scripts = (
 		INSERT INTO queried VALUES (0, now());
 		SELECT nextval('queries') AS id \gset
 		SELECT risk.score_transaction('m', jsonb_build_object('id', :id::bigint, 'amount', 900, 'hour', 1));
-		\sleep 250 ms
 		UPDATE queried SET id = :id, at = clock_timestamp() WHERE id = 0 AND xmin = pg_current_xact_id()::xid;
+		\sleep 250 ms
 		COMMIT;
 		SQL
 	'query@4' => <<~'SQL',
