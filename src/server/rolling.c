@@ -1,0 +1,458 @@
+/*
+ * rolling.c
+ *		Rolling features as window functions: risk.rolling_count(ts, interval)
+ *		OVER (PARTITION BY key ORDER BY ts), and the others.
+ *
+ * Results do not depend on the frame clause: the functions see to their windows
+ * themselves.  They go over a partition once, in its order, which must be that
+ * of the time argument; a row without a time has no result and is no event.
+ *
+ * The engine lives as long as the query, and forgets its events when another
+ * partition begins: what is there of a partition is in its local memory.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "windowapi.h"
+
+#include "rolling_names.h"
+#include "rolling_run.h"
+
+/* Rows after which the partition is told that the earlier ones are not needed. */
+#define ROWS_OF_A_MARK	1024
+
+/* Statistics of risk.rolling_statistics, in the order of its columns. */
+static const RollingAggregate statistics[] = {
+	ROLLING_COUNT, ROLLING_SUM, ROLLING_AVG, ROLLING_MIN, ROLLING_MAX, ROLLING_STDDEV
+};
+
+#define NO_ARG		(-1)
+
+/* What a function computes, and which argument is what. */
+typedef struct Shape
+{
+	RollingAggregate aggregate;
+	bool		change;			/* from the previous window */
+	int			value;			/* of the aggregate, or its id */
+	int			time;
+	int			window;
+	int			delay;
+	int			tau;
+	int			aggregates;		/* of statistics */
+} Shape;
+
+/* fn_extra: for as long as the query runs. */
+typedef struct Call
+{
+	RollingRun *run;
+	MemoryContext context;
+	Oid			value_type;
+	bool		fixed;			/* windows and the like cannot change between rows */
+	bool		ordered;		/* the ORDER BY is known to tell times apart */
+	TupleDesc	result;			/* of statistics */
+	int			first[lengthof(statistics)];	/* features of a statistic, or -1 */
+} Call;
+
+/* A partition's local memory, zero at its beginning. */
+typedef struct Partition
+{
+	int64		rows;			/* seen, with a time */
+	int64		position;		/* of the latest of them */
+	int64		time;
+} Partition;
+
+/* ---- arguments ---- */
+
+static const char *
+function_name(FunctionCallInfo fcinfo)
+{
+	return get_func_name(fcinfo->flinfo->fn_oid);
+}
+
+/* An argument that must not be NULL. */
+static Datum
+needed(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	bool		null;
+	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), arg, &null);
+
+	if (null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s of risk.%s() must not be null", what, function_name(fcinfo))));
+	return value;
+}
+
+/* The windows: an interval, or an array of them. */
+static Interval *
+get_windows(FunctionCallInfo fcinfo, const Shape *shape, int *count)
+{
+	Datum		value = needed(fcinfo, shape->window, "window");
+	Interval   *windows;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			i;
+
+	*count = 1;
+	if (get_fn_expr_argtype(fcinfo->flinfo, shape->window) == INTERVALOID)
+		windows = DatumGetIntervalP(value);
+	else
+	{
+		ArrayType  *array = DatumGetArrayTypeP(value);
+
+		deconstruct_array(array, INTERVALOID, sizeof(Interval), false, TYPALIGN_DOUBLE,
+						  &elements, &nulls, count);
+		if (ARR_NDIM(array) != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("windows of risk.%s() must be an array of one dimension with at least one interval",
+							function_name(fcinfo)),
+					 errhint("Write for example '{1 hour,1 day,7 days}'.")));
+		windows = palloc(*count * sizeof(Interval));
+		for (i = 0; i < *count; i++)
+		{
+			if (nulls[i])
+				ereport(ERROR,
+						(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						 errmsg("window of risk.%s() must not be null", function_name(fcinfo))));
+			windows[i] = *DatumGetIntervalP(elements[i]);
+		}
+	}
+	for (i = 0; i < *count; i++)
+		rolling_check_window(&windows[i]);
+	return windows;
+}
+
+/* The aggregates that are asked for, as a set of bits. */
+static int
+get_statistics(FunctionCallInfo fcinfo, const Shape *shape)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			count;
+	int			set = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(needed(fcinfo, shape->aggregates, "aggregates")),
+					  TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		RollingAggregate aggregate;
+		int			k = 0;
+
+		if (nulls[i])
+			continue;
+		aggregate = rolling_aggregate_named(TextDatumGetCString(names[i]));
+		while (k < lengthof(statistics) && statistics[k] != aggregate)
+			k++;
+		if (k == lengthof(statistics))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("risk.%s() does not have aggregate \"%s\"", function_name(fcinfo),
+							rolling_aggregate_name(aggregate)),
+					 errhint("It has count, sum, avg, min, max and stddev.")));
+		set |= 1 << k;
+	}
+	return set;
+}
+
+/* All that must be the same in all rows. */
+static RollingRunSpec
+read_spec(FunctionCallInfo fcinfo, const Shape *shape, Call *call)
+{
+	RollingRunSpec spec = {.time_type = get_fn_expr_argtype(fcinfo->flinfo, shape->time)};
+	int			count;
+	Interval   *widths = get_windows(fcinfo, shape, &count);
+	Interval	delay = {0};
+	int64		tau = 0;
+	int			set = 1;
+	RollingWindow *windows = palloc0((count + shape->change) * sizeof(RollingWindow));
+	RollingFeature *features = palloc0((count * lengthof(statistics) + shape->change) * sizeof(RollingFeature));
+
+	if (shape->delay != NO_ARG)
+	{
+		delay = *DatumGetIntervalP(needed(fcinfo, shape->delay, "delay"));
+		rolling_check_delay(&delay);
+	}
+	if (shape->tau != NO_ARG)
+		tau = rolling_check_tau(DatumGetIntervalP(needed(fcinfo, shape->tau, "tau")));
+	if (shape->aggregates != NO_ARG)
+		set = get_statistics(fcinfo, shape);
+	for (int i = 0; i < count; i++)
+		windows[i] = (RollingWindow) {widths[i], delay, false};
+	for (int k = 0; k < lengthof(statistics); k++)
+	{
+		call->first[k] = set & (1 << k) ? spec.num_features : -1;
+		for (int i = 0; i < count && call->first[k] >= 0; i++)
+			features[spec.num_features++] = (RollingFeature) {
+				shape->aggregates != NO_ARG ? statistics[k] : shape->aggregate, i, 0, tau
+			};
+	}
+	if (shape->change)
+	{
+		windows[count] = (RollingWindow) {widths[0], delay, true};
+		features[spec.num_features++] = (RollingFeature) {shape->aggregate, count, 0, 0};
+	}
+	spec.num_windows = count + shape->change;
+	spec.windows = windows;
+	spec.features = features;
+	if (shape->value != NO_ARG && rolling_takes_id(shape->aggregate))
+	{
+		spec.id_type = get_fn_expr_argtype(fcinfo->flinfo, shape->value);
+		spec.collation = PG_GET_COLLATION();
+	}
+	else if (shape->value != NO_ARG)
+		spec.num_columns = 1;
+	return spec;
+}
+
+/* Whether two specs ask the same; types are those of the expression. */
+static bool
+same_spec(const RollingRunSpec *a, const RollingRunSpec *b)
+{
+	if (a->num_windows != b->num_windows || a->num_features != b->num_features)
+		return false;
+	for (int i = 0; i < a->num_windows; i++)
+		if (memcmp(&a->windows[i].width, &b->windows[i].width, sizeof(Interval)) != 0 ||
+			memcmp(&a->windows[i].delay, &b->windows[i].delay, sizeof(Interval)) != 0)
+			return false;
+	for (int i = 0; i < a->num_features; i++)
+		if (a->features[i].aggregate != b->features[i].aggregate ||
+			a->features[i].tau != b->features[i].tau)
+			return false;
+	return true;
+}
+
+static bool
+is_fixed(FunctionCallInfo fcinfo, int arg)
+{
+	return arg == NO_ARG || get_fn_expr_arg_stable(fcinfo->flinfo, arg);
+}
+
+/* What the query keeps, made with its first row. */
+static Call *
+begin_call(FunctionCallInfo fcinfo, const Shape *shape)
+{
+	Call	   *call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Call));
+	RollingRunSpec spec = read_spec(fcinfo, shape, call);
+
+	call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pg_risk windows",
+										  ALLOCSET_DEFAULT_SIZES);
+	call->run = rolling_run_create(call->context, &spec);
+	call->fixed = is_fixed(fcinfo, shape->window) && is_fixed(fcinfo, shape->delay) &&
+		is_fixed(fcinfo, shape->tau) && is_fixed(fcinfo, shape->aggregates);
+	if (shape->value != NO_ARG)
+		call->value_type = get_fn_expr_argtype(fcinfo->flinfo, shape->value);
+	if (shape->aggregates != NO_ARG)
+	{
+		MemoryContext before = MemoryContextSwitchTo(call->context);
+
+		if (get_call_result_type(fcinfo, NULL, &call->result) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "statistics are not a row");
+		call->result = BlessTupleDesc(CreateTupleDescCopy(call->result));
+		MemoryContextSwitchTo(before);
+	}
+	fcinfo->flinfo->fn_extra = call;
+	return call;
+}
+
+/* ---- rows ---- */
+
+static void
+refuse_order(FunctionCallInfo fcinfo, const Shape *shape, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WINDOWING_ERROR),
+			 errmsg("risk.%s() needs its rows in ascending order of its time argument", function_name(fcinfo)),
+			 errdetail_internal("%s", detail),
+			 errhint("Write risk.%s(%s\"time\", ...) OVER (PARTITION BY \"key\" ORDER BY \"time\").",
+					 function_name(fcinfo), shape->value != NO_ARG ? "\"value\", " : "")));
+}
+
+/* See that rows come in the order of their times, by intent and not by luck:
+ * rows that ORDER BY does not tell apart must be of one instant. */
+static void
+check_order(FunctionCallInfo fcinfo, const Shape *shape, Call *call, Partition *partition, int64 time)
+{
+	WindowObject winobj = PG_WINDOW_OBJECT();
+	int64		position = WinGetCurrentPosition(winobj);
+
+	if (partition->rows > 0 && time < partition->time)
+		refuse_order(fcinfo, shape, "A row is earlier than the one before it.");
+	if (partition->rows > 0 && time > partition->time && !call->ordered)
+	{
+		if (WinRowsArePeers(winobj, partition->position, position))
+			refuse_order(fcinfo, shape, "Rows of different times are peers: there is no ORDER BY, or not by that time.");
+		call->ordered = true;
+	}
+	if (call->ordered && position % ROWS_OF_A_MARK == 0)
+		WinSetMarkPosition(winobj, position);
+	partition->position = position;
+	partition->time = time;
+	partition->rows++;
+}
+
+/* The row's value into the fields of the run. */
+static void
+set_value(FunctionCallInfo fcinfo, const Shape *shape, Call *call)
+{
+	RollingRun *run = call->run;
+	bool		null;
+	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape->value, &null);
+
+	if (OidIsValid(run->spec.id_type))
+		rolling_run_set_id(run, value, null);
+	else
+	{
+		run->nulls[0] = null;
+		if (!null && call->value_type == BOOLOID)
+			run->values[0] = DatumGetBool(value) ? 1 : 0;
+		else if (!null)
+			run->values[0] = DatumGetFloat8(value);
+	}
+}
+
+/* Have the results of the current row in call->run.  False: it has no time. */
+static bool
+step(FunctionCallInfo fcinfo, const Shape *shape, Call **made)
+{
+	WindowObject winobj = PG_WINDOW_OBJECT();
+	Partition  *partition = WinGetPartitionLocalMemory(winobj, sizeof(Partition));
+	Call	   *call = fcinfo->flinfo->fn_extra;
+	Datum		time;
+	bool		null;
+
+	if (call == NULL)
+		call = begin_call(fcinfo, shape);
+	else if (!call->fixed)
+	{
+		RollingRunSpec spec = read_spec(fcinfo, shape, call);
+
+		if (!same_spec(&spec, &call->run->spec))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("windows of risk.%s() must be the same in all rows", function_name(fcinfo)),
+					 errhint("Write one call for each window.")));
+	}
+	*made = call;
+	time = WinGetFuncArgCurrent(winobj, shape->time, &null);
+	if (null)
+		return false;
+	if (partition->rows == 0)
+		rolling_run_reset(call->run);
+	call->run->time = rolling_time(time, call->run->spec.time_type);
+	check_order(fcinfo, shape, call, partition, call->run->time);
+	if (shape->value != NO_ARG)
+		set_value(fcinfo, shape, call);
+	rolling_run_step(call->run);
+	return true;
+}
+
+/* ---- results ---- */
+
+static Datum
+to_datum(RollingAggregate aggregate, double result)
+{
+	if (rolling_result_type(aggregate) == INT8OID)
+		return Int64GetDatum((int64) result);
+	return Float8GetDatum(result);
+}
+
+static Datum
+one_result(FunctionCallInfo fcinfo, const Shape *shape)
+{
+	Call	   *call;
+	double		result;
+
+	if (!step(fcinfo, shape, &call) || call->run->no_results[0])
+		PG_RETURN_NULL();
+	result = call->run->results[0];
+	if (!shape->change)
+		return to_datum(shape->aggregate, result);
+	result = rolling_change(result, call->run->results[1]);
+	if (isnan(result))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(result);
+}
+
+/* One statistic of all windows. */
+static Datum
+array_of_results(const Call *call, int statistic)
+{
+	const RollingRun *run = call->run;
+	int			n = run->spec.num_windows;
+	Oid			type = rolling_result_type(statistics[statistic]);
+	Datum	   *elements = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	int			dims[] = {n};
+	int			lower[] = {1};
+
+	for (int i = 0; i < n; i++)
+	{
+		int			k = call->first[statistic] + i;
+
+		nulls[i] = run->no_results[k];
+		elements[i] = to_datum(statistics[statistic], run->results[k]);
+	}
+	return PointerGetDatum(construct_md_array(elements, nulls, 1, dims, lower, type, sizeof(float8),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static const Shape statistics_shape = {.value = 0,.time = 1,.window = 2,.aggregates = 3,.delay = NO_ARG,.tau = NO_ARG};
+
+PG_FUNCTION_INFO_V1(risk_rolling_stats);
+
+/* (value, time, windows, aggregates) */
+Datum
+risk_rolling_stats(PG_FUNCTION_ARGS)
+{
+	Datum		values[lengthof(statistics)] = {0};
+	bool		nulls[lengthof(statistics)];
+	Call	   *call;
+
+	if (!step(fcinfo, &statistics_shape, &call))
+		PG_RETURN_NULL();
+	for (int k = 0; k < lengthof(statistics); k++)
+	{
+		nulls[k] = call->first[k] < 0;
+		if (!nulls[k])
+			values[k] = array_of_results(call, k);
+	}
+	return HeapTupleGetDatum(heap_form_tuple(call->result, values, nulls));
+}
+
+/* (time, window, delay), (value, time, window, delay), and so on */
+#define ROLLING_FUNCTION(name, ...) \
+	PG_FUNCTION_INFO_V1(name); \
+	Datum name(PG_FUNCTION_ARGS) \
+	{ \
+		static const Shape shape = {__VA_ARGS__, .aggregates = NO_ARG}; \
+		return one_result(fcinfo, &shape); \
+	} \
+	extern int	no_such_variable
+
+#define OF_EVENTS	.value = NO_ARG, .time = 0, .window = 1, .tau = NO_ARG
+#define OF_VALUES	.value = 0, .time = 1, .window = 2, .tau = NO_ARG
+
+ROLLING_FUNCTION(risk_rolling_count, OF_EVENTS, .delay = 2, .aggregate = ROLLING_COUNT);
+ROLLING_FUNCTION(risk_rolling_since_last, OF_EVENTS, .delay = NO_ARG, .aggregate = ROLLING_SINCE_LAST);
+ROLLING_FUNCTION(risk_rolling_change_count, OF_EVENTS, .delay = 2, .aggregate = ROLLING_COUNT, .change = true);
+ROLLING_FUNCTION(risk_rolling_change, OF_VALUES, .delay = 3, .aggregate = ROLLING_SUM, .change = true);
+ROLLING_FUNCTION(risk_rolling_sum, OF_VALUES, .delay = 3, .aggregate = ROLLING_SUM);
+ROLLING_FUNCTION(risk_rolling_avg, OF_VALUES, .delay = 3, .aggregate = ROLLING_AVG);
+ROLLING_FUNCTION(risk_rolling_min, OF_VALUES, .delay = 3, .aggregate = ROLLING_MIN);
+ROLLING_FUNCTION(risk_rolling_max, OF_VALUES, .delay = 3, .aggregate = ROLLING_MAX);
+ROLLING_FUNCTION(risk_rolling_stddev, OF_VALUES, .delay = 3, .aggregate = ROLLING_STDDEV);
+ROLLING_FUNCTION(risk_rolling_last, OF_VALUES, .delay = 3, .aggregate = ROLLING_LAST);
+ROLLING_FUNCTION(risk_rolling_distinct, OF_VALUES, .delay = 3, .aggregate = ROLLING_DISTINCT);
+ROLLING_FUNCTION(risk_decayed_distinct, .value = 0, .time = 1, .window = 2, .tau = 3, .delay = NO_ARG,
+				 .aggregate = ROLLING_DECAYED_DISTINCT);
