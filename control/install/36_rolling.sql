@@ -77,3 +77,20 @@ BEGIN
 		END LOOP;
 	END LOOP;
 END $$;
+
+-- ---------------------------------------------------------------------------
+-- Rolling features of a whole table.
+-- ---------------------------------------------------------------------------
+
+-- SECURITY INVOKER: the caller must be allowed to read the source.
+CREATE FUNCTION risk.rolling_table(
+	source text,
+	key text,
+	event_time text,
+	value text,
+	windows interval[],
+	aggregates text[] DEFAULT '{count,sum}')
+RETURNS SETOF record
+LANGUAGE C STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'risk_rolling_table';
+COMMENT ON FUNCTION risk.rolling_table(text, text, text, text, interval[], text[]) IS
+	'Rolling features of all rows of a table or query, in one pass over it. key: a column, or several with commas; value: a column, or NULL for none. The column definition list says what is wanted: features by their names (risk.rolling_feature_name()), other columns are passed on from the source. Runs with the caller''s rights. Errors: 42703 a column is neither, 42804 it has another type, 22004 an argument is NULL, 22023 unknown aggregate, window not longer than zero, 0A000 aggregates that do not go together.';
