@@ -22,7 +22,8 @@ CREATE TYPE risk.rolling_statistics AS (
 	avgs	float8[],
 	mins	float8[],
 	maxs	float8[],
-	stddevs	float8[]
+	stddevs	float8[],
+	lasts	float8[]
 );
 COMMENT ON TYPE risk.rolling_statistics IS 'What risk.rolling_stats() returns: a statistic of all its windows in each column';
 
@@ -65,7 +66,10 @@ BEGIN
 		 'Sum over the counterparties c in [ts - window, ts) of exp(-(ts - last seen c) / tau), and 1 for the event''s own; those last seen more than 64 tau ago count as not in the window'),
 		('rolling_stats', 'risk_rolling_stats',
 		 'value float8, ts %s, windows interval[], aggregates text[] DEFAULT ''{count,sum,avg,min,max,stddev}''', 'risk.rolling_statistics',
-		 'Statistics of several windows [ts - window, ts) in one pass: arrays in the order of the windows, NULL for what aggregates leaves out')
+		 'Statistics of several windows [ts - window, ts) in one pass: arrays in the order of the windows, NULL for what aggregates leaves out. aggregates are count, sum, avg, min, max, stddev, last'),
+		('rolling_array', 'risk_rolling_array',
+		 'value float8, ts %s, windows interval[], aggregates text[]', 'float8[]',
+		 'The same as risk.rolling_stats() in one flat array, which is faster to take apart: all windows of the first aggregate, then of the second, ...')
 	LOOP
 		FOREACH ts IN ARRAY '{timestamptz,timestamp,date}'::regtype[] LOOP
 			EXECUTE format('CREATE FUNCTION risk.%I(%s) RETURNS %s LANGUAGE C WINDOW %s PARALLEL SAFE AS ''MODULE_PATHNAME'', %L',

@@ -31,11 +31,6 @@
 /* Rows after which the partition is told that the earlier ones are not needed. */
 #define ROWS_OF_A_MARK	1024
 
-/* Statistics of risk.rolling_statistics, in the order of its columns. */
-static const RollingAggregate statistics[] = {
-	ROLLING_COUNT, ROLLING_SUM, ROLLING_AVG, ROLLING_MIN, ROLLING_MAX, ROLLING_STDDEV
-};
-
 #define NO_ARG		(-1)
 
 /* What a function computes, and which argument is what. */
@@ -48,7 +43,7 @@ typedef struct Shape
 	int			window;
 	int			delay;
 	int			tau;
-	int			aggregates;		/* of statistics */
+	int			aggregates;		/* several of them */
 } Shape;
 
 /* fn_extra: for as long as the query runs. */
@@ -59,8 +54,7 @@ typedef struct Call
 	Oid			value_type;
 	bool		fixed;			/* windows and the like cannot change between rows */
 	bool		ordered;		/* the ORDER BY is known to tell times apart */
-	TupleDesc	result;			/* of statistics */
-	int			first[lengthof(statistics)];	/* features of a statistic, or -1 */
+	TupleDesc	result;			/* if it is a row */
 } Call;
 
 /* A partition's local memory, zero at its beginning. */
@@ -133,50 +127,48 @@ get_windows(FunctionCallInfo fcinfo, const Shape *shape, int *count)
 	return windows;
 }
 
-/* The aggregates that are asked for, as a set of bits. */
-static int
-get_statistics(FunctionCallInfo fcinfo, const Shape *shape)
+/* The aggregates that are asked for. */
+static RollingAggregate *
+get_aggregates(FunctionCallInfo fcinfo, const Shape *shape, int *count)
 {
+	RollingAggregate *aggregates;
 	Datum	   *names;
 	bool	   *nulls;
-	int			count;
-	int			set = 0;
 
 	deconstruct_array(DatumGetArrayTypeP(needed(fcinfo, shape->aggregates, "aggregates")),
-					  TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &count);
-	for (int i = 0; i < count; i++)
+					  TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, count);
+	aggregates = palloc((*count + 1) * sizeof(RollingAggregate));
+	for (int i = 0; i < *count; i++)
 	{
-		RollingAggregate aggregate;
-		int			k = 0;
-
 		if (nulls[i])
-			continue;
-		aggregate = rolling_aggregate_named(TextDatumGetCString(names[i]));
-		while (k < lengthof(statistics) && statistics[k] != aggregate)
-			k++;
-		if (k == lengthof(statistics))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("aggregate of risk.%s() must not be null", function_name(fcinfo))));
+		aggregates[i] = rolling_aggregate_named(TextDatumGetCString(names[i]));
+		if (!rolling_takes_value(aggregates[i]) && aggregates[i] != ROLLING_COUNT)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("risk.%s() does not have aggregate \"%s\"", function_name(fcinfo),
-							rolling_aggregate_name(aggregate)),
-					 errhint("It has count, sum, avg, min, max and stddev.")));
-		set |= 1 << k;
+							rolling_aggregate_name(aggregates[i])),
+					 errhint("It has count and the aggregates of values; use the window function of that name.")));
 	}
-	return set;
+	return aggregates;
 }
 
 /* All that must be the same in all rows. */
 static RollingRunSpec
-read_spec(FunctionCallInfo fcinfo, const Shape *shape, Call *call)
+read_spec(FunctionCallInfo fcinfo, const Shape *shape)
 {
 	RollingRunSpec spec = {.time_type = get_fn_expr_argtype(fcinfo->flinfo, shape->time)};
 	int			count;
 	Interval   *widths = get_windows(fcinfo, shape, &count);
 	Interval	delay = {0};
 	int64		tau = 0;
-	int			set = 1;
+	RollingAggregate one = shape->aggregate;
+	RollingAggregate *aggregates = &one;
+	int			num_aggregates = 1;
 	RollingWindow *windows = palloc0((count + shape->change) * sizeof(RollingWindow));
-	RollingFeature *features = palloc0((count * lengthof(statistics) + shape->change) * sizeof(RollingFeature));
+	RollingFeature *features;
 
 	if (shape->delay != NO_ARG)
 	{
@@ -186,17 +178,13 @@ read_spec(FunctionCallInfo fcinfo, const Shape *shape, Call *call)
 	if (shape->tau != NO_ARG)
 		tau = rolling_check_tau(DatumGetIntervalP(needed(fcinfo, shape->tau, "tau")));
 	if (shape->aggregates != NO_ARG)
-		set = get_statistics(fcinfo, shape);
+		aggregates = get_aggregates(fcinfo, shape, &num_aggregates);
+	features = palloc0((count * num_aggregates + shape->change) * sizeof(RollingFeature));
 	for (int i = 0; i < count; i++)
 		windows[i] = (RollingWindow) {widths[i], delay, false};
-	for (int k = 0; k < lengthof(statistics); k++)
-	{
-		call->first[k] = set & (1 << k) ? spec.num_features : -1;
-		for (int i = 0; i < count && call->first[k] >= 0; i++)
-			features[spec.num_features++] = (RollingFeature) {
-				shape->aggregates != NO_ARG ? statistics[k] : shape->aggregate, i, 0, tau
-			};
-	}
+	for (int k = 0; k < num_aggregates; k++)
+		for (int i = 0; i < count; i++)
+			features[spec.num_features++] = (RollingFeature) {aggregates[k], i, 0, tau};
 	if (shape->change)
 	{
 		windows[count] = (RollingWindow) {widths[0], delay, true};
@@ -243,7 +231,7 @@ static Call *
 begin_call(FunctionCallInfo fcinfo, const Shape *shape)
 {
 	Call	   *call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Call));
-	RollingRunSpec spec = read_spec(fcinfo, shape, call);
+	RollingRunSpec spec = read_spec(fcinfo, shape);
 
 	call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pg_risk windows",
 										  ALLOCSET_DEFAULT_SIZES);
@@ -256,9 +244,8 @@ begin_call(FunctionCallInfo fcinfo, const Shape *shape)
 	{
 		MemoryContext before = MemoryContextSwitchTo(call->context);
 
-		if (get_call_result_type(fcinfo, NULL, &call->result) != TYPEFUNC_COMPOSITE)
-			elog(ERROR, "statistics are not a row");
-		call->result = BlessTupleDesc(CreateTupleDescCopy(call->result));
+		if (get_call_result_type(fcinfo, NULL, &call->result) == TYPEFUNC_COMPOSITE)
+			call->result = BlessTupleDesc(CreateTupleDescCopy(call->result));
 		MemoryContextSwitchTo(before);
 	}
 	fcinfo->flinfo->fn_extra = call;
@@ -335,7 +322,7 @@ step(FunctionCallInfo fcinfo, const Shape *shape, Call **made)
 		call = begin_call(fcinfo, shape);
 	else if (!call->fixed)
 	{
-		RollingRunSpec spec = read_spec(fcinfo, shape, call);
+		RollingRunSpec spec = read_spec(fcinfo, shape);
 
 		if (!same_spec(&spec, &call->run->spec))
 			ereport(ERROR,
@@ -384,49 +371,59 @@ one_result(FunctionCallInfo fcinfo, const Shape *shape)
 	PG_RETURN_FLOAT8(result);
 }
 
-/* One statistic of all windows. */
 static Datum
-array_of_results(const Call *call, int statistic)
+array_of_results(const RollingRun *run, int first, int count, Oid type)
 {
-	const RollingRun *run = call->run;
-	int			n = run->spec.num_windows;
-	Oid			type = rolling_result_type(statistics[statistic]);
-	Datum	   *elements = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-	int			dims[] = {n};
+	Datum	   *elements = palloc(count * sizeof(Datum));
 	int			lower[] = {1};
 
-	for (int i = 0; i < n; i++)
-	{
-		int			k = call->first[statistic] + i;
-
-		nulls[i] = run->no_results[k];
-		elements[i] = to_datum(statistics[statistic], run->results[k]);
-	}
-	return PointerGetDatum(construct_md_array(elements, nulls, 1, dims, lower, type, sizeof(float8),
-											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	for (int i = 0; i < count; i++)
+		elements[i] = type == INT8OID ? Int64GetDatum((int64) run->results[first + i]) :
+			Float8GetDatum(run->results[first + i]);
+	return PointerGetDatum(construct_md_array(elements, &run->no_results[first], 1, &count, lower, type,
+											  sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-static const Shape statistics_shape = {.value = 0,.time = 1,.window = 2,.aggregates = 3,.delay = NO_ARG,.tau = NO_ARG};
+static const Shape shape_of_many = {.value = 0,.time = 1,.window = 2,.aggregates = 3,.delay = NO_ARG,.tau = NO_ARG};
 
-PG_FUNCTION_INFO_V1(risk_rolling_stats);
+PG_FUNCTION_INFO_V1(risk_rolling_array);
 
 /* (value, time, windows, aggregates) */
 Datum
-risk_rolling_stats(PG_FUNCTION_ARGS)
+risk_rolling_array(PG_FUNCTION_ARGS)
 {
-	Datum		values[lengthof(statistics)] = {0};
-	bool		nulls[lengthof(statistics)];
 	Call	   *call;
 
-	if (!step(fcinfo, &statistics_shape, &call))
+	if (!step(fcinfo, &shape_of_many, &call))
 		PG_RETURN_NULL();
-	for (int k = 0; k < lengthof(statistics); k++)
-	{
-		nulls[k] = call->first[k] < 0;
-		if (!nulls[k])
-			values[k] = array_of_results(call, k);
-	}
+	return array_of_results(call->run, 0, call->run->spec.num_features, FLOAT8OID);
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_stats);
+
+/* The same in columns; which were not asked for are NULL. */
+Datum
+risk_rolling_stats(PG_FUNCTION_ARGS)
+{
+	static const RollingAggregate columns[] = {
+		ROLLING_COUNT, ROLLING_SUM, ROLLING_AVG, ROLLING_MIN, ROLLING_MAX, ROLLING_STDDEV, ROLLING_LAST
+	};
+	Datum		values[lengthof(columns)] = {0};
+	bool		nulls[lengthof(columns)];
+	const RollingRun *run;
+	Call	   *call;
+
+	if (!step(fcinfo, &shape_of_many, &call))
+		PG_RETURN_NULL();
+	run = call->run;
+	memset(nulls, true, sizeof(nulls));
+	for (int i = 0; i < run->spec.num_features; i += run->spec.num_windows)
+		for (int k = 0; k < lengthof(columns); k++)
+			if (columns[k] == run->spec.features[i].aggregate)
+			{
+				values[k] = array_of_results(run, i, run->spec.num_windows, rolling_result_type(columns[k]));
+				nulls[k] = false;
+			}
 	return HeapTupleGetDatum(heap_form_tuple(call->result, values, nulls));
 }
 

@@ -59,6 +59,38 @@ rolling_has_calendar(const Interval *interval, Oid type)
 }
 
 /*
+ * Whether days are of 24 hours from two days before a time to two days after
+ * another, in the session's time zone.  Between two of its changes they are; the
+ * latest pair that was looked up is remembered.
+ */
+static bool
+is_steady(int64 from, int64 to)
+{
+	static const pg_tz *zone = NULL;
+	static int64 begin = 0;
+	static int64 end = 0;
+
+	if (from < MIN_TIMESTAMP + 4 * USECS_PER_DAY)
+		return false;
+	from -= 2 * USECS_PER_DAY;
+	if (zone != session_timezone || from < begin || from >= end)
+	{
+		pg_time_t	start = timestamptz_to_time_t(from);
+		pg_time_t	boundary;
+		long		offset;
+		int			dst;
+		int			changes = pg_next_dst_boundary(&start, &offset, &dst, &boundary, &offset, &dst, session_timezone);
+
+		if (changes < 0)
+			return false;
+		zone = session_timezone;
+		begin = from;
+		end = changes == 0 ? PG_INT64_MAX : time_t_to_timestamptz(boundary);
+	}
+	return to < end - 2 * USECS_PER_DAY;
+}
+
+/*
  * What needs no calendar is subtracted here, as PostgreSQL would with a function
  * call more; what it refuses is left to it.  An hour that a time zone leaves out
  * can put the result above the time: nothing is in between then.
@@ -68,13 +100,12 @@ rolling_time_before(int64 time, const Interval *interval, Oid type)
 {
 	int64		result;
 
-	if (!rolling_has_calendar(interval, type) && !TIMESTAMP_NOT_FINITE(time))
-	{
-		if (!pg_sub_s64_overflow(time, interval->time, &result) &&
-			!pg_sub_s64_overflow(result, interval->day * USECS_PER_DAY, &result) &&
-			IS_VALID_TIMESTAMP(result))
-			return result;
-	}
+	if (interval->month == 0 && !TIMESTAMP_NOT_FINITE(time) &&
+		!pg_sub_s64_overflow(time, interval->time, &result) &&
+		!pg_sub_s64_overflow(result, interval->day * USECS_PER_DAY, &result) &&
+		IS_VALID_TIMESTAMP(result) &&
+		(!rolling_has_calendar(interval, type) || is_steady(result, time)))
+		return result;
 	result = DatumGetTimestamp(DirectFunctionCall2(type == TIMESTAMPTZOID ?
 												   timestamptz_mi_interval : timestamp_mi_interval,
 												   TimestampGetDatum(time),
