@@ -48,6 +48,8 @@ BEGIN
 		 'Rate of change of the sum of the values against the window before: (current - previous) / previous, NULL if previous is 0'),
 		('rolling_sum', 'risk_rolling_sum', 'value float8, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',
 		 'Sum of the values with times in [ts - delay - window, ts - delay), exact and rounded once; of none: 0'),
+		('rolling_sum', 'risk_rolling_sum_decimal', 'value numeric, ts %s, "window" interval, delay interval DEFAULT ''0''', 'numeric',
+		 'Sum of the values with times in [ts - delay - window, ts - delay), every digit of it, without zeros at the end; of none: 0'),
 		('rolling_avg', 'risk_rolling_avg', 'value float8, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',
 		 'Average of the values with times in [ts - delay - window, ts - delay), exact and rounded once; NULL if there are none'),
 		('rolling_min', 'risk_rolling_min', 'value float8, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',

@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 #include "windowapi.h"
 
+#include "rolling_decimal.h"
 #include "rolling_names.h"
 #include "rolling_run.h"
 
@@ -38,6 +39,7 @@ typedef struct Shape
 {
 	RollingAggregate aggregate;
 	bool		change;			/* from the previous window */
+	bool		decimal;		/* the value is numeric, and kept aside */
 	int			value;			/* of the aggregate, or its id */
 	int			time;
 	int			window;
@@ -55,6 +57,7 @@ typedef struct Call
 	bool		fixed;			/* windows and the like cannot change between rows */
 	bool		ordered;		/* the ORDER BY is known to tell times apart */
 	TupleDesc	result;			/* if it is a row */
+	RollingDecimal *decimal;
 } Call;
 
 /* A partition's local memory, zero at its beginning. */
@@ -198,8 +201,8 @@ read_spec(FunctionCallInfo fcinfo, const Shape *shape)
 		spec.id_type = get_fn_expr_argtype(fcinfo->flinfo, shape->value);
 		spec.collation = PG_GET_COLLATION();
 	}
-	else if (shape->value != NO_ARG)
-		spec.num_columns = 1;
+	else
+		spec.num_columns = shape->value != NO_ARG && !shape->decimal;
 	return spec;
 }
 
@@ -248,6 +251,8 @@ begin_call(FunctionCallInfo fcinfo, const Shape *shape)
 			call->result = BlessTupleDesc(CreateTupleDescCopy(call->result));
 		MemoryContextSwitchTo(before);
 	}
+	if (shape->decimal)
+		call->decimal = rolling_decimal_create(call->context);
 	fcinfo->flinfo->fn_extra = call;
 	return call;
 }
@@ -335,10 +340,14 @@ step(FunctionCallInfo fcinfo, const Shape *shape, Call **made)
 	if (null)
 		return false;
 	if (partition->rows == 0)
+	{
 		rolling_run_reset(call->run);
+		if (call->decimal != NULL)
+			rolling_decimal_reset(call->decimal);
+	}
 	call->run->time = rolling_time(time, call->run->spec.time_type);
 	check_order(fcinfo, shape, call, partition, call->run->time);
-	if (shape->value != NO_ARG)
+	if (shape->value != NO_ARG && !shape->decimal)
 		set_value(fcinfo, shape, call);
 	rolling_run_step(call->run);
 	return true;
@@ -425,6 +434,31 @@ risk_rolling_stats(PG_FUNCTION_ARGS)
 				nulls[k] = false;
 			}
 	return HeapTupleGetDatum(heap_form_tuple(call->result, values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_sum_decimal);
+
+/* (value, time, window, delay): the run gives the bounds. */
+Datum
+risk_rolling_sum_decimal(PG_FUNCTION_ARGS)
+{
+	static const Shape shape = {.value = 0,.time = 1,.window = 2,.delay = 3,.tau = NO_ARG,
+		.aggregates = NO_ARG,.aggregate = ROLLING_COUNT,.decimal = true};
+	const RollingRun *run;
+	Call	   *call;
+	Datum		value;
+	Datum		sum;
+	bool		null;
+
+	if (!step(fcinfo, &shape, &call))
+		PG_RETURN_NULL();
+	run = call->run;
+	sum = rolling_decimal_sum(call->decimal, run->lower[0], run->upper[0],
+							  run->calendar ? run->held : run->lower[0]);
+	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape.value, &null);
+	if (!null)
+		rolling_decimal_add(call->decimal, run->time, PointerGetDatum(PG_DETOAST_DATUM(value)));
+	return sum;
 }
 
 /* (time, window, delay), (value, time, window, delay), and so on */
