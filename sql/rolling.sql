@@ -98,6 +98,10 @@ LANGUAGE sql AS $$
 	WHERE g.ts IS NOT NULL OR o.k IS NOT NULL
 $$;
 SELECT c.* FROM windows AS w, LATERAL compare(w.w, w.delay) AS c;
+-- windows that another row brings
+SELECT w.w, count(*) AS rows, count(*) FILTER (WHERE g.n IS DISTINCT FROM o.count) AS wrong
+FROM windows AS w, LATERAL (SELECT k, id, risk.rolling_count(ts, w.w) OVER (PARTITION BY k ORDER BY ts) AS n FROM stream WHERE ts IS NOT NULL OFFSET 0) AS g
+JOIN want AS o ON (o.k, o.id) = (g.k, g.id) WHERE o.w = w.w AND w.delay = '0' GROUP BY w.w ORDER BY w.w;
 -- what the streams are good for
 SELECT count(*) FILTER (WHERE s.ts - w.w < (s.before - w.w)) > 0 AS bounds_go_back, count(*) FILTER (WHERE s.ts = s.before) > 100 AS ties
 FROM (SELECT *, lag(ts) OVER (PARTITION BY k ORDER BY ts) AS before FROM stream) AS s, windows AS w;
@@ -131,6 +135,16 @@ FROM risk.rolling_table('SELECT * FROM stream WHERE ts IS NOT NULL', 'k', 'ts', 
 JOIN want AS d ON (d.k, d.id, d.w) = (t.k, t.id, interval '1 day') JOIN want AS m ON (m.k, m.id, m.w) = (t.k, t.id, interval '1 mon');
 SELECT count(*) AS rows, sum(wrong(k_distinct_c_prev_1mo, o.distinct)) AS distinct
 FROM risk.rolling_table('stream', 'k', 'ts', 'c', '{1 mon}', '{distinct}') AS t (k int, id int, k_distinct_c_prev_1mo bigint) JOIN want AS o USING (k, id) WHERE w = '1 mon';
+
+-- more events
+CREATE TABLE many AS SELECT i AS id, floor(500 * random() ^ 2)::int AS k, '2026-03-01'::timestamptz + floor(random() * 60 * 24 * 60) * interval '1 min' AS ts, floor(random() * 10000)::int AS v
+	FROM generate_series(1, 50000) AS i;
+CREATE INDEX ON many (k, ts) INCLUDE (v);
+ANALYZE many;
+SELECT count(*) AS rows, count(*) FILTER (WHERE (t.k_cnt_prev_7d, t.k_sum_v_prev_7d) IS DISTINCT FROM (o.count, o.sum)) AS wrong_table, count(*) FILTER (WHERE a.f IS DISTINCT FROM ARRAY[o.count, o.sum]) AS wrong_array, max(o.count) > 100 AS long
+FROM risk.rolling_table('many', 'k', 'ts', 'v', '{7 days}') AS t (id int, k int, ts timestamptz, k_cnt_prev_7d bigint, k_sum_v_prev_7d float8)
+JOIN (SELECT id, risk.rolling_array(v, ts, '{7 days}', '{count,sum}') OVER (PARTITION BY k ORDER BY ts) AS f FROM many) AS a USING (id),
+	LATERAL (SELECT count(*), coalesce(sum(v), 0)::float8 AS sum FROM many AS o WHERE o.k = t.k AND o.ts >= t.ts - interval '7 days' AND o.ts < t.ts) AS o;
 
 -- rate of change, decay
 SELECT count(*) AS rows, count(*) FILTER (WHERE change IS DISTINCT FROM wanted) AS wrong, count(change) > 100 AS known
@@ -242,6 +256,6 @@ SELECT risk.rolling_count(at, '1 hour') OVER (ORDER BY at) FROM transfers;
 RESET ROLE;
 DROP OWNED BY risk_test_rolling;
 DROP ROLE risk_test_rolling;
-DROP TABLE transfers, stream, want, windows, power;
+DROP TABLE transfers, stream, want, windows, power, many;
 DROP FUNCTION exact, rounded, quotient, wrong, compare;
 RESET TIME ZONE;

@@ -25,6 +25,7 @@
 #include "utils/timestamp.h"
 #include "windowapi.h"
 
+#include "compat.h"
 #include "rolling_decimal.h"
 #include "rolling_names.h"
 #include "rolling_run.h"
@@ -48,7 +49,7 @@ typedef struct Shape
 	int			aggregates;		/* several of them */
 } Shape;
 
-/* fn_extra: for as long as the query runs. */
+/* fn_extra: for as long as the query runs, or its windows stay the same. */
 typedef struct Call
 {
 	RollingRun *run;
@@ -63,6 +64,7 @@ typedef struct Call
 /* A partition's local memory, zero at its beginning. */
 typedef struct Partition
 {
+	bool		begun;
 	int64		rows;			/* seen, with a time */
 	int64		position;		/* of the latest of them */
 	int64		time;
@@ -257,6 +259,35 @@ begin_call(FunctionCallInfo fcinfo, const Shape *shape)
 	return call;
 }
 
+/*
+ * What the query keeps, for a row.  Windows that are not constants may be others in
+ * another partition, as when a lateral subquery runs again.
+ */
+static Call *
+get_call(FunctionCallInfo fcinfo, const Shape *shape, Partition *partition)
+{
+	Call	   *call = fcinfo->flinfo->fn_extra;
+	RollingRunSpec spec;
+
+	if (call != NULL && !call->fixed)
+	{
+		spec = read_spec(fcinfo, shape);
+		if (!same_spec(&spec, &call->run->spec))
+		{
+			if (partition->begun)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("windows of risk.%s() must be the same in all rows", function_name(fcinfo)),
+						 errhint("Write one call for each window.")));
+			MemoryContextDelete(call->context);
+			pfree(call);
+			call = NULL;
+		}
+	}
+	partition->begun = true;
+	return call != NULL ? call : begin_call(fcinfo, shape);
+}
+
 /* ---- rows ---- */
 
 static void
@@ -319,22 +350,10 @@ step(FunctionCallInfo fcinfo, const Shape *shape, Call **made)
 {
 	WindowObject winobj = PG_WINDOW_OBJECT();
 	Partition  *partition = WinGetPartitionLocalMemory(winobj, sizeof(Partition));
-	Call	   *call = fcinfo->flinfo->fn_extra;
+	Call	   *call = get_call(fcinfo, shape, partition);
 	Datum		time;
 	bool		null;
 
-	if (call == NULL)
-		call = begin_call(fcinfo, shape);
-	else if (!call->fixed)
-	{
-		RollingRunSpec spec = read_spec(fcinfo, shape);
-
-		if (!same_spec(&spec, &call->run->spec))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("windows of risk.%s() must be the same in all rows", function_name(fcinfo)),
-					 errhint("Write one call for each window.")));
-	}
 	*made = call;
 	time = WinGetFuncArgCurrent(winobj, shape->time, &null);
 	if (null)
