@@ -106,5 +106,14 @@ FROM (SELECT hash, from_address, at, risk.rolling_sum(value, at, '1 hour') OVER 
 			 FROM transfer AS t WHERE t.from_address = o.from_address AND t.at >= o.at - interval '1 hour' AND t.at <= o.at) AS n
 SQL
 
+# Keys that are text, in the set form.
+is($node->safe_psql('postgres', <<'SQL'), '19999|0', 'the set form of text keys');
+SELECT count(*), count(*) FILTER (WHERE (w.n, w.since) IS DISTINCT FROM (t.from_address_cnt_prev_1h, t.from_address_since_last_prev_1h))
+FROM (SELECT hash, risk.rolling_count(at, '1 hour') OVER k AS n, risk.rolling_since_last(at, '1 hour') OVER k AS since
+	  FROM transfer WINDOW k AS (PARTITION BY from_address ORDER BY at)) AS w
+JOIN risk.rolling_table('transfer', 'from_address', 'at', NULL, '{1 hour}', '{count,since_last}')
+	AS t (hash text, from_address_cnt_prev_1h bigint, from_address_since_last_prev_1h float8) USING (hash)
+SQL
+
 $node->stop;
 done_testing();
