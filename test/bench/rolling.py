@@ -1,8 +1,13 @@
 """rolling.py: what rolling features cost beside the native forms that give the same.
 
 One million events (or --rows) of 10,000 keys whose sizes follow Zipf's law, over 30 days in whole
-seconds, so with ties; count and sum over 1 hour, 24 hours and 7 days.
+seconds, so with ties; count and sum over 1 hour, 24 hours and 7 days.  DuckDB is measured where Node.js
+finds the package @duckdb/node-api (NODE_PATH).
 """
+import os
+import shutil
+import subprocess
+
 from report import Samples, number, progress, times
 
 WINDOWS = ["1 hour", "24 hours", "7 days"]
@@ -90,10 +95,33 @@ class Rolling:
             wanted = wanted or totals
             if totals != wanted:
                 raise RuntimeError(f"{name}: {totals}, not {wanted}")
+        return wanted
+
+    def prepare_duckdb(self):
+        """The events in a file for DuckDB; None where it is not installed."""
+        node = shutil.which("node")
+        if not node or subprocess.run([node, "-e", "require('@duckdb/node-api')"], capture_output=True,
+                                      check=False).returncode != 0:
+            return None
+        path = os.path.join(self.bench.options.scratch, "events.csv")
+        with open(path, "w", encoding="ascii") as file:
+            subprocess.run(["psql", "-X", "-q", "-d", "bench", "-c",
+                            "COPY (SELECT key, at AT TIME ZONE 'UTC', value FROM events) TO STDOUT (FORMAT csv)"],
+                           stdout=file, check=True)
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rolling_duckdb.js")
+        return [node, script, path]
+
+    def duckdb(self, command, totals):
+        """Milliseconds, elapsed and of processor time."""
+        line = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        if [float(total) for total in line[2:]] != totals:
+            raise RuntimeError(f"DuckDB: {line[2:]}, not {totals}")
+        return float(line[0]), float(line[1])
 
     def all_rows(self):
         best = "native, '1 microsecond' PRECEDING"
         exclude = "native, EXCLUDE GROUP"
+        duckdb = "DuckDB, EXCLUDE GROUP"
         forms = {
             best: native("'1 microsecond' PRECEDING"),
             "rolling_count, rolling_sum: six calls": by_calls(),
@@ -102,7 +130,8 @@ class Rolling:
             "rolling_table": by_table()}
         floor = "row_number()"
         progress("rolling features: native forms agree")
-        self.agree(forms)
+        totals = self.agree(forms)
+        command = self.prepare_duckdb()
         elapsed, cpu = Samples(), Samples()
         for _ in self.bench.rounds("rolling features"):
             for name, sql in [*forms.items(), (floor, "SELECT sum(n) FROM (SELECT row_number() OVER "
@@ -110,6 +139,10 @@ class Rolling:
                 seconds, cpu_seconds = self.server.cost(sql)
                 elapsed.add(name, seconds * 1000)
                 cpu.add(name, cpu_seconds * 1000)
+            if command:
+                milliseconds, cpu_milliseconds = self.duckdb(command, totals)
+                elapsed.add(duckdb, milliseconds)
+                cpu.add(duckdb, cpu_milliseconds)
         progress("rolling features: EXCLUDE GROUP, once")
         seconds, cpu_seconds = self.server.cost(native("CURRENT ROW EXCLUDE GROUP"))
         elapsed.add(exclude, seconds * 1000)
@@ -120,13 +153,15 @@ class Rolling:
             f"of {KEYS:,} keys (Zipf), added up so that every result is looked at; all forms gave the "
             "same totals before. Native forms add up bigint, whose frames move in constant time; "
             "pg_risk's sums are exact for float8. An index gives the order. Milliseconds, without "
-            "parallel workers; ratios are of processor times within a round; EXCLUDE GROUP ran once.")
+            "parallel workers; ratios are of processor times within a round; EXCLUDE GROUP ran once. "
+            "DuckDB, where installed: in memory, one thread, float8.")
         self.report.table(
-            ["form", "elapsed", "processor time", "native / this", "EXCLUDE GROUP / this"],
+            ["form", "elapsed", "processor time", "native / this", "EXCLUDE GROUP / this", "DuckDB / this"],
             [[name, number(elapsed.median(name)), number(cpu.median(name)),
-              times(cpu.ratio(best, name)) if name not in (floor, exclude) else "",
-              times(cpu.median(exclude) / cpu.median(name)) if name not in (floor, exclude) else ""]
-             for name in [exclude, *forms, floor]])
+              times(cpu.ratio(best, name)) if name in forms else "",
+              times(cpu.median(exclude) / cpu.median(name)) if name in forms else "",
+              times(cpu.ratio(duckdb, name)) if name in forms and command else ""]
+             for name in [exclude, *([duckdb] if command else []), *forms, floor]])
 
     def by_size(self):
         """Nanoseconds a row as keys grow."""
