@@ -178,6 +178,14 @@ SELECT risk.rolling_distinct(x, at, '10 s') OVER (ORDER BY at) FROM (VALUES (-1:
 -- extreme times
 SELECT at, risk.rolling_count(at, '1 day') OVER (ORDER BY at) FROM unnest('{-infinity,-infinity,2026-01-01,2026-01-01 12:00,infinity,infinity}'::timestamp[]) AS at;
 
+-- a time zone without 30 December 2011
+SET TIME ZONE 'Pacific/Apia';
+WITH quarter AS (SELECT '2011-12-27'::timestamptz + i * interval '15 min' AS ts FROM generate_series(1, 700) AS i)
+SELECT count(*) AS rows, count(*) FILTER (WHERE g.day <> o.day OR g.delayed <> o.delayed) AS wrong
+FROM (SELECT ts, risk.rolling_count(ts, '1 day') OVER w AS day, risk.rolling_count(ts, '1 day', '1 day 01:00') OVER w AS delayed
+	  FROM quarter WINDOW w AS (ORDER BY ts)) AS g,
+	LATERAL (SELECT count(*) FILTER (WHERE q.ts >= g.ts - interval '1 day' AND q.ts < g.ts) AS day,
+					count(*) FILTER (WHERE q.ts >= g.ts - interval '1 day 01:00' - interval '1 day' AND q.ts < g.ts - interval '1 day 01:00') AS delayed FROM quarter AS q) AS o;
 -- memory is that of the longest window, not of the partition
 BEGIN;
 DECLARE c CURSOR FOR SELECT risk.rolling_stddev(i, at, '1 min') OVER w, risk.rolling_distinct(i::text, at, '1 min') OVER w, risk.rolling_sum(i::numeric, at, '1 min') OVER w
