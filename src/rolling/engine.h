@@ -107,6 +107,7 @@ struct Rolling
 	int64_t		next;
 	int64_t		mask;
 	int64_t		now;
+	int64_t		oldest;			/* all events from then on are kept */
 	int64_t    *times;			/* [capacity]; of event next, INT64_MAX: a mark */
 	Column	   *columns;
 	Identity   *identities;

@@ -30,9 +30,11 @@
  * Windows
  *
  * The events of one key come in ascending order of time.  A window is
- * [lower, upper) in event time; the caller gives both bounds for every event
- * (an interval with months is calendar arithmetic), neither ever going back
- * for one key.
+ * [lower, upper) in event time; the caller gives both bounds for every event.
+ * A bound may go back for one key (calendar arithmetic does: the month before
+ * 30 March, 23:00 begins later than that before 31 March, 1:00), but to no
+ * event older than the least lower bound of the last moment asked about; a
+ * window without features can hold that back.  It costs a walk over its events.
  *
  *	 the last hour		   lower = t - 1 h		  upper = t
  *	 with a delay of 7 d   lower = t - 7 d - w	  upper = t - 7 d
@@ -200,8 +202,8 @@ typedef struct RollingEvent
 typedef enum RollingStatus
 {
 	ROLLING_OK,
-	ROLLING_DISORDER,			/* time or a bound goes back, or a bound is
-								 * above the next; nothing is changed */
+	ROLLING_DISORDER,			/* time goes back, a bound is above the
+								 * next, or too old; nothing is changed */
 	ROLLING_NO_MEMORY			/* only rolling_free() may follow */
 } RollingStatus;
 

@@ -211,6 +211,18 @@ rolling_free(Rolling *r)
 	release(r, r);
 }
 
+/* A feature has seen no event yet, the next is this. */
+static void
+forget(Feature *f, int64_t event)
+{
+	f->head = f->tail = 0;
+	f->last = NO_EVENT;
+	f->distinct = 0;
+	f->begin = f->end = event;
+	exact_init(&f->sum);
+	exact_init(&f->squares);
+}
+
 /* Numbers go on to one that is at the arrays' beginning, which is in the cache
  * if keys are short.  Its cell keeps what it holds: only differences count. */
 void
@@ -228,19 +240,13 @@ rolling_reset(Rolling *r)
 		r->columns[i].refits = 0;
 		r->columns[i].wide = r->mask >= MOST_FIXED;
 	}
+	r->oldest = INT64_MIN;
 	for (i = 0; i < r->spec.num_windows; i++)
 		r->windows[i] = (Window) {INT64_MIN, INT64_MIN, r->next, r->next, false};
 	for (i = 0; i < r->spec.num_features; i++)
 	{
-		Feature    *f = &r->features[i];
-
-		f->head = f->tail = 0;
-		f->last = NO_EVENT;
-		f->distinct = 0;
-		f->begin = f->end = r->next;
-		exact_init(&f->sum);
-		exact_init(&f->squares);
-		r->windows[f->what.window].busy |= follows_events(r, &f->what);
+		forget(&r->features[i], r->next);
+		r->windows[r->features[i].what.window].busy |= follows_events(r, &r->features[i].what);
 	}
 }
 
@@ -252,7 +258,8 @@ rolling_num_events(const Rolling *r)
 
 /* ---- asking ---- */
 
-/* Nothing goes back, and no bound is above the next. */
+/* Time does not go back, no bound is above the next, and events that a lower
+ * bound comes back to are still kept. */
 static bool
 in_order(const Rolling *r, int64_t time, const int64_t *lower, const int64_t *upper)
 {
@@ -263,8 +270,7 @@ in_order(const Rolling *r, int64_t time, const int64_t *lower, const int64_t *up
 	{
 		int64_t		end = upper != NULL ? upper[i] : time;
 
-		held &= r->windows[i].lower <= lower[i] && r->windows[i].upper <= end &&
-			lower[i] <= end && end <= time;
+		held &= r->oldest <= lower[i] && lower[i] <= end && end <= time;
 	}
 	return held;
 }
@@ -305,6 +311,18 @@ move_busy(Rolling *r, uint32_t window)
 		follow(r, window, w->end, 1);
 	for (; time_of(r, w->begin) < w->lower; w->begin++)
 		follow(r, window, w->begin, -1);
+}
+
+/* A bound of a window goes back: it begins anew with the events that are kept. */
+static void
+go_back(Rolling *r, uint32_t window)
+{
+	uint32_t	i;
+
+	r->windows[window].begin = r->windows[window].end = r->first;
+	for (i = 0; i < r->spec.num_features; i++)
+		if (r->features[i].what.window == window)
+			forget(&r->features[i], r->first);
 }
 
 /*
@@ -443,6 +461,7 @@ rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const i
 			double *results, bool *nulls)
 {
 	int64_t		first = INT64_MAX;
+	int64_t		oldest = INT64_MAX;
 	uint32_t	i;
 
 	if (!in_order(r, event->time, lower, upper))
@@ -454,12 +473,19 @@ rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const i
 				return ROLLING_NO_MEMORY;
 	for (i = 0; i < r->spec.num_windows; i++)
 	{
-		r->windows[i].lower = lower[i];
-		r->windows[i].upper = upper != NULL ? upper[i] : r->now;
+		Window	   *w = &r->windows[i];
+		int64_t		end = upper != NULL ? upper[i] : r->now;
+
+		if (lower[i] < w->lower || end < w->upper)
+			go_back(r, i);
+		w->lower = lower[i];
+		w->upper = end;
 		move(r, i);
-		first = r->windows[i].begin < first ? r->windows[i].begin : first;
+		first = w->begin < first ? w->begin : first;
+		oldest = w->lower < oldest ? w->lower : oldest;
 	}
 	r->first = first;
+	r->oldest = oldest;
 	answer(r, event, results, nulls);
 	return ROLLING_OK;
 }

@@ -15,6 +15,7 @@ import subprocess
 import time
 
 import report
+import rolling
 import rollout
 from report import Samples, mebibytes, number, progress, times
 from server import Connection, pgbench, private_memory
@@ -369,6 +370,8 @@ class Bench:
                 section()
         if "rollout" in self.options.parts:
             rollout.Rollout(self).run()
+        if "rolling" in self.options.parts:
+            rolling.Rolling(self).run()
         self.report.write(f"\nLoad average at the end: {report.load()}.")
 
 
@@ -379,8 +382,8 @@ def main():
     parser.add_argument("--importer", required=True, help="the program")
     parser.add_argument("--scratch", required=True, help="folder for what is made")
     parser.add_argument("--report", help="file that the report is written to as well")
-    parser.add_argument("--parts", default="scoring rollout", type=str.split,
-                        help="what is measured, of scoring and rollout")
+    parser.add_argument("--parts", default="scoring rollout rolling", type=str.split,
+                        help="what is measured, of scoring, rollout and rolling")
     parser.add_argument("--rows", type=int, default=1000000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one run of pgbench")

@@ -6,7 +6,7 @@
 #
 # Environment:
 #	REPORT		a file to write the report to as well (docs/benchmarks.md)
-#	PARTS		what is measured: "scoring rollout" by default, or one of them
+#	PARTS		what is measured: "scoring rollout rolling" by default, or some of them
 #	ROWS		rows of the large table, 1000000 by default
 #	ROUNDS		rounds of each comparison, 5 by default
 #	SECONDS_EACH	seconds of each run of pgbench, 2 by default
