@@ -271,6 +271,28 @@ BEGIN READ ONLY;
 SELECT risk.run_rollouts();
 ROLLBACK;
 
+-- a name is no evidence: neither what the version of that name before has done, nor external scores
+DELETE FROM risk.gates WHERE model = 'm';
+INSERT INTO risk.gates (model, gate, metric, threshold, "window", min_samples) VALUES ('m', 'distribution', 'psi', 0.2, '1 hour', 300);
+SELECT count(*) FROM generate_series(1, 600) AS i, risk.log_external_prediction('m', 'steady' || i, 'anew', i / 600.0);
+SELECT tick(), traffic('late');
+SELECT gate, samples, result FROM risk.evaluate_gates('m', 'late');
+SELECT risk.drop_version('m', 'late');
+SELECT 1 FROM unnest('{late,anew}'::text[]) AS v, risk.register_model('m', v, toy_model('{a}', '[[0, 0, 1, 1, -1]]'));
+SELECT version, gate, value, samples, result FROM unnest('{late,anew}'::text[]) AS version, risk.evaluate_gates('m', version);
+SELECT transactions, since = risk.clock() - interval '1 day' AS as_asked FROM risk.measure('m', 'late', risk.clock() - interval '1 day', NULL);
+SELECT count(*) FROM risk.canary_report('m', 'late') WHERE challenger > 0;
+SELECT risk.promote('m', 'late');
+SELECT tick(), traffic('late'), traffic('anew');
+SELECT version, gate, samples, result FROM unnest('{late,anew}'::text[]) AS version, risk.evaluate_gates('m', version);
+-- nor is it when the champion was another one
+SELECT champion FROM risk.models WHERE model = 'm' \gset
+SELECT risk.promote('m', 'steady', force => true, reason => 'to register the champion again');
+SELECT risk.drop_version('m', :'champion');
+SELECT 1 FROM risk.register_model('m', :'champion', toy_model('{a}', '[[0, 0, 1, 1, -1]]'));
+SELECT risk.promote('m', :'champion', force => true, reason => 'to register the champion again');
+SELECT gate, samples, result FROM risk.evaluate_gates('m', 'late');
+
 -- alerts: one open one of a kind, until somebody has seen it
 SELECT risk.raise_alert('test', 'warning', 'once');
 SELECT tick('1 minute');

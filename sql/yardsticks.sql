@@ -1,10 +1,11 @@
 -- Measures of a challenger beside the champion, against plain SQL that counts; labels; the report
 \set SHOW_CONTEXT never
-SET pg_risk.clock = '2046-05-20 00:00:00+00';
+SET pg_risk.clock = '2046-05-01 00:00:00+00';
 SELECT risk.create_model('y', entity_id => 'id', cohorts => '{country}');
 SELECT 1 FROM risk.register_model('y', 'v1', toy_model('{a}', '[[0, 0, 1, -1, 1]]', 'reg:squarederror', base_score => '0'));
 SELECT 1 FROM risk.register_model('y', 'v2', toy_model('{a}', '[[0, 0, 1, -2, 2]]', 'reg:squarederror', base_score => '0'));
 SELECT risk.promote('y', 'v1');
+SET pg_risk.clock = '2046-05-20 00:00:00+00';
 SELECT risk.alter_model('y', decision_threshold => 0.7, review_capacity => 100, review_cost => 0.25);
 SELECT * FROM risk.canary_report('y', 'v2') WHERE metric IN ('pairs', 'auc', 'psi');
 

@@ -97,6 +97,8 @@ COMMENT ON COLUMN risk.model_versions.categories IS
 	'Category names in code order, by feature name (or by position where there are no names)';
 COMMENT ON COLUMN risk.model_versions.card IS
 	'Model card: who, when, data, metrics; free form';
+COMMENT ON COLUMN risk.model_versions.registered_at IS
+	'When it was registered; what was logged under its name before is no evidence about it';
 COMMENT ON COLUMN risk.model_versions.retired_at IS
 	'Since when the version can have no role any more; the only column that changes';
 

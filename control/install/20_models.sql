@@ -337,10 +337,10 @@ BEGIN
 		PERFORM risk.require_model(model);
 		INSERT INTO risk.model_versions
 			(model, version, artifact, artifact_sha256, image, image_sha256,
-			 metadata, feature_names, categories, card, note)
+			 metadata, feature_names, categories, card, note, registered_at)
 		VALUES
 			(model, version, artifact, sha256(artifact), imported.image, sha256(imported.image),
-			 imported.metadata, names, category_names, card, note)
+			 imported.metadata, names, category_names, card, note, risk.clock())
 		ON CONFLICT DO NOTHING;
 		IF FOUND THEN
 			RETURN imported.metadata -> 'certificate';

@@ -240,6 +240,16 @@ COMMENT ON VIEW risk.paired_predictions IS
 	'Predictions of canaries, shadows and external scores, each with the champion''s score of the same transaction';
 COMMENT ON COLUMN risk.paired_predictions.difference IS 'score - champion_score';
 
+-- The log knows versions by name.  A name may have been another version's
+-- before, and anybody's external score: that says nothing about this one.
+CREATE FUNCTION risk.evidence_since(model text, version text, champion text) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(max(v.registered_at), '-infinity') FROM risk.model_versions AS v
+	WHERE v.model = evidence_since.model AND v.version IN (evidence_since.version, evidence_since.champion)
+$$;
+COMMENT ON FUNCTION risk.evidence_since(text, text, text) IS
+	'From when on predictions are evidence about a version and the champion it is compared with: since both are registered (of unregistered ones: ever)';
+
 CREATE FUNCTION risk.compared_with(model text, version text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -258,6 +268,7 @@ BEGIN
 		SELECT p.champion_version INTO champion
 		FROM risk.paired_predictions AS p
 		WHERE p.model = model AND p.version = version AND p.champion_version <> version
+		AND p.scored_at >= risk.evidence_since(model, version, version)
 		ORDER BY p.scored_at DESC
 		LIMIT 1;
 	END IF;
@@ -294,6 +305,8 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS
 DECLARE
 	champion text := risk.compared_with(model, version);
 	known_at timestamptz := coalesce(as_of, risk.clock());
+	registered CONSTANT boolean := EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version);
+	start CONSTANT timestamptz := greatest(since, risk.evidence_since(model, version, champion));
 	settings risk.model_definitions;
 	measured record;
 BEGIN
@@ -314,7 +327,8 @@ BEGIN
 			ORDER BY l.model IS NULL, l.label_time DESC, l.label DESC, l.amount DESC NULLS LAST
 			LIMIT 1) AS l ON true
 		WHERE p.model = model AND p.version = version
-		AND p.scored_at >= coalesce(since, '-infinity') AND p.scored_at < coalesce(until, 'infinity')
+		AND p.scored_at >= start AND p.scored_at < coalesce(until, 'infinity')
+		AND NOT (registered AND p.role = 'external')
 		AND (p.champion_version = champion OR p.champion_version IS NULL)
 		AND (cohort IS NULL OR p.cohort @> cohort)
 		GROUP BY 1
@@ -350,7 +364,7 @@ BEGIN
 	RETURN result;
 END $$;
 COMMENT ON FUNCTION risk.measure(text, text, timestamptz, timestamptz, jsonb, timestamptz) IS
-	'Measure a version beside the champion, on the transactions scored from since on and before until (NULL: no limit), of a cohort ({"country": "FR"}; NULL: all), with the labels known at as_of (NULL: now). Errors: 42704 no such model or version.';
+	'Measure a version beside the champion, on the transactions scored from since on and before until (NULL: no limit), of a cohort ({"country": "FR"}; NULL: all), with the labels known at as_of (NULL: now). What was scored before version and champion were registered does not count. Errors: 42704 no such model or version.';
 
 -- ---------------------------------------------------------------------------
 -- What comes from elsewhere: scores of others, and labels.

@@ -25,7 +25,7 @@ COMMENT ON COLUMN risk.gates.metric IS
 COMMENT ON COLUMN risk.gates.relative IS
 	'The threshold is a multiple of the champion''s figure: 1.2 allows 20 % more';
 COMMENT ON COLUMN risk.gates."window" IS
-	'How far back transactions count; for metrics of labels it ends where labels are mature';
+	'How far back transactions count, at most to where version and champion were registered; for metrics of labels it ends where labels are mature';
 COMMENT ON COLUMN risk.gates.cohort IS
 	'Only transactions of this cohort: {"country": "FR"}; NULL: all';
 COMMENT ON COLUMN risk.gates.severity IS
@@ -149,19 +149,21 @@ DECLARE
 	g record;
 	since timestamptz;
 	until timestamptz;
+	registered timestamptz;
 	measured jsonb := '{}';		-- by window and cohort
 	key text;
 	figures jsonb;
 BEGIN
 	PERFORM risk.version_id(model, version);
 	as_of := coalesce(as_of, risk.clock());
+	registered := risk.evidence_since(model, version, risk.compared_with(model, version));
 	FOR g IN
 		SELECT r.*, risk.sample_of(r.metric) AS sample, d.label_maturity
 		FROM risk.gates AS r JOIN risk.model_definitions AS d ON d.model = r.model
 		WHERE r.model = model ORDER BY r.gate
 	LOOP
 		until := as_of - CASE WHEN g.sample = 'labelled' THEN g.label_maturity ELSE '0' END;
-		since := until - g."window";
+		since := least(greatest(until - g."window", registered), until);
 		key := jsonb_build_array(since, until, g.cohort);
 		IF NOT measured ? key THEN
 			measured := measured || jsonb_build_object(key,
