@@ -20,7 +20,7 @@ CREATE TABLE risk.model_definitions (
 	decision_threshold	float8 NOT NULL DEFAULT 0.5 CHECK (decision_threshold <> 'NaN'),
 	review_capacity	float8 CHECK (review_capacity > 0 AND review_capacity <= 1000),
 	review_cost		float8 NOT NULL DEFAULT 1 CHECK (review_cost >= 0 AND review_cost < 'Infinity'),
-	label_maturity	interval NOT NULL DEFAULT '7 days' CHECK (label_maturity >= '0'),
+	label_maturity	interval NOT NULL DEFAULT '7 days' CHECK (label_maturity >= '0' AND label_maturity <= '100 years'),
 	unlabeled		text NOT NULL DEFAULT 'unknown' CHECK (unlabeled IN ('unknown', 'negative')),
 	created_by		text NOT NULL DEFAULT session_user,
 	created_at		timestamptz NOT NULL DEFAULT now(),
