@@ -107,7 +107,8 @@ SELECT pg_catalog.pg_extension_config_dump('risk.setting_history_event_id_seq', 
 COMMENT ON SEQUENCE risk.setting_history_event_id_seq IS 'Numbers of changes';
 
 CREATE FUNCTION risk.record_setting() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET intervalstyle = 'postgres' AS $$
 DECLARE
 	unsaid CONSTANT text[] := '{moved_at,gate_id}';
 	before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - unsaid END;

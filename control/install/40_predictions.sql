@@ -176,7 +176,7 @@ COMMENT ON FUNCTION risk.begin_forwarding() IS
 	'For the worker of a standby: begins a transaction on the primary, see pg_risk.forward_to';
 
 CREATE FUNCTION risk.forward_predictions(predictions risk.predictions[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 3 SET datestyle = 'ISO' AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 3 SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 	SELECT risk.dblink('dblink_exec', 'pg_risk', format(
 		'INSERT INTO risk.predictions SELECT p.* FROM unnest(%L::risk.predictions[]) AS p', predictions))
 $$;
