@@ -357,18 +357,20 @@ DECLARE
 	event risk.rollout_history;
 	gates jsonb;
 	last_event bigint;
+	promoted bigint;
 BEGIN
 	force := coalesce(force, false);
 	PERFORM risk.require_argument(NOT force OR coalesce(reason, '') ~ '[^[:space:]]', 'force needs a reason',
 		'risk.promote(model, version, force => true, reason => ''...''): both are kept in risk.rollout_history.');
 	PERFORM risk.require_writes();
-	PERFORM risk.version_id(model, version);
 	-- Figures may take long, so they are taken before the model is locked: an
-	-- emergency does not wait for them.  Who moved it meanwhile made them stale.
+	-- emergency does not wait for them.  Who moved it meanwhile, or gave the
+	-- name to another version, made them stale.
+	promoted := risk.version_id(model, version);
 	last_event := risk.last_event(model);
 	gates := risk.promotion_gates(model, version);
 	at := risk.begin_move(model);
-	IF risk.last_event(model) IS DISTINCT FROM last_event THEN
+	IF risk.last_event(model) IS DISTINCT FROM last_event OR risk.version_id(model, version) <> promoted THEN
 		gates := risk.promotion_gates(model, version);
 	END IF;
 	event := risk.role_event(model, risk.version_id(model, version), 'promote', at);

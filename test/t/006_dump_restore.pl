@@ -28,7 +28,7 @@ INSERT INTO risk.reason_codes VALUES ('m', 'amount', 'increases', 'R01', 'Unusua
 SELECT risk.start_canary('m', 'v3', 12.5, step_interval => '1 year');
 SQL
 my $scores = $node->scores('postgres', 'm');
-my $rollout = "SELECT r.role, r.version, r.percent, r.paused, o.rollout_id, o.next_evaluation, m.log, m.bands, (SELECT string_agg(gate, ',' ORDER BY gate) FROM risk.gates), (SELECT r FROM risk.reason_codes AS r)"
+my $rollout = "SELECT r.role, r.version, r.percent, r.paused, o.rollout_id, o.next_evaluation, m.log, m.bands, (SELECT string_agg(gate, ',' ORDER BY gate) FROM risk.gates), (SELECT r FROM risk.reason_codes AS r), (SELECT min(at) FROM risk.setting_history)"
   . " FROM risk.rollouts AS o, risk.models AS m, risk.route_as_of('m', 'infinity') AS r ORDER BY r.role";
 my $state = $node->safe_psql('postgres', $rollout);
 my $catalog = 'SELECT version_id, version, role, image_sha256, certificate, registered_at FROM risk.model_versions_info ORDER BY 1';
