@@ -70,6 +70,16 @@ INSERT INTO tx VALUES (2004, now(), 'C0', 150, 3) RETURNING score, version, role
 SELECT count(*) AS logged FROM risk.predictions WHERE entity_id = '2004';
 
 SELECT count(*) AS days_ahead FROM risk.prediction_partitions() WHERE day > (now() AT TIME ZONE 'UTC')::date;
+-- a partition is its day in UTC, whoever makes it
+SET datestyle = 'SQL, DMY';
+SET timezone = 'Asia/Shanghai';
+SELECT risk.create_partition('04/03/2047');
+SET datestyle = 'ISO';
+SET timezone = 'UTC';
+SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = 'risk.predictions_20470304'::regclass;
+RESET datestyle;
+RESET timezone;
+DROP TABLE risk.predictions_20470304;
 DROP VIEW salt;
 DROP TABLE tx;
 DROP ROLE risk_test_writer;

@@ -20,6 +20,7 @@ SELECT risk.rollback('m');
 SELECT risk.abort('m');
 SELECT risk.pause('m', 'v1');
 SELECT risk.promote('m', 'v1', force => true);
+SELECT risk.promote('m', 'v1', force => true, reason => E' \n');
 SELECT risk.promote('m', 'v1');
 SELECT risk.promote('m', 'v1');
 
@@ -40,6 +41,9 @@ SELECT risk.start_rollout('m', 'v2', steps => '{5,5}');
 SELECT risk.start_rollout('m', 'v2', steps => '{0,5}');
 SELECT risk.start_rollout('m', 'v2', steps => '{5,NULL,10}');
 SELECT risk.start_rollout('m', 'v2', steps => '{5,101}');
+SELECT risk.start_rollout('m', 'v2', steps => '{{1,5},{25,100}}');
+SELECT risk.start_rollout('m', 'v2', step_interval => '2 years');
+SELECT risk.start_rollout('m', 'v2', initial_delay => '2 years');
 SELECT risk.start_rollout('m', 'v2', initial_delay => '-1 s');
 SELECT risk.start_rollout('m', 'v2', consecutive_success_limit => 0);
 SELECT risk.start_rollout('m', 'v2');
@@ -72,6 +76,8 @@ SELECT risk.start_canary('m', 'v3', 1);
 SELECT risk.start_canary('m', 'v2', 1);
 SELECT risk.start_shadow('m', 'v3');
 SELECT risk.alter_model('m', reset => '{entity_id}');
+SELECT risk.alter_model('m', entity_id => 'account');
+SELECT risk.alter_model('m', entity_id => 'id');
 SELECT risk.set_canary('m', 5);
 SELECT risk.set_canary('m', 5);
 SELECT risk.set_canary('m', 101);
@@ -228,6 +234,7 @@ SELECT refusal('review_capacity => ''NaN''');
 SELECT refusal('review_cost => -1');
 SELECT refusal('review_cost => ''NaN''');
 SELECT refusal('label_maturity => ''-1 day''');
+SELECT refusal('label_maturity => ''101 years''');
 SELECT refusal('unlabeled => ''honest''');
 SELECT refusal('bands => ''{}''');
 SELECT refusal('bands => ''[0.5]''');
@@ -243,7 +250,15 @@ SELECT refusal('reset => ''{entity_id,event_time,cohorts,positive_class,log,log_
 SELECT to_jsonb(m) - '{created_at,created_by,champion,champion_since,versions}'::text[] FROM risk.models AS m;
 \pset format aligned
 \pset tuples_only off
+-- who changed what
+SELECT risk.alter_model('m', decision_threshold => 0.1);
+SELECT risk.alter_model('m', decision_threshold => 0.1);
+SELECT at = risk.clock() AS now, done_by = session_user AS by_me, what, before, after FROM risk.setting_history WHERE model = 'm' ORDER BY event_id DESC LIMIT 2;
+SELECT count(*) AS settings_that_are_not_recorded FROM information_schema.columns WHERE table_schema = 'risk' AND table_name = 'model_definitions'
+AND column_name NOT IN ('model', 'created_by', 'created_at', 'moved_at') AND column_name NOT IN (
+	SELECT event_object_column FROM information_schema.triggered_update_columns WHERE event_object_table = 'model_definitions' AND trigger_name = 'history');
 SELECT risk.drop_model('m');
+SELECT what, before ->> 'decision_threshold' AS before, after FROM risk.setting_history WHERE model = 'm' ORDER BY event_id DESC LIMIT 1;
 
 -- the history is only added to by moves, and says no more than happened
 SELECT count(*) AS wrong FROM (

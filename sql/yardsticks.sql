@@ -1,10 +1,11 @@
 -- Measures of a challenger beside the champion, against plain SQL that counts; labels; the report
 \set SHOW_CONTEXT never
-SET pg_risk.clock = '2046-05-20 00:00:00+00';
+SET pg_risk.clock = '2046-05-01 00:00:00+00';
 SELECT risk.create_model('y', entity_id => 'id', cohorts => '{country}');
 SELECT 1 FROM risk.register_model('y', 'v1', toy_model('{a}', '[[0, 0, 1, -1, 1]]', 'reg:squarederror', base_score => '0'));
 SELECT 1 FROM risk.register_model('y', 'v2', toy_model('{a}', '[[0, 0, 1, -2, 2]]', 'reg:squarederror', base_score => '0'));
 SELECT risk.promote('y', 'v1');
+SET pg_risk.clock = '2046-05-20 00:00:00+00';
 SELECT risk.alter_model('y', decision_threshold => 0.7, review_capacity => 100, review_cost => 0.25);
 SELECT * FROM risk.canary_report('y', 'v2') WHERE metric IN ('pairs', 'auc', 'psi');
 
@@ -115,6 +116,52 @@ SELECT risk.alter_model('y', reset => '{cohorts}');
 SELECT count(*) > 0 AS reported FROM risk.canary_report('y', 'v2');    -- a model without cohorts
 SELECT * FROM risk.canary_report('y', 'v2', by_cohort => 'country');
 SELECT * FROM risk.canary_report('y', 'v9');
+
+-- a report is of all that the version has done in its role: a pause or another share does not begin it anew
+INSERT INTO risk.predictions (model, entity_id, scored_at, version, role, score, champion_version, champion_score, source)
+	VALUES ('y', '7', '2046-05-20 00:30+00', 'v2', 'shadow', 0.5, 'v1', 0.5, 'trigger');
+SET pg_risk.clock = '2046-05-20 01:00:00+00';
+SELECT risk.pause('y', 'v2');
+SELECT risk.resume('y', 'v2');
+SELECT challenger FROM risk.canary_report('y', 'v2') WHERE metric = 'pairs';
+-- the session does not round
+SET extra_float_digits = -10;
+SELECT r.challenger = (SELECT x.score_mean FROM m AS x) AS same FROM risk.canary_report('y', 'v2', '2046-05-01 00:00+00', '2046-05-19 00:00+00') AS r WHERE metric = 'score_mean';
+RESET extra_float_digits;
+-- labels that cannot be, and times that mean the same to everybody
+\set VERBOSITY terse
+INSERT INTO risk.labels (entity_id, label, amount) VALUES ('1', true, 'NaN');
+INSERT INTO risk.labels (entity_id, label, amount) VALUES ('1', true, -1);
+INSERT INTO risk.labels (entity_id, label, amount) VALUES ('1', true, 'Infinity');
+\set VERBOSITY default
+CREATE TABLE verdicts (entity_id int, label text, label_time timestamp, amount float8);
+INSERT INTO verdicts VALUES (11, 'fraud', '2046-05-06 00:00', 1);
+SELECT risk.load_labels('verdicts');
+ALTER TABLE verdicts ALTER label TYPE int USING 2;
+SELECT risk.load_labels('verdicts');
+UPDATE verdicts SET label = 1, entity_id = NULL;
+SELECT risk.load_labels('verdicts');
+UPDATE verdicts SET entity_id = 11, label_time = NULL;
+SELECT risk.load_labels('verdicts');
+UPDATE verdicts SET label_time = '2046-05-06 00:00', amount = 'NaN';
+SELECT risk.load_labels('verdicts');
+UPDATE verdicts SET amount = 1;
+SET timezone = 'Asia/Shanghai';
+SELECT risk.load_labels('verdicts');
+SET timezone = 'America/Lima';
+SELECT risk.load_labels('verdicts');
+RESET timezone;
+SELECT label_time = '2046-05-06 00:00+00' AS utc FROM risk.labels WHERE entity_id = '11';
+DROP TABLE verdicts;
+-- external scores of days for which there are partitions
+SET pg_risk.clock = '2046-05-20 00:00:00+00';
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SELECT risk.log_external_prediction('y', '5', 'vendor', 0.9, scored_at => '-infinity');
+SELECT risk.log_external_prediction('y', '5', 'vendor', 0.9, scored_at => '2046-05-21 00:00:01+00');
+SELECT risk.log_external_prediction('y', '5', 'vendor', 0.9, scored_at => '2046-02-18 00:00:00+00');
+RESET timezone;
+RESET datestyle;
 DROP VIEW m, areas, chargebacks;
 DROP TABLE pairs;
 SELECT risk.drop_model('y');

@@ -20,7 +20,7 @@ CREATE TABLE risk.model_definitions (
 	decision_threshold	float8 NOT NULL DEFAULT 0.5 CHECK (decision_threshold <> 'NaN'),
 	review_capacity	float8 CHECK (review_capacity > 0 AND review_capacity <= 1000),
 	review_cost		float8 NOT NULL DEFAULT 1 CHECK (review_cost >= 0 AND review_cost < 'Infinity'),
-	label_maturity	interval NOT NULL DEFAULT '7 days' CHECK (label_maturity >= '0'),
+	label_maturity	interval NOT NULL DEFAULT '7 days' CHECK (label_maturity >= '0' AND label_maturity <= '100 years'),
 	unlabeled		text NOT NULL DEFAULT 'unknown' CHECK (unlabeled IN ('unknown', 'negative')),
 	created_by		text NOT NULL DEFAULT session_user,
 	created_at		timestamptz NOT NULL DEFAULT now(),
@@ -97,6 +97,8 @@ COMMENT ON COLUMN risk.model_versions.categories IS
 	'Category names in code order, by feature name (or by position where there are no names)';
 COMMENT ON COLUMN risk.model_versions.card IS
 	'Model card: who, when, data, metrics; free form';
+COMMENT ON COLUMN risk.model_versions.registered_at IS
+	'When it was registered; what was logged under its name before is no evidence about it';
 COMMENT ON COLUMN risk.model_versions.retired_at IS
 	'Since when the version can have no role any more; the only column that changes';
 

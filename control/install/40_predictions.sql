@@ -59,7 +59,7 @@ CREATE TABLE risk.labels (
 	label		boolean NOT NULL,
 	label_time	timestamptz NOT NULL DEFAULT now(),
 	source		text NOT NULL DEFAULT '',
-	amount		numeric,
+	amount		numeric CHECK (amount >= 0 AND amount <= 1e15),
 	model		text
 );
 CREATE INDEX labels_entity_idx ON risk.labels (entity_id, label_time);
@@ -69,7 +69,8 @@ COMMENT ON COLUMN risk.labels.entity_id IS 'The entity that was scored, as text'
 COMMENT ON COLUMN risk.labels.label IS 'true: fraud';
 COMMENT ON COLUMN risk.labels.label_time IS 'When it was learned';
 COMMENT ON COLUMN risk.labels.source IS 'Who said so: chargeback, manual_review, ...';
-COMMENT ON COLUMN risk.labels.amount IS 'What the transaction costs if it is fraud and nobody stops it';
+COMMENT ON COLUMN risk.labels.amount IS
+	'What the transaction costs if it is fraud and nobody stops it: at most 1e15, up to which double precision tells amounts apart that differ by 1, and sums of them stay finite';
 COMMENT ON COLUMN risk.labels.model IS 'NULL: for all models; otherwise for this one only, before those for all';
 SELECT pg_catalog.pg_extension_config_dump('risk.labels', '');
 
@@ -175,7 +176,7 @@ COMMENT ON FUNCTION risk.begin_forwarding() IS
 	'For the worker of a standby: begins a transaction on the primary, see pg_risk.forward_to';
 
 CREATE FUNCTION risk.forward_predictions(predictions risk.predictions[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 3 SET datestyle = 'ISO' AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 3 SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 	SELECT risk.dblink('dblink_exec', 'pg_risk', format(
 		'INSERT INTO risk.predictions SELECT p.* FROM unnest(%L::risk.predictions[]) AS p', predictions))
 $$;
@@ -232,7 +233,8 @@ COMMENT ON FUNCTION risk.check_queue() IS
 -- Partitions of the prediction log: a day each, made ahead, dropped by age.
 -- A partition is made beside its table and attached then, which waits for
 -- nobody who writes; what needs a stronger lock is given up when it cannot be
--- had at once, and tried again in the next round.
+-- had at once, and tried again in the next round.  Its bounds go through text,
+-- which means the same to whoever reads it in this time zone and style only.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION risk.partition_name(day date) RETURNS text
@@ -242,7 +244,8 @@ $$;
 COMMENT ON FUNCTION risk.partition_name(date) IS 'Name of the partition of a day (UTC)';
 
 CREATE FUNCTION risk.create_partition(day date) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 DECLARE
 	name CONSTANT text := risk.partition_name(day);
 	low CONSTANT timestamptz := day::timestamp AT TIME ZONE 'UTC';

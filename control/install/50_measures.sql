@@ -240,6 +240,16 @@ COMMENT ON VIEW risk.paired_predictions IS
 	'Predictions of canaries, shadows and external scores, each with the champion''s score of the same transaction';
 COMMENT ON COLUMN risk.paired_predictions.difference IS 'score - champion_score';
 
+-- The log knows versions by name.  A name may have been another version's
+-- before, and anybody's external score: that says nothing about this one.
+CREATE FUNCTION risk.evidence_since(model text, version text, champion text) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(max(v.registered_at), '-infinity') FROM risk.model_versions AS v
+	WHERE v.model = evidence_since.model AND v.version IN (evidence_since.version, evidence_since.champion)
+$$;
+COMMENT ON FUNCTION risk.evidence_since(text, text, text) IS
+	'From when on predictions are evidence about a version and the champion it is compared with: since both are registered (of unregistered ones: ever)';
+
 CREATE FUNCTION risk.compared_with(model text, version text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
@@ -258,6 +268,7 @@ BEGIN
 		SELECT p.champion_version INTO champion
 		FROM risk.paired_predictions AS p
 		WHERE p.model = model AND p.version = version AND p.champion_version <> version
+		AND p.scored_at >= risk.evidence_since(model, version, version)
 		ORDER BY p.scored_at DESC
 		LIMIT 1;
 	END IF;
@@ -294,6 +305,8 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS
 DECLARE
 	champion text := risk.compared_with(model, version);
 	known_at timestamptz := coalesce(as_of, risk.clock());
+	registered CONSTANT boolean := EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version);
+	start CONSTANT timestamptz := greatest(since, risk.evidence_since(model, version, champion));
 	settings risk.model_definitions;
 	measured record;
 BEGIN
@@ -314,7 +327,8 @@ BEGIN
 			ORDER BY l.model IS NULL, l.label_time DESC, l.label DESC, l.amount DESC NULLS LAST
 			LIMIT 1) AS l ON true
 		WHERE p.model = model AND p.version = version
-		AND p.scored_at >= coalesce(since, '-infinity') AND p.scored_at < coalesce(until, 'infinity')
+		AND p.scored_at >= start AND p.scored_at < coalesce(until, 'infinity')
+		AND NOT (registered AND p.role = 'external')
 		AND (p.champion_version = champion OR p.champion_version IS NULL)
 		AND (cohort IS NULL OR p.cohort @> cohort)
 		GROUP BY 1
@@ -350,7 +364,7 @@ BEGIN
 	RETURN result;
 END $$;
 COMMENT ON FUNCTION risk.measure(text, text, timestamptz, timestamptz, jsonb, timestamptz) IS
-	'Measure a version beside the champion, on the transactions scored from since on and before until (NULL: no limit), of a cohort ({"country": "FR"}; NULL: all), with the labels known at as_of (NULL: now). Errors: 42704 no such model or version.';
+	'Measure a version beside the champion, on the transactions scored from since on and before until (NULL: no limit), of a cohort ({"country": "FR"}; NULL: all), with the labels known at as_of (NULL: now). What was scored before version and champion were registered does not count. Errors: 42704 no such model or version.';
 
 -- ---------------------------------------------------------------------------
 -- What comes from elsewhere: scores of others, and labels.
@@ -368,8 +382,12 @@ CREATE FUNCTION risk.log_external_prediction(
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
+DECLARE
+	known CONSTANT timestamptz := risk.clock();
+	retention CONSTANT integer := current_setting('pg_risk.prediction_retention');
 BEGIN
 	PERFORM risk.require_model(model);
+	scored_at := coalesce(scored_at, known);
 	IF entity_id IS NULL OR coalesce(version, '') = '' OR score IS NULL OR score = 'NaN' THEN
 		RAISE EXCEPTION 'entity_id, version and score must not be null, empty or NaN'
 			USING ERRCODE = 'invalid_parameter_value',
@@ -385,18 +403,26 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				  HINT = 'For example {"country": "FR"}. NULL takes it from the champion''s prediction.';
 	END IF;
+	-- There are partitions for the days between.
+	IF NOT isfinite(scored_at) OR scored_at > known + interval '1 day'
+	   OR retention > 0 AND scored_at < known - make_interval(days => retention) THEN
+		RAISE EXCEPTION 'scored_at % is out of range', scored_at
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = 'It is at most a day ahead, and not older than pg_risk.prediction_retention, for which predictions are kept.';
+	END IF;
 	INSERT INTO risk.predictions
 		(model, entity_id, event_time, scored_at, version, role, score, latency_us, cohort, source)
 	VALUES
-		(model, entity_id, event_time, coalesce(scored_at, risk.clock()), version, 'external', score,
+		(model, entity_id, event_time, scored_at, version, 'external', score,
 		 latency_us, cohort, 'external');
 END $$;
 COMMENT ON FUNCTION risk.log_external_prediction(text, text, text, float8, timestamptz, float8, jsonb, timestamptz) IS
-	'Log somebody else''s score (high = risky), to be measured like a version''s: version is a name for who scored, scored_at is now if NULL. It is compared with the champion''s score of the entity, see risk.paired_predictions. Errors: 42704 no such model, 22023 bad argument.';
+	'Log somebody else''s score (high = risky), to be measured like a version''s: version is a name for who scored, scored_at is now if NULL, at most a day ahead, and not older than what is kept. It is compared with the champion''s score of the entity, see risk.paired_predictions. Errors: 42704 no such model, 22023 bad argument.';
 
--- SECURITY INVOKER: whoever loads must be allowed to read the source.
+-- SECURITY INVOKER: whoever loads must be allowed to read the source.  Times
+-- without a zone are the same in each session, or a label would be loaded twice.
 CREATE FUNCTION risk.load_labels(source regclass, model text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
 	columns jsonb;
@@ -411,14 +437,19 @@ BEGIN
 	IF model IS NOT NULL THEN
 		PERFORM risk.require_model(model);
 	END IF;
-	SELECT coalesce(jsonb_object_agg(a.attname, a.atttypid::regtype), '{}') INTO columns
-	FROM pg_attribute AS a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped;
+	SELECT coalesce(jsonb_object_agg(a.attname, t.typcategory), '{}') INTO columns
+	FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped;
 	SELECT string_agg(format('"%s"', c), ', ') INTO missing
 	FROM unnest('{entity_id,label,label_time}'::text[]) AS c WHERE NOT columns ? c;
 	IF missing IS NOT NULL THEN
 		RAISE EXCEPTION 'column % of % does not exist', missing, source
 			USING ERRCODE = 'undefined_column',
 				  HINT = 'Labels need the columns entity_id, label and label_time, and may have source and amount. Make a view that names yours so.';
+	END IF;
+	IF columns ->> 'label' NOT IN ('B', 'N') THEN
+		RAISE EXCEPTION 'column "label" of % is neither boolean nor a number', source
+			USING ERRCODE = 'datatype_mismatch',
+				  HINT = 'A label is true or 1 for fraud, false or 0 for honest, NULL for not known. Make a view that says which of yours is which: label = ''fraud'' AS label.';
 	END IF;
 	-- One load at a time: the second finds what the first has inserted.
 	PERFORM pg_advisory_xact_lock('risk.labels'::regclass::oid::bigint);
@@ -434,7 +465,7 @@ BEGIN
 			AND l.source = n.source AND l.amount IS NOT DISTINCT FROM n.amount
 			AND l.model IS NOT DISTINCT FROM $1)
 		$query$,
-		CASE columns ->> 'label' WHEN 'boolean' THEN 's.label'
+		CASE columns ->> 'label' WHEN 'B' THEN 's.label::boolean'
 			ELSE 'CASE WHEN s.label IN (0, 1) THEN s.label = 1 ELSE s.label::text::boolean END' END,
 		CASE WHEN columns ? 'source' THEN 'coalesce(s.source::text, '''')' ELSE '''''::text' END,
 		CASE WHEN columns ? 'amount' THEN 's.amount::numeric' ELSE 'NULL::numeric' END,
@@ -442,9 +473,24 @@ BEGIN
 	USING model;
 	GET DIAGNOSTICS loaded = ROW_COUNT;
 	RETURN loaded;
+EXCEPTION
+	WHEN invalid_text_representation THEN
+		RAISE EXCEPTION '% has labels that cannot be read: %', source, SQLERRM
+			USING ERRCODE = 'invalid_text_representation',
+				  HINT = 'A label that is a number is 1 for fraud, 0 for honest, NULL for not known; times and amounts must be such.';
+	WHEN not_null_violation THEN
+		RAISE EXCEPTION '% has labels without entity_id or label_time', source
+			USING ERRCODE = 'not_null_violation',
+				  DETAIL = SQLERRM,
+				  HINT = 'A label needs both. Make a view that leaves those rows out.';
+	WHEN check_violation THEN
+		RAISE EXCEPTION '% has amounts that are out of range', source
+			USING ERRCODE = 'check_violation',
+				  DETAIL = SQLERRM,
+				  HINT = 'An amount is what the transaction costs if it is fraud: at least 0, at most 1e15; NULL: not known.';
 END $$;
 COMMENT ON FUNCTION risk.load_labels(regclass, text) IS
-	'Append the labels of a table or view that are not in risk.labels yet, for one model or (NULL) for all; returns how many. Its columns: entity_id, label (boolean, or 0 and 1; NULL is passed over), label_time, and optionally source, amount. Runs with the caller''s rights: SELECT on the source, SELECT and INSERT on risk.labels. Errors: 42704 no such model, 42703 a column is missing, 22P02 a label is neither.';
+	'Append the labels of a table or view that are not in risk.labels yet, for one model or (NULL) for all; returns how many. Its columns: entity_id, label (boolean, or 0 and 1; NULL is passed over), label_time (in UTC where it has no time zone), and optionally source, amount. Runs with the caller''s rights: SELECT on the source, SELECT and INSERT on risk.labels. Errors: 42704 no such model, 42703 a column is missing, 42804 label is neither boolean nor a number, 22P02 a label is neither 0 nor 1, 23502 no entity_id or label_time, 23514 an amount out of range.';
 
 -- ---------------------------------------------------------------------------
 -- Reports.
@@ -453,8 +499,11 @@ COMMENT ON FUNCTION risk.load_labels(regclass, text) IS
 CREATE FUNCTION risk.report_since(model text, version text, since timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT coalesce($3,
-		(SELECT r.since FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
-		 WHERE r.model = $1 AND v.version = $2 AND r.role <> 'champion'))
+		-- not the role's since, which a pause or another percentage begins anew
+		(SELECT max(h.at)
+		 FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
+		 JOIN risk.rollout_history AS h ON h.model = r.model AND h.version_id = r.version_id
+		 WHERE r.model = $1 AND v.version = $2 AND r.role <> 'champion' AND h.from_role IS DISTINCT FROM h.to_role))
 $$;
 COMMENT ON FUNCTION risk.report_since(text, text, timestamptz) IS
 	'From when on a report is: as given, else since the version is canary or shadow, else NULL (all that is logged)';
@@ -468,7 +517,7 @@ CREATE FUNCTION risk.canary_report(
 RETURNS TABLE (
 	cohort text, section text, metric text, champion float8, challenger float8, difference float8,
 	low float8, high float8, p_value float8, samples bigint, note text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 #variable_conflict use_variable
 DECLARE
 	compared text := risk.compared_with(model, version);
@@ -589,7 +638,7 @@ CREATE FUNCTION risk.canary_report_text(
 	until timestamptz DEFAULT NULL,
 	by_cohort text DEFAULT NULL)
 RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 #variable_conflict use_variable
 DECLARE
 	settings risk.model_definitions;

@@ -10,7 +10,7 @@ CREATE TABLE risk.gates (
 	comparison		text NOT NULL DEFAULT 'at_most' CHECK (comparison IN ('at_most', 'at_least')),
 	relative		boolean NOT NULL DEFAULT false,
 	threshold		float8 NOT NULL CHECK (threshold <> 'NaN'),
-	"window"		interval NOT NULL DEFAULT '1 hour' CHECK ("window" > '0'),
+	"window"		interval NOT NULL DEFAULT '1 hour' CHECK ("window" > '0' AND "window" <= '10 years'),
 	min_samples		bigint NOT NULL DEFAULT 1000 CHECK (min_samples > 0),
 	cohort			jsonb CHECK (jsonb_typeof(cohort) = 'object'),
 	severity		text NOT NULL DEFAULT 'blocking' CHECK (severity IN ('blocking', 'warning')),
@@ -23,9 +23,9 @@ COMMENT ON COLUMN risk.gates.gate IS 'Name of the gate, unique in its model';
 COMMENT ON COLUMN risk.gates.metric IS
 	'A column of risk.measures (psi, ks, false_positives_per_1000, ...), or a function of your own: ''schema.name(text,text,timestamptz,timestamptz)'', called with model, version, since, until';
 COMMENT ON COLUMN risk.gates.relative IS
-	'The threshold is a multiple of the champion''s figure: 1.2 allows 20 % more';
+	'The threshold is a multiple of the champion''s figure: 1.2 allows 20 % more, of a negative figure 20 % of its size (-10: up to -8)';
 COMMENT ON COLUMN risk.gates."window" IS
-	'How far back transactions count; for metrics of labels it ends where labels are mature';
+	'How far back transactions count, at most to where version and champion were registered; for metrics of labels it ends where labels are mature';
 COMMENT ON COLUMN risk.gates.cohort IS
 	'Only transactions of this cohort: {"country": "FR"}; NULL: all';
 COMMENT ON COLUMN risk.gates.severity IS
@@ -58,14 +58,39 @@ COMMENT ON TABLE risk.gate_results IS
 COMMENT ON COLUMN risk.gate_results.threshold IS 'The limit on the value; of a relative gate, as computed from the champion''s figure; NULL: it has none';
 COMMENT ON COLUMN risk.gate_results.samples IS
 	'Transactions that the value is of: labelled ones for metrics of labels, all for errors and missing features, otherwise those that the champion scored too';
-COMMENT ON COLUMN risk.gate_results.error IS 'Why a function of your own gave no value';
+COMMENT ON COLUMN risk.gate_results.error IS 'Why the gate could not be evaluated: its function gave an error, for example';
 SELECT pg_catalog.pg_extension_config_dump('risk.gate_results', '');
 
 -- ---------------------------------------------------------------------------
 -- Checks on what is written into risk.gates.
 -- ---------------------------------------------------------------------------
 
+-- What a dump brings was accepted once; the model may have changed since.
+CREATE FUNCTION risk.check_gate_cohort() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	known text[];
+	unknown text;
+BEGIN
+	IF NOT current_setting('check_function_bodies')::boolean THEN
+		RETURN NEW;
+	END IF;
+	SELECT d.cohorts INTO known FROM risk.model_definitions AS d WHERE d.model = NEW.model;
+	SELECT k INTO unknown FROM jsonb_object_keys(NEW.cohort) AS k WHERE k <> ALL (known);
+	IF FOUND THEN
+		RAISE EXCEPTION 'gate "%": model "%" has no cohort column "%"', NEW.gate, NEW.model, unknown
+			USING ERRCODE = 'invalid_parameter_value',
+				  HINT = format('Its cohort columns are: %s. risk.alter_model() changes them.',
+								coalesce(nullif(array_to_string(known, ', '), ''), 'none'));
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION risk.check_gate_cohort() IS
+	'Trigger that refuses gates of cohort columns that the model does not have. Errors: 22023.';
+
 -- As the user who writes the gate: a function is run for those only who may run it.
+-- A dump is restored as it is, even if a gate's function is gone (pg_dump turns
+-- check_function_bodies off): one such gate must not cost all of them.
 CREATE FUNCTION risk.check_gate() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -75,7 +100,44 @@ DECLARE
 		AND a.atttypid IN ('float8'::regtype, 'float4'::regtype, 'int8'::regtype, 'int4'::regtype)
 		ORDER BY a.attnum);
 	own regprocedure;
+	complaint text;
+	hint text;
 BEGIN
+	IF NOT current_setting('check_function_bodies')::boolean
+	   AND pg_has_role((SELECT c.relowner FROM pg_class AS c WHERE c.oid = TG_RELID), 'USAGE') THEN
+		RETURN NEW;
+	END IF;
+	SELECT c.complaint, c.hint INTO complaint, hint
+	FROM (VALUES
+		(1, coalesce(NEW.gate, '') = '',
+		 'it has no name',
+		 'Give it a name that is unique in its model.'),
+		(2, NEW.metric IS NULL,
+		 'metric must not be null',
+		 'It is a column of risk.measures, or a function of your own: ''schema.name(text,text,timestamptz,timestamptz)''.'),
+		(3, (NEW.comparison IN ('at_most', 'at_least')) IS NOT TRUE,
+		 format('comparison must not be %s', quote_nullable(NEW.comparison)),
+		 'It is at_most or at_least.'),
+		(4, NEW.threshold IS NULL OR NEW.threshold = 'NaN',
+		 'threshold must be a number',
+		 'It is the limit on the metric; of a relative gate, how many times the champion''s figure is allowed.'),
+		(5, (NEW."window" > '0' AND NEW."window" <= '10 years') IS NOT TRUE,
+		 'window must be above 0, and 10 years at most',
+		 'It is how far back transactions count, for example ''1 hour''.'),
+		(6, (NEW.min_samples > 0) IS NOT TRUE,
+		 'min_samples must be at least 1',
+		 'With fewer transactions the gate is inconclusive.'),
+		(7, (NEW.severity IN ('blocking', 'warning')) IS NOT TRUE,
+		 format('severity must not be %s', quote_nullable(NEW.severity)),
+		 'It is blocking or warning.'),
+		(8, jsonb_typeof(NEW.cohort) <> 'object' OR jsonb_path_exists(NEW.cohort, 'strict $.* ? (@.type() != "string" && @.type() != "null")', silent => true),
+		 'cohort must be an object of texts',
+		 'For example {"country": "FR"}: the values of cohort columns as text. NULL: all transactions.')
+	) AS c (number, wrong, complaint, hint)
+	WHERE c.wrong ORDER BY c.number LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'gate "%": %', NEW.gate, complaint USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+	END IF;
 	IF NEW.metric = ANY (metrics) THEN
 		IF NEW.relative AND NOT 'champion_' || NEW.metric = ANY (metrics) THEN
 			RAISE EXCEPTION 'gate "%" cannot be relative: metric "%" is not measured for the champion', NEW.gate, NEW.metric
@@ -109,14 +171,20 @@ BEGIN
 	RETURN NEW;
 END $$;
 COMMENT ON FUNCTION risk.check_gate() IS
-	'Trigger that refuses gates whose metric cannot be measured. Errors: 22023, 42501 no right to execute the function.';
+	'Trigger that refuses gates that make no sense, or whose metric cannot be measured. Errors: 22023, 42501 no right to execute the function.';
 
 CREATE TRIGGER metric BEFORE INSERT OR UPDATE ON risk.gates
 	FOR EACH ROW EXECUTE FUNCTION risk.check_gate();
-COMMENT ON TRIGGER metric ON risk.gates IS 'Refuses gates whose metric cannot be measured';
+COMMENT ON TRIGGER metric ON risk.gates IS 'Refuses gates that make no sense, or whose metric cannot be measured';
 CREATE TRIGGER model BEFORE INSERT OR UPDATE ON risk.gates
 	FOR EACH ROW EXECUTE FUNCTION risk.check_model();
 COMMENT ON TRIGGER model ON risk.gates IS 'Refuses gates of models that do not exist';
+CREATE TRIGGER of_cohort BEFORE INSERT OR UPDATE ON risk.gates
+	FOR EACH ROW EXECUTE FUNCTION risk.check_gate_cohort();
+COMMENT ON TRIGGER of_cohort ON risk.gates IS 'Refuses gates of cohort columns that the model does not have';
+CREATE TRIGGER history AFTER INSERT OR UPDATE OR DELETE ON risk.gates
+	FOR EACH ROW EXECUTE FUNCTION risk.record_setting();
+COMMENT ON TRIGGER history ON risk.gates IS 'Writes changes into risk.setting_history';
 
 -- ---------------------------------------------------------------------------
 -- Evaluation.
@@ -143,56 +211,65 @@ COMMENT ON FUNCTION risk.sample_of(text) IS
 CREATE FUNCTION risk.evaluate_gates(model text, version text, as_of timestamptz DEFAULT NULL)
 RETURNS TABLE (gate text, metric text, value float8, champion_value float8, comparison text, threshold float8,
 			   samples bigint, min_samples bigint, result text, severity text, dry_run boolean, error text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 #variable_conflict use_variable
 DECLARE
 	g record;
 	since timestamptz;
 	until timestamptz;
+	registered timestamptz;
 	measured jsonb := '{}';		-- by window and cohort
 	key text;
 	figures jsonb;
 BEGIN
 	PERFORM risk.version_id(model, version);
 	as_of := coalesce(as_of, risk.clock());
+	registered := risk.evidence_since(model, version, risk.compared_with(model, version));
 	FOR g IN
 		SELECT r.*, risk.sample_of(r.metric) AS sample, d.label_maturity
 		FROM risk.gates AS r JOIN risk.model_definitions AS d ON d.model = r.model
 		WHERE r.model = model ORDER BY r.gate
 	LOOP
-		until := as_of - CASE WHEN g.sample = 'labelled' THEN g.label_maturity ELSE '0' END;
-		since := until - g."window";
-		key := jsonb_build_array(since, until, g.cohort);
-		IF NOT measured ? key THEN
-			measured := measured || jsonb_build_object(key,
-				to_jsonb(risk.measure(model, version, since, until, g.cohort, as_of)));
-		END IF;
-		figures := measured -> key;
-		value := NULL;
-		error := NULL;
-		IF g.metric LIKE '%(%' THEN
-			-- What goes wrong there makes this gate inconclusive, not the others.
-			BEGIN
-				value := risk.call_gate_function(g.metric, model, version, since, until);
-			EXCEPTION WHEN OTHERS THEN
-				error := SQLERRM;
-			END;
-		ELSE
-			value := figures ->> g.metric;
-		END IF;
-		champion_value := figures ->> ('champion_' || g.metric);
-		threshold := g.threshold * CASE WHEN g.relative THEN champion_value ELSE 1 END;
-		samples := coalesce((figures ->> g.sample)::bigint, 0);
-		result := CASE
-			WHEN samples < g.min_samples OR value IS NULL OR value = 'NaN' OR threshold IS NULL OR threshold = 'NaN' THEN 'inconclusive'
-			WHEN g.comparison = 'at_most' AND value <= threshold OR g.comparison = 'at_least' AND value >= threshold THEN 'successful'
-			ELSE 'failed' END;
 		gate := g.gate;
 		metric := g.metric;
 		comparison := g.comparison;
 		min_samples := g.min_samples;
 		severity := g.severity;
 		dry_run := g.dry_run;
+		value := NULL;
+		champion_value := NULL;
+		threshold := NULL;
+		samples := 0;
+		result := 'inconclusive';
+		error := NULL;
+		-- What goes wrong here makes this gate inconclusive, not the others.
+		BEGIN
+			until := as_of - CASE WHEN g.sample = 'labelled' THEN g.label_maturity ELSE '0' END;
+			since := least(greatest(until - g."window", registered), until);
+			key := jsonb_build_array(since, until, g.cohort);
+			IF NOT measured ? key THEN
+				measured := measured || jsonb_build_object(key,
+					to_jsonb(risk.measure(model, version, since, until, g.cohort, as_of)));
+			END IF;
+			figures := measured -> key;
+			samples := figures ->> g.sample;
+			champion_value := figures ->> ('champion_' || g.metric);
+			threshold := g.threshold;
+			IF g.relative THEN		-- a fifth more than -10 is -8
+				threshold := champion_value * CASE WHEN champion_value < 0 THEN 2 - threshold ELSE threshold END;
+			END IF;
+			IF NOT (g.metric LIKE '%(%' OR figures ? g.metric) THEN
+				RAISE EXCEPTION 'there is no metric "%"', g.metric;
+			END IF;
+			value := CASE WHEN g.metric LIKE '%(%' THEN risk.call_gate_function(g.metric, model, version, since, until)
+						  ELSE (figures ->> g.metric)::float8 END;
+			result := CASE
+				WHEN samples < g.min_samples OR value IS NULL OR value = 'NaN' OR threshold IS NULL OR threshold = 'NaN' THEN 'inconclusive'
+				WHEN g.comparison = 'at_most' AND value <= threshold OR g.comparison = 'at_least' AND value >= threshold THEN 'successful'
+				ELSE 'failed' END;
+		EXCEPTION WHEN OTHERS THEN
+			error := SQLERRM;
+		END;
 		RETURN NEXT;
 	END LOOP;
 END $$;
@@ -200,7 +277,7 @@ COMMENT ON FUNCTION risk.evaluate_gates(text, text, timestamptz) IS
 	'The gates of a model for a version, as of a moment (NULL: now): figures, samples and results. Errors: 42704 no such model or version.';
 
 CREATE FUNCTION risk.gate_figures(model text, version text, as_of timestamptz) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 	SELECT jsonb_agg(to_jsonb(e)) FROM risk.evaluate_gates(gate_figures.model, gate_figures.version, gate_figures.as_of) AS e
 $$;
 COMMENT ON FUNCTION risk.gate_figures(text, text, timestamptz) IS
@@ -218,7 +295,7 @@ COMMENT ON FUNCTION risk.verdict(jsonb) IS
 	'What the blocking gates say together: failed if one is, else inconclusive if one is, else successful; NULL: there are none';
 
 CREATE FUNCTION risk.describe_gates(gates jsonb, result text DEFAULT NULL, severity text DEFAULT NULL) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 	SELECT string_agg(
 		format('gate "%s" %s: %s %s, %s %s, %s samples of at least %s', g.gate, g.result, g.metric, coalesce(g.value::real::text, 'unknown'),
 			   replace(g.comparison, '_', ' '), coalesce(g.threshold::real::text, 'unknown'), g.samples, g.min_samples)

@@ -10,7 +10,7 @@ CREATE TABLE risk.rollouts (
 	version			text NOT NULL,
 	steps			float8[],
 	step			integer NOT NULL DEFAULT 1,
-	step_interval	interval NOT NULL CHECK (step_interval > '0'),
+	step_interval	interval NOT NULL CHECK (step_interval > '0' AND step_interval <= '1 year'),
 	consecutive_success_limit	integer NOT NULL DEFAULT 1 CHECK (consecutive_success_limit > 0),
 	failure_limit	integer NOT NULL DEFAULT 1 CHECK (failure_limit > 0),
 	successes		integer NOT NULL DEFAULT 0,
@@ -89,7 +89,14 @@ BEGIN
 	RETURN risk.clock();
 END $$;
 COMMENT ON FUNCTION risk.begin_move(text) IS
-	'Wait until no other move of the model is under way; returns the moment of this one. Nothing may be looked at before. Errors: 25006 read-only, 40001 not serializable.';
+	'Wait until no other move of the model is under way; returns the moment of this one. What was looked at before may have changed, see risk.last_event(). Errors: 25006 read-only, 40001 not serializable.';
+
+CREATE FUNCTION risk.last_event(model text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT max(h.event_id) FROM risk.rollout_history AS h WHERE h.model = last_event.model
+$$;
+COMMENT ON FUNCTION risk.last_event(text) IS
+	'The latest event of a model: if it is another one after risk.begin_move() than before, what was looked at before is stale';
 
 CREATE FUNCTION risk.role_event(model text, version_id bigint, action text, at timestamptz) RETURNS risk.rollout_history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -333,17 +340,39 @@ COMMENT ON FUNCTION risk.challenger(text, text) IS
 -- The moves.
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION risk.promotion_gates(model text, version text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT risk.gate_figures(r.model, promotion_gates.version, risk.clock())
+	FROM risk.model_roles AS r JOIN risk.model_versions AS v USING (version_id)
+	WHERE r.model = promotion_gates.model AND r.role = 'champion' AND v.version <> promotion_gates.version
+$$;
+COMMENT ON FUNCTION risk.promotion_gates(text, text) IS
+	'The gates as they are for a promotion now; NULL without another champion: there is nothing to lose, and nothing to compare with';
+
 CREATE FUNCTION risk.promote(model text, version text, force boolean DEFAULT false, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	at timestamptz;
 	event risk.rollout_history;
+	gates jsonb;
+	last_event bigint;
+	promoted bigint;
 BEGIN
 	force := coalesce(force, false);
-	PERFORM risk.require_argument(NOT force OR coalesce(reason, '') <> '', 'force needs a reason',
+	PERFORM risk.require_argument(NOT force OR coalesce(reason, '') ~ '[^[:space:]]', 'force needs a reason',
 		'risk.promote(model, version, force => true, reason => ''...''): both are kept in risk.rollout_history.');
+	PERFORM risk.require_writes();
+	-- Figures may take long, so they are taken before the model is locked: an
+	-- emergency does not wait for them.  Who moved it meanwhile, or gave the
+	-- name to another version, made them stale.
+	promoted := risk.version_id(model, version);
+	last_event := risk.last_event(model);
+	gates := risk.promotion_gates(model, version);
 	at := risk.begin_move(model);
+	IF risk.last_event(model) IS DISTINCT FROM last_event OR risk.version_id(model, version) <> promoted THEN
+		gates := risk.promotion_gates(model, version);
+	END IF;
 	event := risk.role_event(model, risk.version_id(model, version), 'promote', at);
 	IF event.from_role = 'champion' THEN
 		RETURN version;
@@ -353,16 +382,13 @@ BEGIN
 	END IF;
 	event.forced := force;
 	event.reason := reason;
-	-- Without a champion there is nothing to lose, and nothing to compare with.
-	IF EXISTS (SELECT FROM risk.model_roles AS r WHERE r.model = model AND r.role = 'champion') THEN
-		event.gates := risk.gate_figures(model, version, at);
-		IF NOT force AND risk.verdict(event.gates) <> 'successful' THEN
-			RAISE EXCEPTION 'gates of model "%" do not allow the promotion of version "%"', model, version
-				USING ERRCODE = 'object_not_in_prerequisite_state',
-					  DETAIL = risk.describe_gates(event.gates),
-					  HINT = format('Wait until all blocking gates are successful, or override them: risk.promote(%L, %L, force => true, reason => ''...'').',
-									model, version);
-		END IF;
+	event.gates := gates;
+	IF NOT force AND risk.verdict(gates) <> 'successful' THEN
+		RAISE EXCEPTION 'gates of model "%" do not allow the promotion of version "%"', model, version
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				  DETAIL = risk.describe_gates(gates),
+				  HINT = format('Wait until all blocking gates are successful, or override them: risk.promote(%L, %L, force => true, reason => ''...'').',
+								model, version);
 	END IF;
 	RETURN risk.make_champion(event);
 END $$;
@@ -395,8 +421,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	event risk.rollout_history;
 BEGIN
-	PERFORM risk.require_argument(plan.step_interval > '0', 'step_interval must be positive',
-		'It is the time between two evaluations of the gates.');
+	PERFORM risk.require_argument(plan.step_interval > '0' AND plan.step_interval <= '1 year',
+		'step_interval must be above 0, and 1 year at most', 'It is the time between two evaluations of the gates.');
 	PERFORM risk.require_argument(plan.failure_limit > 0 AND plan.consecutive_success_limit > 0, 'limits must be at least 1',
 		'So many evaluations that fail roll back; so many in a row that succeed lead to the next step.');
 	event := risk.role_event(plan.model, risk.version_id(plan.model, plan.version), action, plan.started_at);
@@ -452,9 +478,10 @@ BEGIN
 			SELECT bool_and(s.step > coalesce(s.before, 0) AND s.step <= 100) AND count(s.step) = count(*)
 			FROM (SELECT u.step, lag(u.step) OVER (ORDER BY u.number) AS before
 				  FROM unnest(steps) WITH ORDINALITY AS u (step, number)) AS s),
-		'steps must be rising percentages', 'For example steps => ''{1,5,25,100}''.');
-	PERFORM risk.require_argument(initial_delay >= '0', 'initial_delay must not be negative',
-		'It is the time before the first step_interval begins.');
+		'steps must be rising percentages', 'One list without NULLs, above 0 and at most 100: for example steps => ''{1,5,25,100}''.');
+	steps := steps[:];		-- counted from 1
+	PERFORM risk.require_argument(initial_delay >= '0' AND initial_delay <= '1 year',
+		'initial_delay must be between 0 and 1 year', 'It is the time before the first step_interval begins.');
 	plan.started_at := risk.begin_move(model);
 	plan.model := model;
 	plan.version := version;
@@ -594,14 +621,21 @@ COMMENT ON FUNCTION risk.rollback(text, text) IS
 
 CREATE FUNCTION risk.route_as_of(model text, at timestamptz)
 RETURNS TABLE (role text, version text, percent float8, paused boolean, since timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	-- The history of models that were dropped is there.
+	IF risk.last_event(route_as_of.model) IS NULL THEN
+		PERFORM risk.require_model(route_as_of.model);
+	END IF;
+	RETURN QUERY
 	SELECT h.to_role, h.version, h.to_percent, h.paused, h.at
 	FROM (SELECT DISTINCT ON (a.version_id) a.*
 		  FROM risk.rollout_history AS a
 		  WHERE a.model = route_as_of.model AND a.at <= route_as_of.at
 		  ORDER BY a.version_id, a.event_id DESC) AS h
 	WHERE h.to_role IS NOT NULL
-	ORDER BY array_position('{champion,canary,shadow}', h.to_role), h.version_id
-$$;
+	ORDER BY array_position('{champion,canary,shadow}', h.to_role), h.version_id;
+END $$;
 COMMENT ON FUNCTION risk.route_as_of(text, timestamptz) IS
-	'What was live at a moment, by the history: which version had which role, at which percentage, and since when';
+	'What was live at a moment, by the history: which version had which role, at which percentage, and since when. It knows the moment of each move, not that of its COMMIT, at which it took effect: the two are apart by as long as the transaction went on. Errors: 42704 no such model, now or ever.';

@@ -75,7 +75,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	model CONSTANT text := due.model;
-	last_move CONSTANT bigint := (SELECT max(h.event_id) FROM risk.rollout_history AS h WHERE h.model = due.model);
+	last_move CONSTANT bigint := risk.last_event(due.model);
 	gates CONSTANT jsonb := risk.gate_figures(due.model, due.version, as_of);
 	at timestamptz;
 	plan risk.rollouts;
@@ -90,7 +90,7 @@ BEGIN
 	at := risk.begin_move(model);
 	SELECT o.* INTO plan FROM risk.rollouts AS o
 	WHERE o.rollout_id = due.rollout_id AND o.ended_at IS NULL AND o.next_evaluation <= as_of
-	AND last_move IS NOT DISTINCT FROM (SELECT max(h.event_id) FROM risk.rollout_history AS h WHERE h.model = model);
+	AND last_move IS NOT DISTINCT FROM risk.last_event(model);
 	IF NOT FOUND THEN
 		RETURN false;
 	END IF;

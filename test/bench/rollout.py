@@ -462,10 +462,10 @@ class Rollout:
                                     review_capacity => 10);
             SELECT setseed(0.5);
             INSERT INTO risk.predictions
-                (model, entity_id, scored_at, version, role, score, champion_version,
+                (model, entity_id, event_time, scored_at, version, role, score, champion_version,
                  champion_score, latency_us, champion_latency_us, missing_share, source)
-            SELECT 'report', id::text,
-                   now() - (now() - date_trunc('day', now(), 'UTC')) * ({rows} - id) / {rows},
+            SELECT 'report', id::text, now(),
+                   now() + (date_trunc('day', now(), 'UTC') + interval '1 day' - now()) * (id - 1) / {rows},
                    'challenger1', 'shadow', least(s + 0.1 * random(), 1)::real, 'trees500_depth6',
                    s::real, 7 + random(), 7 + random(), 0.1, 'trigger'
             FROM (SELECT id, random() AS s FROM generate_series(1, {rows}) AS id) AS g;

@@ -17,15 +17,18 @@ $node->install('postgres');
 $node->add_model('postgres', 'm', v1 => forest(30, 3), v2 => forest(30, 5));
 $node->safe_psql('postgres', "SELECT risk.drop_version('m', 'v2'), risk.register_model('m', 'v3', " . forest(30, 7) . ')');
 $node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION gone(text, text, timestamptz, timestamptz) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION own(text, text, timestamptz, timestamptz) RETURNS int LANGUAGE sql AS 'SELECT 1';
 SELECT risk.alter_model('m', entity_id => 'id', log => 'queued', bands => '{"approve": 0, "decline": 0.5}');
 INSERT INTO risk.gates (model, gate, metric, threshold, dry_run) VALUES
-	('m', 'own', 'public.own(text,text,timestamptz,timestamptz)', 1, true), ('m', 'psi', 'psi', 0.2, true);
+	('m', 'own', 'public.own(text,text,timestamptz,timestamptz)', 1, true), ('m', 'psi', 'psi', 0.2, true),
+	('m', 'gone', 'public.gone(text,text,timestamptz,timestamptz)', 1, true);
+DROP FUNCTION gone;
 INSERT INTO risk.reason_codes VALUES ('m', 'amount', 'increases', 'R01', 'Unusual amount');
 SELECT risk.start_canary('m', 'v3', 12.5, step_interval => '1 year');
 SQL
 my $scores = $node->scores('postgres', 'm');
-my $rollout = "SELECT r.role, r.version, r.percent, r.paused, o.rollout_id, o.next_evaluation, m.log, m.bands, (SELECT string_agg(gate, ',' ORDER BY gate) FROM risk.gates), (SELECT r FROM risk.reason_codes AS r)"
+my $rollout = "SELECT r.role, r.version, r.percent, r.paused, o.rollout_id, o.next_evaluation, m.log, m.bands, (SELECT string_agg(gate, ',' ORDER BY gate) FROM risk.gates), (SELECT r FROM risk.reason_codes AS r), (SELECT min(at) FROM risk.setting_history)"
   . " FROM risk.rollouts AS o, risk.models AS m, risk.route_as_of('m', 'infinity') AS r ORDER BY r.role";
 my $state = $node->safe_psql('postgres', $rollout);
 my $catalog = 'SELECT version_id, version, role, image_sha256, certificate, registered_at FROM risk.model_versions_info ORDER BY 1';
@@ -39,6 +42,9 @@ sub is_same
 	is($copy->safe_psql($database, $catalog), $versions, "$what: the same versions") or return;
 	is($copy->scores($database, 'm'), $scores, '... the same scores');
 	is($copy->safe_psql($database, $rollout), $state, '... the same rollout, settings and gates');
+	is( $copy->safe_psql($database, "SELECT gate, result, error FROM risk.evaluate_gates('m', 'v3') WHERE error IS NOT NULL"),
+		'gone|inconclusive|function "public.gone(text,text,timestamptz,timestamptz)" does not exist',
+		'... a gate whose function is gone, which says so');
 	is($copy->safe_psql($database, "SELECT FROM risk.set_canary('m', 25); SELECT canary_percent FROM risk.models"), 25, '... which goes on');
 	ok($copy->wait_for_cached($database, 'm/v1', 'm/v3'), '... the worker has found champion and canary');
 	is( $copy->safe_psql($database, "SELECT count(*) FROM risk.register_model('m', 'next', " . constant(5) . ')'),
