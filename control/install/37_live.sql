@@ -198,8 +198,9 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value', DETAIL = format('Found %s.', what),
 				  HINT = 'For example windows => ''{10 minutes,1 hour,7 days}''.';
 	END IF;
-	IF EXISTS (SELECT FROM unnest(s.key) AS k GROUP BY k HAVING count(*) > 1) THEN
-		RAISE EXCEPTION 'key names a column twice' USING ERRCODE = 'duplicate_column', HINT = 'Name each column once.';
+	IF EXISTS (SELECT FROM unnest(s.key || s.event_time) AS k GROUP BY k HAVING count(*) > 1) THEN
+		RAISE EXCEPTION 'key and event_time name a column twice'
+			USING ERRCODE = 'duplicate_column', HINT = 'Name each column once.';
 	END IF;
 
 	columns := s.key || s.event_time || s.known_time || ARRAY(
@@ -330,7 +331,7 @@ BEGIN
 				  HINT = 'Change them with risk.alter_rolling_features(), or give this set a name of its own: name => ''...''.';
 	END IF;
 	s := ROW(source, name, key::text[], event_time, value, windows, aggregates, known_time, coalesce(delay, '0'),
-			 current_setting('TimeZone'), session_user, now());
+			 current_setting('TimeZone'), risk.calling_role(), now());
 	RETURN risk.store_rolling_set(s, create_index);
 END $$;
 COMMENT ON FUNCTION risk.create_rolling_features(regclass, name[], name, name, interval[], text[], text, name, interval, boolean) IS
@@ -477,6 +478,13 @@ CREATE FUNCTION risk.rolling_history(
 COMMENT ON FUNCTION risk.rolling_history(regclass, text, timestamptz, timestamptz, boolean) IS
 	'Rolling features of one set for each event of its table from one time to before another, by the row''s place; risk.training_set() asks it. Errors: 55000 no known time is declared, 42501 not allowed.';
 
+CREATE FUNCTION risk.rolling_set_times(source regclass, OUT name text, OUT event_time text) RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.name, s.event_time FROM risk.rolling_sets AS s WHERE s.source = rolling_set_times.source ORDER BY s.name
+$$;
+COMMENT ON FUNCTION risk.rolling_set_times(regclass) IS
+	'Sets of rolling features of a table and their columns of event time; risk.training_set() asks it';
+
 CREATE FUNCTION risk.training_set(
 	source regclass,
 	"from" timestamptz DEFAULT '-infinity',
@@ -492,8 +500,7 @@ DECLARE
 	identity text;
 	happened text;
 BEGIN
-	FOR s IN SELECT i.set_name AS name, min(i.event_time) AS event_time FROM risk.rolling_features_info AS i
-			 WHERE i.source = source GROUP BY 1 ORDER BY 1 LOOP
+	FOR s IN SELECT * FROM risk.rolling_set_times(source) LOOP
 		happened := coalesce(happened, s.event_time);
 		query := query || format(' JOIN risk.rolling_history(%L, %L, $1, $2, $3) AS h%s ON h%s.row_table = t.tableoid AND h%s.row_id = t.ctid',
 			source::oid::regclass, s.name, md5(s.name), md5(s.name), md5(s.name));

@@ -86,6 +86,7 @@ struct LiveQuery
 	char	  **names;			/* [spec.num_features] */
 	int		   *positions;		/* in what was wanted */
 	SPIPlanPtr	plan;			/* NULL: not made yet */
+	SPIPlanPtr	row_plan;		/* likewise; says which row it is */
 	MemoryContextCallback free_plan;
 };
 
@@ -370,6 +371,8 @@ free_plan(void *arg)
 
 	if (query->plan)
 		SPI_freeplan(query->plan);
+	if (query->row_plan)
+		SPI_freeplan(query->row_plan);
 }
 
 /* A query of one declared set; NULL: none of its features is wanted, or there
@@ -539,11 +542,12 @@ equality(Oid type)
 	return result;
 }
 
-/* "SELECT columns FROM source"; known: with that column. */
+/* "SELECT columns FROM source".  Which row it is, only who may SELECT the whole
+ * table can see. */
 static void
-select_events(StringInfo sql, const LiveQuery *query, bool known, bool keys)
+select_events(StringInfo sql, const LiveQuery *query, bool row, bool known, bool keys)
 {
-	appendStringInfo(sql, "SELECT tableoid, ctid, %s, ",
+	appendStringInfo(sql, "SELECT %s, %s, ", row ? "tableoid, ctid" : "NULL, NULL",
 					 quote_identifier(query->inputs[query->num_keys].column));
 	appendStringInfoString(sql, known ? quote_identifier(query->known_time) : "NULL");
 	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
@@ -556,7 +560,7 @@ select_events(StringInfo sql, const LiveQuery *query, bool known, bool keys)
 
 /* The plan that reads the events of a key between two times. */
 static SPIPlanPtr
-lookup_plan(const LiveQuery *query)
+lookup_plan(const LiveQuery *query, bool row)
 {
 	StringInfoData sql;
 	const char *time = quote_identifier(query->inputs[query->num_keys].column);
@@ -565,7 +569,7 @@ lookup_plan(const LiveQuery *query)
 	SPIPlanPtr	plan;
 
 	initStringInfo(&sql);
-	select_events(&sql, query, false, false);
+	select_events(&sql, query, row, false, false);
 	appendStringInfoString(&sql, " WHERE ");
 	for (int i = 0; i < n; i++)
 	{
@@ -647,6 +651,7 @@ read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history,
 	Oid		   *types = palloc(sizeof(Oid) * (n + 2));
 	int64	   *lower = palloc(sizeof(int64) * query->spec.num_windows);
 	int64	   *upper = palloc(sizeof(int64) * query->spec.num_windows);
+	SPIPlanPtr *plan = view->old_row ? &query->row_plan : &query->plan;
 	Collector	collector = {
 		.receiver = {collect, begin_collecting, end_collecting, end_collecting, DestNone},
 		.history = history,
@@ -670,9 +675,9 @@ read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history,
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	if (!query->plan)
-		query->plan = lookup_plan(query);
-	execute(query->plan, n + 2, types, parameters, &collector.receiver);
+	if (!*plan)
+		*plan = lookup_plan(query, view->old_row != NULL);
+	execute(*plan, n + 2, types, parameters, &collector.receiver);
 	SPI_finish();
 }
 
@@ -888,7 +893,7 @@ replay_plan(const LiveQuery *query)
 	SPIPlanPtr	plan;
 
 	initStringInfo(&sql);
-	select_events(&sql, query, query->known_time != NULL, true);
+	select_events(&sql, query, true, query->known_time != NULL, true);
 	appendStringInfo(&sql, " WHERE %s OPERATOR(pg_catalog.>=) $1 AND %s OPERATOR(pg_catalog.<) $2 ORDER BY ",
 					 time, time);
 	for (int i = 0; i < query->num_keys; i++)
