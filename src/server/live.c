@@ -26,6 +26,7 @@
 #include "executor/tuptable.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -642,6 +643,28 @@ execute(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *para
 		elog(ERROR, "could not read events: %s", SPI_result_code_string(result));
 }
 
+/*
+ * The same, planned for the index: a plan that was made while the table was
+ * small, or had no statistics, would go on to read all of it as it grows.
+ */
+static void
+execute_by_index(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *parameters,
+				 DestReceiver *receiver)
+{
+	bool		seqscan = enable_seqscan;
+
+	PG_TRY();
+	{
+		enable_seqscan = false;
+		execute(plan, num_parameters, types, parameters, receiver);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = seqscan;
+	}
+	PG_END_TRY();
+}
+
 /* Read the events of a key that the windows of a moment can reach. */
 static void
 read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history, const LiveView *view)
@@ -677,7 +700,7 @@ read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history,
 		elog(ERROR, "could not connect to SPI");
 	if (!*plan)
 		*plan = lookup_plan(query, view->old_row != NULL);
-	execute(*plan, n + 2, types, parameters, &collector.receiver);
+	execute_by_index(*plan, n + 2, types, parameters, &collector.receiver);
 	SPI_finish();
 }
 
