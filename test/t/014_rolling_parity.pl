@@ -76,15 +76,16 @@ BEGIN
 		COMMIT;
 	END LOOP;
 END $$;
+VACUUM ANALYZE;
 SQL
 
-my $compare = <<'SQL';
-WITH trained AS MATERIALIZED (
-	SELECT event ->> 'transaction_id' AS id, features FROM risk.training_set('payments', known_as_of => %s)
-), vectors AS MATERIALIZED (
-	SELECT t.id, array_agg((features ->> name)::float8::float4 ORDER BY name) || p.tx_amount::float8::float4 AS vector
-	FROM trained AS t JOIN payments AS p ON p.transaction_id = t.id::int, jsonb_object_keys(features) AS name
-	GROUP BY t.id, p.tx_amount
+my $vector = $node->safe_psql('postgres', <<'SQL');
+SELECT string_agg(format('(features ->> %L)::float8::float4', feature), ', ' ORDER BY feature) FROM risk.rolling_features_info
+SQL
+my $compare = <<"SQL";
+WITH vectors AS MATERIALIZED (
+	SELECT p.transaction_id::text AS id, ARRAY[$vector, p.tx_amount::float8::float4] AS vector
+	FROM risk.training_set('payments', known_as_of => %s) AS t JOIN payments AS p ON p.transaction_id = (t.event ->> 'transaction_id')::int
 )
 SELECT (SELECT count(*) FROM arrivals), count(*),
 	   count(*) FILTER (WHERE v.vector IS DISTINCT FROM l.features),
