@@ -101,7 +101,7 @@ is($different, 0, 'each is what training_set() says as known then');
 is($scores, 0, 'and so are the scores');
 
 (undef, undef, $different) = split /\|/, $node->safe_psql('postgres', sprintf($compare, 'false'));
-cmp_ok($different, '>', $arrived / 100, "knowing what came late, $different would be others");
+cmp_ok($different, '>', $arrived / 200, "knowing what came late, $different would be others");
 
 # Each row looked up now is what the training set says with all that is known.
 is($node->safe_psql('postgres', <<'SQL'), '0|10000', 'lookups of rows and training_set() agree');
