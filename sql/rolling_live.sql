@@ -223,6 +223,19 @@ SELECT risk.drop_rolling_features('events');
 DROP TABLE events CASCADE;
 DROP FUNCTION change, stream, compare, without_decayed, oracle;
 
+-- 50,000 events of all magnitudes: one pass over a key and a lookup of its own give the same bits
+SELECT setseed(0.75);
+CREATE TABLE wild AS SELECT i AS id, 'k' || (random() ^ 2 * 50)::int AS k, timestamptz '2026-01-01' + (random() * 40000)::int * interval '1 minute' AS at,
+	CASE WHEN random() < 0.02 THEN NULL WHEN random() < 0.01 THEN 1e300 * (random() - 0.5) WHEN random() < 0.01 THEN 5e-324 * (random() * 9)::int WHEN random() < 0.01 THEN -0.0
+		WHEN random() < 0.0002 THEN 'NaN' WHEN random() < 0.0002 THEN '-Infinity' ELSE (random() - 0.5) * 10 ^ (random() * 30 - 15) END::float8 AS v
+FROM generate_series(1, 50000) AS i;
+ALTER TABLE wild ADD PRIMARY KEY (id);
+SELECT array_length(risk.create_rolling_features('wild', 'k', 'at', 'v', '{1 hour,7 days}', '{count,sum,avg,min,max,stddev,last,since_last,change(v),"decayed_distinct(v, 1 hour)"}', create_index => true), 1);
+SELECT count(*) AS vectors, count(*) FILTER (WHERE risk.rolling_features('wild', w) IS DISTINCT FROM t.features) AS different
+FROM wild AS w LEFT JOIN risk.training_set('wild') AS t ON (t.event ->> 'id')::int = w.id WHERE w.id % 10 = 0;
+SELECT risk.drop_rolling_features('wild');
+DROP TABLE wild;
+
 -- scoring: a feature that is no column is looked up, as of the row's event time
 SELECT risk.create_model('rolling', entity_id => 'id', event_time => 'at', log => 'transactional'), risk.alter_model('rolling', log_features => 'full');
 SELECT 1 FROM risk.register_model('rolling', 'v1', toy_model('{amount,card_cnt_prev_1h,card_sum_amount_prev_1h}',
