@@ -47,6 +47,7 @@ struct History
 	const HistorySpec *spec;
 	MemoryContext context;		/* what is made once */
 	MemoryContext events;		/* what goes with the key */
+	MemoryContext scratch;		/* what goes with the call */
 	int64		count;
 	int64		capacity;
 	int64	   *times;			/* [capacity], and so on */
@@ -183,13 +184,17 @@ static uint64
 number_of(History *h, Numbering *numbering, Datum value)
 {
 	TypeCacheEntry *type = numbering->type;
-	MemoryContext caller = MemoryContextSwitchTo(h->events);
+	MemoryContext caller;
 	uint32		hash = DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo, numbering->collation, value));
 	uint32		place;
 	uint32		found;
 
 	if (numbering->count == numbering->capacity)
+	{
+		caller = MemoryContextSwitchTo(h->events);
 		numbering_grow(numbering);
+		MemoryContextSwitchTo(caller);
+	}
 	for (place = hash & numbering->mask; (found = numbering->places[place]) != 0; place = (place + 1) & numbering->mask)
 	{
 		if (numbering->hashes[found - 1] == hash &&
@@ -199,11 +204,12 @@ number_of(History *h, Numbering *numbering, Datum value)
 	}
 	if (found == 0)
 	{
+		caller = MemoryContextSwitchTo(h->events);
 		found = numbering->places[place] = ++numbering->count;
 		numbering->values[found - 1] = datumCopy(value, type->typbyval, type->typlen);
 		numbering->hashes[found - 1] = hash;
+		MemoryContextSwitchTo(caller);
 	}
-	MemoryContextSwitchTo(caller);
 	return found - 1;
 }
 
@@ -267,6 +273,7 @@ history_add(History *h, int64 time, int64 known, const Datum *values, const bool
 {
 	const HistorySpec *spec = h->spec;
 	int64		event = h->count;
+	MemoryContext outer = MemoryContextSwitchTo(h->scratch);
 
 	if (event == h->capacity)
 		make_room(h);
@@ -292,6 +299,8 @@ history_add(History *h, int64 time, int64 known, const Datum *values, const bool
 		h->ids[event * spec->num_ids + i] = nulls[spec->num_values + i] ? ROLLING_NULL_ID :
 			number_of(h, &h->numberings[i], values[spec->num_values + i]);
 	h->count++;
+	MemoryContextSwitchTo(outer);
+	MemoryContextReset(h->scratch);
 }
 
 /* ---- the core ---- */
@@ -464,6 +473,7 @@ history_create(const HistorySpec *spec)
 	h->spec = spec;
 	h->context = CurrentMemoryContext;
 	h->events = AllocSetContextCreate(CurrentMemoryContext, "pg_risk history", ALLOCSET_DEFAULT_SIZES);
+	h->scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_risk history scratch", ALLOCSET_SMALL_SIZES);
 	h->decimal = palloc0(sizeof(bool) * (spec->num_values + 1));
 	h->special = palloc0(sizeof(bool) * (spec->num_values + 1));
 	h->totals = palloc0(sizeof(Numeric *) * (spec->num_values + 1));
@@ -556,6 +566,7 @@ history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls, int
 			double *results, bool *nulls)
 {
 	const HistorySpec *spec = h->spec;
+	MemoryContext outer = MemoryContextSwitchTo(h->scratch);
 	uint64	   *ids = palloc(sizeof(uint64) * (spec->num_ids + 1));
 	RollingEvent moment = {.time = time,.ids = own ? ids : NULL};
 	int64		oldest = time;
@@ -585,5 +596,6 @@ history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls, int
 		}
 		results[i] += 0.0;		/* -0 is 0 */
 	}
-	pfree(ids);
+	MemoryContextSwitchTo(outer);
+	MemoryContextReset(h->scratch);
 }
