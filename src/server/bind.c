@@ -7,6 +7,10 @@
  * match (Binding) is remembered with the version.  A row type is known by the
  * type cache's identifier of its descriptor, which changes with the type.
  *
+ * A feature without a column of its name may be a rolling feature that is
+ * declared on the row's table (live.c); that is looked up as of the row's event
+ * time.
+ *
  * Conversions (docs/reference.md lists them): integers, real, boolean (0, 1)
  * directly; numeric and double precision as the nearest double, then float32,
  * as a DataFrame's columns are; date and timestamps as seconds since
@@ -18,9 +22,11 @@
 #include <math.h>
 
 #include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
+#include "parser/parse_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -35,6 +41,7 @@
 
 #include "bind.h"
 #include "compat.h"
+#include "live.h"
 
 /* How a value becomes a number. */
 typedef enum ValueKind
@@ -58,10 +65,17 @@ typedef enum ValueKind
 
 typedef struct BoundColumn
 {
-	AttrNumber	attnum;			/* which column feeds the feature */
+	AttrNumber	attnum;			/* which column feeds the feature; 0: a lookup */
 	ValueKind	kind;
 	const CategoryMap *categories;	/* value names a category; NULL: it is a number */
 } BoundColumn;
+
+/* Rolling features that one lookup answers. */
+typedef struct BoundQuery
+{
+	LiveQuery  *query;
+	AttrNumber *attnums;		/* [live_num_inputs()] columns that it is given */
+} BoundQuery;
 
 struct Binding
 {
@@ -73,6 +87,9 @@ struct Binding
 	TupleDesc	tupdesc;
 	Datum	   *values;			/* [natts], where a row is taken apart */
 	bool	   *nulls;			/* [natts] */
+	int			num_queries;
+	BoundQuery *queries;
+	uint64		generation;		/* live_generation() of the queries */
 	int			num_features;
 	BoundColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -402,7 +419,73 @@ row_type_identifier(Oid type, int32 typmod, TypeCacheEntry **type_cache)
 	return (*type_cache)->tupDesc_identifier;
 }
 
-/* Find the column of each feature. */
+/* Find the columns that a lookup is given. */
+static bool
+match_inputs(BoundQuery *bound, TupleDesc tupdesc, Problem *problem)
+{
+	bound->attnums = palloc(sizeof(AttrNumber) * live_num_inputs(bound->query));
+	for (int i = 0; i < live_num_inputs(bound->query); i++)
+	{
+		const LiveInput *input = live_input(bound->query, i);
+		AttrNumber	attnum = bind_find_column(tupdesc, input->column);
+
+		if (attnum <= 0 || getBaseType(TupleDescAttr(tupdesc, attnum - 1)->atttypid) != input->type)
+		{
+			problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
+						psprintf("the transaction has no column \"%s\" of type %s, which its rolling features need",
+								 input->column, format_type_be(input->type)),
+						pstrdup("A row of the table itself has it."));
+			return false;
+		}
+		bound->attnums[i] = attnum;
+	}
+	return true;
+}
+
+/* Find the unmatched features among the rolling ones of the row's table. */
+static bool
+match_rolling(Binding *binding, const Version *version, bool *unmatched, Problem *problem)
+{
+	Oid			relid = binding->type == RECORDOID ? InvalidOid : typeidTypeRelid(binding->type);
+	const char **wanted = palloc0(sizeof(char *) * version->num_features);
+	List	   *queries = NIL;
+	ListCell   *cell;
+
+	for (int i = 0; i < version->num_features; i++)
+		wanted[i] = unmatched[i] ? version->features[i].name : NULL;
+	if (OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
+	{
+		binding->generation = live_generation();
+		queries = live_queries(relid, wanted, version->num_features, problem);
+	}
+	if (problem->sqlstate)
+		return false;
+	binding->queries = palloc(sizeof(BoundQuery) * (list_length(queries) + 1));
+	foreach(cell, queries)
+	{
+		BoundQuery *bound = &binding->queries[binding->num_queries++];
+
+		bound->query = lfirst(cell);
+		for (int i = 0; i < live_num_results(bound->query); i++)
+			unmatched[live_result_position(bound->query, i)] = false;
+		if (!match_inputs(bound, binding->tupdesc, problem))
+			return false;
+	}
+	for (int i = 0; i < version->num_features; i++)
+	{
+		if (unmatched[i])
+		{
+			list_unmatched(problem, version, unmatched, "column in the transaction",
+						   OidIsValid(relid) ?
+						   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\"; or declare rolling features of the names with risk.create_rolling_features()." :
+						   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Find the column of each feature, or the lookup. */
 static bool
 match_columns(Binding *binding, const Version *version, Problem *problem)
 {
@@ -426,15 +509,15 @@ match_columns(Binding *binding, const Version *version, Problem *problem)
 		unmatched[i] = attnum == 0;
 		complete &= attnum != 0;
 	}
-	if (!complete)
-	{
-		list_unmatched(problem, version, unmatched, "column in the transaction",
-					   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
+	if (!complete && !match_rolling(binding, version, unmatched, problem))
 		return false;
-	}
 	for (int i = 0; i < version->num_features; i++)
 	{
-		Oid			type = TupleDescAttr(tupdesc, binding->columns[i].attnum - 1)->atttypid;
+		Oid			type;
+
+		if (binding->columns[i].attnum == 0)
+			continue;
+		type = TupleDescAttr(tupdesc, binding->columns[i].attnum - 1)->atttypid;
 
 		if (!bind_column(&binding->columns[i], &version->features[i], type, problem))
 			return false;
@@ -468,6 +551,7 @@ bool
 bind_is_current(const Binding *binding, Oid type, int32 typmod)
 {
 	return binding->type == type && binding->typmod == typmod &&
+		(binding->num_queries == 0 || binding->generation == live_generation()) &&
 		(binding->type_cache == NULL ||
 		 binding->type_cache->tupDesc_identifier == binding->identifier);
 }
@@ -476,8 +560,8 @@ bind_is_current(const Binding *binding, Oid type, int32 typmod)
  * The match of a row type with a version's features; NULL: there is a problem,
  * described in the caller's memory.
  *
- * Problems: 42703 features without a column, 42804 wrong type of a column,
- * 42702 column twice, 55000 the version has no feature names.
+ * Problems: 42703 features without a column, or columns that rolling features
+ * need gone; 42804 wrong type of a column, 42702 column twice, 55000 the version has no feature names.
  */
 Binding *
 bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem)
@@ -491,7 +575,8 @@ bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem)
 	for (binding = version->bindings; binding; binding = binding->next)
 	{
 		if (binding->type == type && binding->typmod == typmod &&
-			binding->identifier == identifier)
+			binding->identifier == identifier &&
+			(binding->num_queries == 0 || binding->generation == live_generation()))
 			return binding;
 	}
 
@@ -510,8 +595,19 @@ bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem)
 	return binding;
 }
 
+static bool
+is_stored(const Binding *binding, AttrNumber attnum, const char *what, const char *name, Problem *problem)
+{
+	if (!TupleDescAttr(binding->tupdesc, attnum - 1)->attgenerated)
+		return true;
+	problem_set(problem, ERRCODE_FEATURE_NOT_SUPPORTED,
+				psprintf("%s \"%s\" is a generated column, which is computed after BEFORE triggers", what, name),
+				pstrdup("Make it an ordinary column that another BEFORE trigger fills, or score in a query."));
+	return false;
+}
+
 /*
- * Are all features stored columns?  In a BEFORE trigger generated ones have not
+ * Are all features, and what lookups are given, stored columns?  In a BEFORE trigger generated ones have not
  * been computed, and would count as missing.  Problems: 0A000.
  */
 bool
@@ -519,13 +615,19 @@ bind_is_stored(const Binding *binding, const Version *version, Problem *problem)
 {
 	for (int i = 0; i < binding->num_features; i++)
 	{
-		if (TupleDescAttr(binding->tupdesc, binding->columns[i].attnum - 1)->attgenerated)
-		{
-			problem_set(problem, ERRCODE_FEATURE_NOT_SUPPORTED,
-						psprintf("feature \"%s\" is a generated column, which is computed after BEFORE triggers",
-								 version->features[i].name),
-						pstrdup("Make it an ordinary column that another BEFORE trigger fills, or score in a query."));
+		AttrNumber	attnum = binding->columns[i].attnum;
+
+		if (attnum != 0 && !is_stored(binding, attnum, "feature", version->features[i].name, problem))
 			return false;
+	}
+	for (int i = 0; i < binding->num_queries; i++)
+	{
+		const BoundQuery *bound = &binding->queries[i];
+
+		for (int j = 0; j < live_num_inputs(bound->query); j++)
+		{
+			if (!is_stored(binding, bound->attnums[j], "column", live_input(bound->query, j)->column, problem))
+				return false;
 		}
 	}
 	return true;
@@ -548,18 +650,57 @@ bind_deformed(const Binding *binding)
 	};
 }
 
-/* Features of a row that has been taken apart. */
-void
-bind_features(const Binding *binding, const DeformedRow *deformed, float *row)
+/* The rolling features of a row that a lookup answers. */
+static bool
+look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *view, float *row, Problem *problem)
 {
+	int			num_inputs = live_num_inputs(bound->query);
+	int			num_results = live_num_results(bound->query);
+	Datum	   *inputs = palloc(sizeof(Datum) * num_inputs);
+	bool	   *input_nulls = palloc(sizeof(bool) * num_inputs);
+	double	   *results = palloc(sizeof(double) * num_results);
+	bool	   *nulls = palloc(sizeof(bool) * num_results);
+	bool		known;
+
+	for (int i = 0; i < num_inputs; i++)
+	{
+		inputs[i] = deformed->values[bound->attnums[i] - 1];
+		input_nulls[i] = deformed->nulls[bound->attnums[i] - 1];
+	}
+	known = live_lookup(bound->query, inputs, input_nulls, view, results, nulls, problem);
+	for (int i = 0; known && i < num_results; i++)
+		row[live_result_position(bound->query, i)] = nulls[i] ? get_float4_nan() : (float) results[i];
+	pfree(inputs);
+	pfree(input_nulls);
+	pfree(results);
+	pfree(nulls);
+	return known;
+}
+
+/*
+ * Features of a row that has been taken apart; rolling ones as the view sees
+ * the table.  Problems: 22004 no event time.
+ */
+bool
+bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view, float *row,
+			  Problem *problem)
+{
+	for (int i = 0; i < binding->num_queries; i++)
+	{
+		if (!look_up(&binding->queries[i], deformed, view, row, problem))
+			return false;
+	}
 	for (int i = 0; i < binding->num_features; i++)
 	{
 		const BoundColumn *column = &binding->columns[i];
 		int			position = column->attnum - 1;
 
+		if (column->attnum == 0)
+			continue;
 		row[i] = deformed->nulls[position] ? get_float4_nan() :
 			value_feature(column->kind, column->categories, deformed->values[position]);
 	}
+	return true;
 }
 
 /* ---- jsonb ---- */

@@ -10,6 +10,7 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
+#include "live.h"
 #include "problem.h"
 #include "version.h"
 
@@ -40,7 +41,8 @@ extern bool bind_is_stored(const Binding *binding, const Version *version, Probl
 
 extern void bind_deform(const Binding *binding, HeapTuple tuple);
 extern DeformedRow bind_deformed(const Binding *binding);
-extern void bind_features(const Binding *binding, const DeformedRow *deformed, float *row);
+extern bool bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view,
+						  float *row, Problem *problem);
 extern bool bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem);
 extern bool bind_array(const Version *version, ArrayType *array, float *row, Problem *problem);
 

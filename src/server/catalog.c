@@ -532,7 +532,7 @@ catalog_read_reason(const text *model, const char *feature, const char *directio
 PG_FUNCTION_INFO_V1(risk_catalog_changed);
 
 /*
- * Trigger of risk.model_versions and risk.model_roles.  What changes
+ * Trigger of the tables of versions, roles and rolling features.  What changes
  * in the roles is nothing that processes remember.
  */
 Datum
@@ -544,7 +544,7 @@ risk_catalog_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as a trigger", "catalog_changed")));
-	if (RelationGetRelid(trigger->tg_relation) == catalog_oids()->versions)
+	if (RelationGetRelid(trigger->tg_relation) != catalog_oids()->roles)
 		CacheInvalidateRelcache(trigger->tg_relation);
 	worker_wake_at_commit();
 	return PointerGetDatum(NULL);

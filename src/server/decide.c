@@ -379,7 +379,7 @@ make_features(CallSite *site, Contender *contender, const Input *input, Problem 
 				bind_deform(contender->binding, input->tuple);
 				site->deformed = bind_deformed(contender->binding);
 			}
-			bind_features(contender->binding, &site->deformed, contender->buffer);
+			made = bind_features(contender->binding, &site->deformed, &input->view, contender->buffer, problem);
 			break;
 		case INPUT_JSONB:
 			made = bind_jsonb(contender->scorer.version, input->jsonb, contender->buffer, problem);

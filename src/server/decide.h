@@ -26,6 +26,7 @@ typedef struct Input
 	HeapTuple	tuple;			/* INPUT_ROW, and its type */
 	Oid			type;
 	int32		typmod;
+	LiveView	view;			/* of its table, for rolling features */
 	const Jsonb *jsonb;			/* INPUT_JSONB */
 	ArrayType  *array;			/* INPUT_ARRAY */
 } Input;

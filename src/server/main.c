@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "decide.h"
 #include "guc.h"
+#include "live.h"
 #include "queue.h"
 #include "version.h"
 #include "worker.h"
@@ -72,6 +73,7 @@ _PG_init(void)
 	guc_define();
 	version_init();
 	catalog_init();
+	live_init();
 	worker_init();
 	decide_init();
 

@@ -35,6 +35,7 @@ open_argument(FunctionCallInfo fcinfo, InputKind kind, Argument *argument)
 	void	   *value = NULL;
 
 	input->kind = kind;
+	input->view = (LiveView) {0};
 	switch (kind)
 	{
 		case INPUT_ROW:

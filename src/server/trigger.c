@@ -130,13 +130,20 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		.kind = INPUT_ROW,
 		.tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple,
 		.type = rel->rd_rel->reltype,
-		.typmod = -1
+		.typmod = -1,
+		.view = {.own_command = true}
 	};
 	Decision	decision;
 	int			columns[MAX_COLUMNS];
 	Datum		values[MAX_COLUMNS];
 	bool		nulls[MAX_COLUMNS] = {false};
 
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		/* What the row was before is not its history. */
+		input.view.old_table = RelationGetRelid(rel);
+		input.view.old_row = &trigger->tg_trigtuple->t_self;
+	}
 	target_columns(trigger, count, columns);
 	decide_prepare(site, cstring_to_text(trigger->tg_trigger->tgargs[0]), NULL);
 	decide(site, &input, true, &decision);

@@ -47,6 +47,19 @@ $primary->wait_for_catchup($standby);
 is($session->query_safe("SELECT risk.score_margin('m', '{1}'::real[], 'v1')"),
 	'{9}', 'a name that was given to another version is that version');
 
+# Rolling features are looked up there, and declarations are followed.
+my $look = "SELECT risk.rolling_features('payments', 1, '2026-01-01 01:00')";
+$primary->safe_psql('postgres', <<~'SQL');
+	CREATE TABLE payments (card int, at timestamptz, amount int);
+	INSERT INTO payments SELECT i % 3, timestamptz '2026-01-01' + i * interval '1 minute', i FROM generate_series(1, 100) AS i;
+	SELECT risk.create_rolling_features('payments', 'card', 'at', 'amount', '{1 hour}', create_index => true);
+	SQL
+$primary->wait_for_catchup($standby);
+is($session->query_safe($look), '{"card_cnt_prev_1h": 20}', 'rolling features on the standby');
+$primary->safe_psql('postgres', "INSERT INTO payments VALUES (1, '2026-01-01 00:01', 1); SELECT risk.alter_rolling_features('payments', 'card', aggregates => '{count,sum}')");
+$primary->wait_for_catchup($standby);
+is($session->query_safe($look), $primary->safe_psql('postgres', $look), 'follow the declaration and the rows');
+
 # The extension goes while a session of the standby has scored.
 $primary->safe_psql('postgres', 'CREATE DATABASE other TEMPLATE template0');
 $primary->install('other');

@@ -26,7 +26,17 @@ INSERT INTO risk.gates (model, gate, metric, threshold, dry_run) VALUES
 DROP FUNCTION gone;
 INSERT INTO risk.reason_codes VALUES ('m', 'amount', 'increases', 'R01', 'Unusual amount');
 SELECT risk.start_canary('m', 'v3', 12.5, step_interval => '1 year');
+CREATE SCHEMA shop;
+CREATE TABLE shop.payments (card int, at timestamptz, amount int);
+INSERT INTO shop.payments SELECT i % 3, timestamptz '2026-01-01' + i * interval '1 minute', i FROM generate_series(1, 100) AS i;
+CREATE TABLE shop.gone (LIKE shop.payments);
+SELECT risk.create_rolling_features('shop.payments', 'card', 'at', 'amount', '{1 hour}', '{count,sum}', create_index => true),
+	   risk.create_rolling_features('shop.gone', 'card', 'at', create_index => true);
+DROP TABLE shop.gone;
 SQL
+my $rolling = "SELECT risk.rolling_features('shop.payments', 1, '2026-01-01 01:00'), (SELECT count(*) FROM risk.rolling_features_info WHERE problem IS NULL)";
+my $features = $node->safe_psql('postgres', $rolling);
+like($features, qr/"card_sum_amount_prev_1h": \d+}\|2/, 'rolling features');
 my $scores = $node->scores('postgres', 'm');
 my $rollout = "SELECT r.role, r.version, r.percent, r.paused, o.rollout_id, o.next_evaluation, m.log, m.bands, (SELECT string_agg(gate, ',' ORDER BY gate) FROM risk.gates), (SELECT r FROM risk.reason_codes AS r), (SELECT min(at) FROM risk.setting_history)"
   . " FROM risk.rollouts AS o, risk.models AS m, risk.route_as_of('m', 'infinity') AS r ORDER BY r.role";
@@ -41,6 +51,7 @@ sub is_same
 
 	is($copy->safe_psql($database, $catalog), $versions, "$what: the same versions") or return;
 	is($copy->scores($database, 'm'), $scores, '... the same scores');
+	is($copy->safe_psql($database, $rolling), $features, '... the same rolling features');
 	is($copy->safe_psql($database, $rollout), $state, '... the same rollout, settings and gates');
 	is( $copy->safe_psql($database, "SELECT gate, result, error FROM risk.evaluate_gates('m', 'v3') WHERE error IS NOT NULL"),
 		'gone|inconclusive|function "public.gone(text,text,timestamptz,timestamptz)" does not exist',

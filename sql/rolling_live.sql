@@ -1,0 +1,360 @@
+-- Declared rolling features: declarations, lookups, scoring; and all of them equal to a plain self-join
+\set SHOW_CONTEXT never
+SET TimeZone = 'UTC';
+
+-- the definition: strictly earlier, the lower bound included, ties never
+CREATE TABLE transfers (id text PRIMARY KEY, from_addr text, at timestamptz, value_usd float8);
+INSERT INTO transfers VALUES ('a', 's', '2026-01-01 00:00', 10), ('b', 's', '2026-01-01 00:30', 5),
+	('c', 's', '2026-01-01 01:00', 2), ('d', 's', '2026-01-01 01:00', 3);
+CREATE INDEX transfers_key ON transfers (from_addr, at);
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', 'value_usd', '{1 hour}', '{count,sum}');
+SELECT id, risk.rolling_features('transfers', t) FROM transfers AS t ORDER BY id;
+SELECT event, event_time, features FROM risk.training_set('transfers') ORDER BY 1;
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00:00.000001'),
+	   risk.rolling_features('transfers', 'unknown'::text, '2026-01-01 01:00'),
+	   risk.rolling_features('transfers', NULL::text, '2026-01-01 01:00');
+SELECT risk.rolling_features('transfers', '{"from_addr": "s", "at": "2026-01-01 00:45"}'::jsonb);
+-- exact, whatever the order and the size
+INSERT INTO transfers VALUES ('e', 'x', '2026-01-01 00:01', 1e300), ('f', 'x', '2026-01-01 00:02', 1),
+	('g', 'x', '2026-01-01 00:03', -1e300), ('h', 'x', '2026-01-01 00:04', 5e-324), ('i', 'x', '2026-01-01 00:05', -0.0);
+SELECT risk.rolling_features('transfers', 'x'::text, '2026-01-01 01:00');
+INSERT INTO transfers VALUES ('j', 'x', '2026-01-01 00:04', 'Infinity');
+SELECT risk.rolling_features('transfers', 'x'::text, '2026-01-01 01:00');
+SELECT source, set_name, feature, aggregate, column_name, width, delay, key, event_time, problem FROM risk.rolling_features_info;
+
+-- what cannot be declared
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at');
+SELECT risk.create_rolling_features('transfers', 'sender', 'At', 'value', aggregates => '{count,sum,distinct(peer)}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'id', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', 'id', aggregates => '{sum}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', 'value_usd', aggregates => '{share}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', aggregates => '{sum}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', aggregates => '{median}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', aggregates => '{count(id)}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', aggregates => '{decayed_distinct(id)}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', aggregates => '{"decayed_distinct(id, 1 month)"}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{0 hours}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{1 day -1 hour}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', delay => '-1 day', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{1 hour}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{2 hours,120 minutes}', name => 'n');
+SELECT risk.create_rolling_features('transfers', 'id', 'at');
+SELECT risk.create_rolling_features('transfers', NULL::name, 'at');
+SELECT risk.create_rolling_features(NULL, 'id', 'at');
+SELECT risk.create_rolling_features('pg_stats', 'tablename', 'tablename');
+CREATE TEMP TABLE passing (k int, at timestamptz);
+SELECT risk.create_rolling_features('passing', 'k', 'at', create_index => true);
+DROP TABLE passing;
+BEGIN READ ONLY;
+SELECT risk.create_rolling_features('transfers', 'id', 'at');
+ROLLBACK;
+
+-- asking for what is not there
+SELECT risk.rolling_features('pg_class', 1, now());
+SELECT risk.rolling_features('transfers', '{"at": "2026-01-01 00:45"}'::jsonb);
+SELECT risk.rolling_features('transfers', '{"from_addr": "s", "at": null}'::jsonb);
+SELECT risk.rolling_features('transfers', '[]'::jsonb);
+SELECT risk.rolling_features('transfers', '{1,2}'::int[]);
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01', 'n');
+SELECT risk.rolling_features('transfers', 's'::text, NULL);
+SELECT * FROM risk.training_set('pg_class');
+SELECT * FROM risk.training_set('transfers', known_as_of => true);
+
+-- altered and dropped; an index made on request; keys of several columns, of several sets
+SELECT risk.alter_rolling_features('transfers', 'from_addr', windows => '{10 minutes,1 day}');
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
+SELECT risk.alter_rolling_features('transfers', 'from_addr', aggregates => '{none}');
+SELECT risk.alter_rolling_features('transfers', 'from_addr', time_zone => 'Moon/Crater');
+SELECT risk.alter_rolling_features('transfers', 'none');
+BEGIN;
+SELECT risk.create_rolling_features('transfers', ARRAY['from_addr','id'], 'at', windows => '{1 day}', create_index => true);
+SELECT risk.rolling_features('transfers', ROW('s'::text, 'a'::text), '2026-01-01 01:00', 'from_addr_id'),
+	   risk.rolling_features('transfers', '{s,a}'::text[], '2026-01-01 01:00', 'from_addr_id'),
+	   risk.rolling_features('transfers', '{s,NULL}'::text[], '2026-01-01 01:00', 'from_addr_id');
+SELECT features FROM risk.training_set('transfers', '2026-01-01 01:00') ORDER BY event;
+SAVEPOINT s;
+SELECT risk.rolling_features('transfers', ROW('s'::text), '2026-01-01 01:00', 'from_addr_id');
+ROLLBACK TO s;
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
+ROLLBACK;
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
+-- a column, an index, a table gone
+ALTER TABLE transfers RENAME value_usd TO value;
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
+SELECT DISTINCT problem FROM risk.rolling_features_info ORDER BY 1;
+ALTER TABLE transfers RENAME value TO value_usd;
+DROP INDEX transfers_key;
+SELECT DISTINCT problem FROM risk.rolling_features_info;
+SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
+SELECT risk.create_rolling_features('transfers', 'id', 'at', windows => '{1 hour}', create_index => true);
+SELECT 'transfers'::regclass::oid AS oid \gset
+DROP TABLE transfers;
+SELECT DISTINCT set_name, problem FROM risk.rolling_features_info ORDER BY 1;
+SELECT risk.drop_rolling_features(:oid, 'id'), risk.drop_rolling_features(:oid);
+SELECT count(*) FROM risk.rolling_features_info;
+
+-- a random stream: every lookup equals the self-join and the training set, bit for bit
+CREATE TABLE events (chain int, log int, k text, at timestamptz, known timestamptz,
+	v float8, fee numeric, big bigint, flag boolean, peer text, PRIMARY KEY (chain, log));
+CREATE INDEX ON events (k, at);
+CREATE INDEX ON events (k, chain, at);
+SELECT array_length(risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day,1 month}',
+	'{count,sum,avg,min,max,stddev,last,since_last,distinct(peer),sum(fee),avg(fee),sum(big),share(flag),change,change(v),"decayed_distinct(peer, 6 hours)"}',
+	known_time => 'known'), 1);
+SELECT risk.create_rolling_features('events', '{chain,k}'::name[], 'at', 'v', '{1 day}', '{sum}', known_time => 'known', delay => '2 hours');
+
+CREATE FUNCTION oracle(as_known boolean) RETURNS TABLE (chain int, log int, features jsonb) LANGUAGE sql STABLE AS $$
+	SELECT e.chain, e.log, f.features || d.features
+	FROM events AS e,
+	LATERAL (
+		SELECT jsonb_object_agg(name, value) AS features
+		FROM (VALUES ('1h', interval '1 hour'), ('1d', '1 day'), ('1mo', '1 month')) AS w (w, width),
+		LATERAL (
+			SELECT count(*) AS cnt, coalesce(sum(v::numeric), 0) AS sum_v, count(v) AS n, avg(v::numeric(60,30)) AS avg_v, min(v), max(v),
+				   CASE WHEN count(v) > 1 THEN sqrt((count(v) * sum((v::numeric)^2) - sum(v::numeric)^2)::numeric(100,50) / (count(v) * (count(v) - 1))) END AS stddev,
+				   (array_agg(v ORDER BY at DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1] AS last,
+				   extract(epoch FROM e.at - max(at)) AS since_last, count(DISTINCT peer) AS peers,
+				   coalesce(sum(fee), 0) AS fee, sum(fee) / nullif(count(fee), 0) AS avg_fee, coalesce(sum(big), 0) AS big, avg(flag::int::numeric(40,30)) AS flags
+			FROM events AS o WHERE o.k = e.k AND o.at >= e.at - w.width AND o.at < e.at
+			AND NOT coalesce(as_known AND o.known > e.known, false)) AS a,
+		LATERAL (
+			SELECT count(*) AS cnt, coalesce(sum(v::numeric), 0) AS sum_v
+			FROM events AS o WHERE o.k = e.k AND o.at >= e.at - w.width - w.width AND o.at < e.at - w.width
+			AND NOT coalesce(as_known AND o.known > e.known, false)) AS p,
+		LATERAL (VALUES
+			('k_cnt_prev_', a.cnt::float8), ('k_sum_v_prev_', a.sum_v::float8), ('k_avg_v_prev_', a.avg_v::float8),
+			('k_min_v_prev_', a.min), ('k_max_v_prev_', a.max), ('k_stddev_v_prev_', a.stddev::float8), ('k_last_v_prev_', a.last),
+			('k_since_last_prev_', a.since_last::float8), ('k_distinct_peer_prev_', a.peers::float8),
+			('k_sum_fee_prev_', a.fee::float8), ('k_avg_fee_prev_', a.avg_fee::float8), ('k_sum_big_prev_', a.big::float8), ('k_share_flag_prev_', a.flags::float8),
+			('k_change_cnt_prev_', (a.cnt - p.cnt)::float8 / nullif(p.cnt, 0)),
+			('k_change_v_prev_', (a.sum_v::float8 - p.sum_v::float8) / nullif(p.sum_v::float8, 0))) AS f (prefix, value),
+		LATERAL (SELECT f.prefix || w.w) AS name (name)) AS f,
+	LATERAL (
+		SELECT jsonb_build_object('chain_k_sum_v_prev_1d_delay_2h', coalesce(sum(v::numeric), 0)::float8) AS features
+		FROM events AS o WHERE o.k = e.k AND o.chain = e.chain AND o.at >= e.at - interval '2 hours' - interval '1 day' AND o.at < e.at - interval '2 hours'
+		AND NOT coalesce(as_known AND o.known > e.known, false)) AS d
+$$;
+CREATE FUNCTION without_decayed(features jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT features - ARRAY(SELECT k FROM jsonb_object_keys(features) AS k WHERE k LIKE '%decayed%') $$;
+-- the decayed counts as their definition says, to rounding
+CREATE FUNCTION decayed(e events, width interval) RETURNS float8 LANGUAGE sql STABLE AS $$
+	SELECT coalesce(sum(exp(-extract(epoch FROM (e).at - s.seen)::float8 / 21600)), 0) + ((e).peer IS NOT NULL)::int
+	FROM (SELECT max(at) AS seen FROM events AS o WHERE o.k = (e).k AND o.peer IS NOT NULL AND o.peer IS DISTINCT FROM (e).peer
+		  AND o.at >= (e).at - width AND o.at < (e).at GROUP BY o.peer) AS s
+$$;
+
+-- one random change of the table
+CREATE FUNCTION change() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	kind int := random() * 9;
+	n int := 1 + random() * 12;
+BEGIN
+	IF kind <= 4 THEN	-- in order or late, with ties; replayed, as blocks are that were orphaned
+		INSERT INTO events
+		SELECT 1 + random() * 2, random() * 60, nullif('k' || (random() * 3)::int, 'k3'),
+			   timestamptz '2026-03-27' + (random() * 200)::int * interval '20 minutes', nullif(clock_timestamp(), 'epoch'),
+			   nullif((random() * 2000 - 1000)::int / 8.0, 3), round((random() * 10)::numeric, 2), (random() * 1.4)::int * 4611686018427387905,
+			   nullif((random() * 2)::int, 2)::boolean, nullif('p' || (random() * 5)::int, 'p5')
+		FROM generate_series(1, n)
+		ON CONFLICT (chain, log) DO NOTHING;
+		INSERT INTO events SELECT chain, log, k, at + (random() * 2)::int * interval '20 minutes', known, v, fee, big, flag, peer
+		FROM events WHERE random() < 0.1
+		ON CONFLICT (chain, log) DO UPDATE SET at = excluded.at, v = events.v + 0.5, known = clock_timestamp();
+	ELSIF kind = 5 THEN
+		UPDATE events SET v = -v, fee = fee * 1.1, peer = 'p' || (random() * 5)::int WHERE random() < 0.2;
+	ELSIF kind = 6 THEN
+		UPDATE events SET at = at + (random() * 10 - 5)::int * interval '20 minutes', k = nullif('k' || (random() * 3)::int, 'k3') WHERE random() < 0.2;
+	ELSIF kind = 7 THEN
+		DELETE FROM events WHERE random() < 0.2;
+	ELSIF kind = 8 THEN
+		UPDATE events SET known = CASE WHEN random() < 0.2 THEN NULL ELSE timestamptz '2026-04-01' + random() * interval '2 days' END WHERE random() < 0.3;
+	ELSE
+		BEGIN
+			DELETE FROM events WHERE random() < 0.5;
+			RAISE EXCEPTION 'undone';
+		EXCEPTION WHEN raise_exception THEN NULL;
+		END;
+	END IF;
+END $$;
+-- compare everything: how many vectors, and what differs
+CREATE FUNCTION compare(OUT vectors bigint, OUT different bigint) LANGUAGE sql AS $$
+	SELECT count(*), count(*) FILTER (WHERE
+		without_decayed(l.features) IS DISTINCT FROM o.features
+		OR l.features IS DISTINCT FROM t.features
+		OR without_decayed(k.features) IS DISTINCT FROM p.features
+		OR abs((l.features ->> 'k_decayed_distinct_peer_prev_1d')::float8 - decayed(e, '1 day')) > 1e-12)
+	FROM events AS e
+	JOIN oracle(false) AS o USING (chain, log) JOIN oracle(true) AS p USING (chain, log),
+	LATERAL risk.rolling_features('events', e) AS l (features),
+	LATERAL (SELECT e.chain, e.log) AS i
+	LEFT JOIN (SELECT (event ->> 'chain')::int AS chain, (event ->> 'log')::int AS log, features FROM risk.training_set('events')) AS t USING (chain, log)
+	LEFT JOIN (SELECT (event ->> 'chain')::int AS chain, (event ->> 'log')::int AS log, features FROM risk.training_set('events', known_as_of => true)) AS k USING (chain, log)
+$$;
+CREATE FUNCTION stream(seed float8, steps int, OUT vectors bigint, OUT different bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+BEGIN
+	vectors := 0;
+	different := 0;
+	PERFORM setseed(seed);
+	FOR i IN 1 .. steps LOOP
+		PERFORM change();
+		SELECT * INTO c FROM compare();
+		vectors := vectors + c.vectors;
+		different := different + c.different;
+	END LOOP;
+	TRUNCATE events;
+	PERFORM * FROM compare();
+END $$;
+SELECT vectors > 1000 AS many, different FROM stream(0.25, 40);
+SET TimeZone = 'Europe/Berlin';		-- whose clocks change on 29 March; the sets keep their own time zone
+SELECT risk.alter_rolling_features('events', 'k', time_zone => 'Europe/Berlin') IS NOT NULL, risk.alter_rolling_features('events', 'chain_k', time_zone => 'Europe/Berlin') IS NOT NULL;
+SELECT vectors > 1000 AS many, different FROM stream(0.5, 40);
+SELECT count(change()) FROM generate_series(1, 20);
+CREATE TABLE here AS SELECT event, t.features, risk.rolling_features('events', e) AS live
+	FROM risk.training_set('events') AS t JOIN events AS e ON e.chain = (event ->> 'chain')::int AND e.log = (event ->> 'log')::int;
+SET TimeZone = 'America/New_York';
+SELECT count(*) > 10 AS many, count(*) FILTER (WHERE h.features IS DISTINCT FROM t.features OR h.live IS DISTINCT FROM risk.rolling_features('events', e)) AS different
+FROM here AS h JOIN events AS e ON e.chain = (event ->> 'chain')::int AND e.log = (event ->> 'log')::int LEFT JOIN risk.training_set('events') AS t USING (event);
+DROP TABLE here;
+SET TimeZone = 'UTC';
+SELECT risk.drop_rolling_features('events');
+DROP TABLE events CASCADE;
+DROP FUNCTION change, stream, compare, without_decayed, oracle;
+
+-- 50,000 events of all magnitudes: lookups, the training set and the set form give the same bits
+SELECT setseed(0.75);
+CREATE TABLE wild AS SELECT i AS id, 'k' || (random() ^ 2 * 50)::int AS k, timestamptz '2026-01-01' + (random() * 40000)::int * interval '1 minute' AS at,
+	CASE WHEN random() < 0.02 THEN NULL WHEN random() < 0.01 THEN 1e300 * (random() - 0.5) WHEN random() < 0.01 THEN 5e-324 * (random() * 9)::int WHEN random() < 0.01 THEN -0.0
+		WHEN random() < 0.0002 THEN 'NaN' WHEN random() < 0.0002 THEN '-Infinity' ELSE (random() - 0.5) * 10 ^ (random() * 30 - 15) END::float8 AS v
+FROM generate_series(1, 50000) AS i;
+ALTER TABLE wild ADD PRIMARY KEY (id);
+SELECT array_length(risk.create_rolling_features('wild', 'k', 'at', 'v', '{1 hour,7 days}', '{count,sum,avg,min,max,stddev,last,since_last,change(v),"decayed_distinct(v, 1 hour)"}', create_index => true), 1);
+SELECT count(*) AS vectors, count(*) FILTER (WHERE risk.rolling_features('wild', w) IS DISTINCT FROM t.features) AS different
+FROM wild AS w LEFT JOIN risk.training_set('wild') AS t ON (t.event ->> 'id')::int = w.id WHERE w.id % 10 = 0;
+SELECT count(*) AS vectors, count(*) FILTER (WHERE (to_jsonb(s) - 'id') IS DISTINCT FROM (SELECT jsonb_object_agg(name, t.features -> name) FROM jsonb_object_keys(to_jsonb(s) - 'id') AS name)) AS different
+FROM risk.rolling_table('wild', 'k', 'at', 'v', '{1 hour,7 days}', '{count,sum,avg,min,max,stddev,last,since_last}')
+	AS s (id int, k_cnt_prev_7d int8, k_sum_v_prev_1h float8, k_sum_v_prev_7d float8, k_avg_v_prev_7d float8, k_min_v_prev_7d float8, k_max_v_prev_7d float8,
+		  k_stddev_v_prev_1h float8, k_stddev_v_prev_7d float8, k_last_v_prev_7d float8, k_since_last_prev_7d float8)
+	LEFT JOIN risk.training_set('wild') AS t ON (t.event ->> 'id')::int = s.id;
+SELECT risk.drop_rolling_features('wild');
+DROP TABLE wild;
+
+-- scoring: a feature that is no column is looked up, as of the row's event time
+SELECT risk.create_model('rolling', entity_id => 'id', event_time => 'at', log => 'transactional'), risk.alter_model('rolling', log_features => 'full');
+SELECT 1 FROM risk.register_model('rolling', 'v1', toy_model('{amount,card_cnt_prev_1h,card_sum_amount_prev_1h}',
+	'[[0, 0, 1, 0, 0], [1, 2, 1, 1, 10], [2, 15, 1, 100, 200]]', 'reg:squarederror', base_score => '0'));
+SELECT risk.promote('rolling', 'v1');
+CREATE TABLE tx (id int PRIMARY KEY, card text, at timestamp, amount numeric, score float8);
+CREATE TRIGGER score BEFORE INSERT OR UPDATE OF at, amount ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('rolling', 'score');
+INSERT INTO tx VALUES (1, 'x', '2026-01-01 00:00', 10);
+CREATE INDEX ON tx (card, at);
+SELECT risk.create_rolling_features('tx', 'card', 'at', 'amount', '{1 hour}', '{count,sum,max}');
+CREATE VIEW seen AS SELECT entity_id AS id, features FROM risk.predictions WHERE model = 'rolling' AND source = 'trigger' ORDER BY scored_at;
+-- a trigger sees the rows that its own statement has written before
+INSERT INTO tx VALUES (1, 'x', '2026-01-01 00:00', 10), (2, 'x', '2026-01-01 00:30', 5.1), (3, 'x', '2026-01-01 01:00', 2), (4, 'x', '2026-01-01 01:00', 3);
+COPY tx (id, card, at, amount) FROM stdin;
+5	x	2026-01-01 01:10	1
+6	\N	2026-01-01 01:10	1
+7	x	2026-01-01 01:20	\N
+\.
+TABLE seen;
+SELECT * FROM tx ORDER BY id;
+SELECT id, risk.score_transaction('rolling', tx) = tx.score AS same, d.version, d.score FROM tx, risk.decide_transaction('rolling', tx) AS d ORDER BY id;
+INSERT INTO tx VALUES (8, 'x', NULL, 1);
+-- a row that is updated is not its own past; one that is replayed is not twice
+TRUNCATE risk.predictions;
+UPDATE tx SET at = at + interval '1 second' WHERE id = 2;
+INSERT INTO tx VALUES (5, 'x', '2026-01-01 01:10', 7) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount, score = excluded.score;
+TABLE seen;
+-- in the snapshot of a statement, in a transaction that is rolled back
+BEGIN;
+DELETE FROM tx WHERE id < 4;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30');
+ROLLBACK;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30');
+WITH gone AS (DELETE FROM tx WHERE id < 4 RETURNING 1) SELECT count(*), risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30') FROM gone;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30');
+-- a transaction that is not a row of the table brings its features along
+SELECT risk.score_transaction('rolling', ROW(1, 2, 3));
+SELECT risk.score_transaction('rolling', to_jsonb(tx) || risk.rolling_features('tx', tx)) = risk.score_transaction('rolling', tx) FROM tx WHERE id = 5;
+-- a column of the name comes first; what is declared can change under a prepared statement
+PREPARE scores AS SELECT id, risk.score_transaction('rolling', tx) FROM tx WHERE id = 5;
+EXECUTE scores;
+ALTER TABLE tx ADD COLUMN card_cnt_prev_1h int DEFAULT 100;
+EXECUTE scores;
+ALTER TABLE tx DROP COLUMN card_cnt_prev_1h;
+EXECUTE scores;
+SELECT risk.alter_rolling_features('tx', 'card', aggregates => '{count}');
+EXECUTE scores;
+SELECT risk.alter_rolling_features('tx', 'card', aggregates => '{count,sum}', windows => '{1 hour,1 day}');
+EXECUTE scores;
+DEALLOCATE scores;
+-- in parallel workers
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+EXPLAIN (COSTS off) SELECT sum(risk.score_transaction('rolling', tx)) FROM tx;
+SELECT sum(risk.score_transaction('rolling', tx)) = (SELECT sum(score) FROM (SELECT risk.score_transaction('rolling', tx) AS score FROM tx OFFSET 0) AS s) AS same FROM tx;
+RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
+
+-- who may not read the rows does not learn of them
+CREATE ROLE risk_test_scorer;
+GRANT USAGE ON SCHEMA risk TO risk_test_scorer;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA risk TO risk_test_scorer;
+GRANT INSERT ON tx TO risk_test_scorer;
+SET ROLE risk_test_scorer;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30');
+INSERT INTO tx VALUES (20, 'x', '2026-01-01 01:30', 1);
+SELECT risk.training_set('tx');
+SELECT risk.create_rolling_features('tx', 'card', 'at', windows => '{2 hours}', name => 'mine');
+SELECT risk.alter_rolling_features('tx', 'card', windows => '{2 hours}');
+SELECT risk.drop_rolling_features('tx');
+RESET ROLE;
+GRANT SELECT (card, at, score) ON tx TO risk_test_scorer;
+SET ROLE risk_test_scorer;
+SELECT risk.create_rolling_features('tx', 'card', 'at', 'amount', '{2 hours}', '{sum}', name => 'mine');
+SELECT risk.create_rolling_features('tx', 'card', 'at', windows => '{2 hours}', name => 'mine');
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine');
+SELECT risk.create_rolling_features('tx', 'at', 'at', windows => '{2 hours}', create_index => true);
+SELECT risk.alter_rolling_features('tx', 'mine', '{score}'::name[], create_index => true);
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30');
+RESET ROLE;
+GRANT SELECT ON tx TO risk_test_scorer;
+ALTER TABLE tx ENABLE ROW LEVEL SECURITY;
+CREATE POLICY few ON tx FOR SELECT TO risk_test_scorer USING (id > 4);
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'card');
+SET ROLE risk_test_scorer;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'card');
+SELECT count(*) FROM risk.training_set('tx');
+RESET ROLE;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'card');
+SELECT risk.drop_rolling_features('tx');
+DROP VIEW seen;
+DROP TABLE tx;
+DROP OWNED BY risk_test_scorer;
+DROP ROLE risk_test_scorer;
+
+-- partitions, whose columns stand in another order; attached and detached; types of every kind
+CREATE DOMAIN card_number AS varchar(10);
+CREATE TABLE tx (id int, card card_number, at timestamptz, amount numeric, score float8, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE tx_1 PARTITION OF tx FOR VALUES FROM (MINVALUE) TO ('2026-01-01 01:00');
+CREATE TABLE tx_2 (score float8, gone int, amount numeric, at timestamptz NOT NULL, card card_number, id int NOT NULL);
+ALTER TABLE tx_2 DROP COLUMN gone;
+ALTER TABLE tx ATTACH PARTITION tx_2 FOR VALUES FROM ('2026-01-01 01:00') TO (MAXVALUE);
+CREATE INDEX ON tx (card, at);
+CREATE TRIGGER score BEFORE INSERT OR UPDATE ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('rolling', 'score');
+SELECT risk.create_rolling_features('tx', 'card', 'at', 'amount', '{1 hour}', '{count,sum}');
+INSERT INTO tx VALUES (1, 'x', '2026-01-01 00:00', 10), (2, 'x', '2026-01-01 00:30', 5.1), (3, 'x', '2026-01-01 01:00', 2), (4, 'x', '2026-01-01 01:00', 3);
+INSERT INTO tx_2 (id, card, at, amount) VALUES (5, 'x', '2026-01-01 01:10', 1);
+SELECT tableoid::regclass, id, score, risk.score_transaction('rolling', tx) AS again, risk.rolling_features('tx', tx) FROM tx ORDER BY id;
+SELECT id, risk.score_transaction('rolling', tx_2) AS score FROM tx_2 ORDER BY id;
+UPDATE tx SET at = at + interval '31 minutes' WHERE id = 2;
+SELECT tableoid::regclass, id, score FROM tx WHERE id = 2;
+SELECT event ->> 'id' AS id, features FROM risk.training_set('tx') ORDER BY 1;
+ALTER TABLE tx DETACH PARTITION tx_1;
+SELECT id, risk.rolling_features('tx', tx) FROM tx ORDER BY id;
+SELECT id, risk.score_transaction('rolling', tx_1) AS score FROM tx_1;
+SELECT risk.drop_rolling_features('tx');
+DROP TABLE tx, tx_1;
+DROP DOMAIN card_number;
+SELECT risk.drop_model('rolling');

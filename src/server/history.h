@@ -1,0 +1,66 @@
+/*
+ * history.h
+ *		The events of one key as SQL values, and their rolling features.
+ */
+#ifndef PG_RISK_HISTORY_H
+#define PG_RISK_HISTORY_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+
+#include "rolling/rolling.h"
+
+/* Windows [t - delay - width, t - delay); previous: the one before that. */
+typedef struct HistoryWindow
+{
+	Interval	width;
+	Interval	delay;
+	bool		previous;
+} HistoryWindow;
+
+typedef struct HistoryColumn
+{
+	Oid			type;			/* domains as their base type */
+	Oid			collation;
+} HistoryColumn;
+
+typedef struct HistoryFeature
+{
+	RollingAggregate aggregate;
+	bool		change;			/* of the aggregate, from the window after this in
+								 * the list, which is the previous one */
+	int			window;
+	int			column;			/* of values, or for the distinct ones of ids */
+	int64		tau;
+} HistoryFeature;
+
+typedef struct HistorySpec
+{
+	Oid			time_type;
+	pg_tz	   *zone;			/* of days and months */
+	int			num_windows;
+	HistoryWindow *windows;
+	int			num_values;
+	HistoryColumn *values;
+	int			num_ids;
+	HistoryColumn *ids;
+	int			num_features;
+	HistoryFeature *features;
+} HistorySpec;
+
+/* What is always known, and who knows everything. */
+#define HISTORY_ALWAYS		PG_INT64_MIN
+#define HISTORY_EVERYTHING	PG_INT64_MAX
+
+typedef struct History History;
+
+extern void history_bounds(const HistorySpec *spec, int64 time, int64 *lower, int64 *upper);
+extern History *history_create(const HistorySpec *spec);
+extern void history_reset(History *h);
+extern void history_add(History *h, int64 time, int64 known, const Datum *values, const bool *nulls);
+extern void history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls,
+						int64 knowledge, double *results, bool *nulls);
+
+#endif							/* PG_RISK_HISTORY_H */

@@ -1,0 +1,989 @@
+/*
+ * live.c
+ *		Declared rolling features: looked up for a row as of its event time.
+ *
+ * What is declared is read from risk.rolling_sets and risk.rolling_features
+ * with a catalog snapshot and made into queries, which callers keep as long as
+ * live_generation() is the same.  The relcache callback only counts: changes of
+ * those two tables (their triggers invalidate them) and of the sources.
+ *
+ * A lookup reads the raw rows of the key from the oldest bound of its windows
+ * up to the event, through the index, by a saved plan, as the current user: row
+ * security and column privileges hold.  It sees what the statement sees; in a
+ * trigger also the rows that the statement itself has written before.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "tcop/dest.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "compat.h"
+#include "history.h"
+#include "live.h"
+#include "rolling_names.h"
+
+/* Columns, in the order of the install script. */
+enum
+{
+	Anum_sets_source = 1,
+	Anum_sets_name,
+	Anum_sets_key,
+	Anum_sets_event_time,
+	Anum_sets_value,
+	Anum_sets_windows,
+	Anum_sets_aggregates,
+	Anum_sets_known_time,
+	Anum_sets_delay,
+	Anum_sets_time_zone
+};
+enum
+{
+	Anum_features_source = 1,
+	Anum_features_feature,
+	Anum_features_set_name,
+	Anum_features_aggregate,
+	Anum_features_column_name,
+	Anum_features_width,
+	Anum_features_delay,
+	Anum_features_tau
+};
+
+struct LiveQuery
+{
+	Oid			source;
+	char	   *set;
+	int			num_keys;
+	int			num_inputs;
+	Oid		   *key_collations; /* [num_keys] */
+	LiveInput  *inputs;			/* keys, event time, own values of the ids */
+	char	   *known_time;		/* NULL: none */
+	Oid			known_type;
+	HistorySpec spec;
+	char	  **columns;		/* of values, then of ids: names */
+	char	  **names;			/* [spec.num_features] */
+	int		   *positions;		/* in what was wanted */
+	SPIPlanPtr	plan;			/* NULL: not made yet */
+	SPIPlanPtr	row_plan;		/* likewise; says which row it is */
+	MemoryContextCallback free_plan;
+};
+
+/* ---- what has changed ---- */
+
+static uint64 generation = 1;
+static Oid *watched = NULL;		/* relations whose changes count */
+static int	num_watched = 0;
+
+static void
+relation_invalidated(Datum arg, Oid relid)
+{
+	bool		counts = relid == InvalidOid;
+
+	for (int i = 0; !counts && i < num_watched; i++)
+		counts = watched[i] == relid;
+	if (counts)
+		generation++;
+}
+
+void
+live_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
+}
+
+uint64
+live_generation(void)
+{
+	return generation;
+}
+
+static void
+watch(Oid relid)
+{
+	for (int i = 0; i < num_watched; i++)
+	{
+		if (watched[i] == relid)
+			return;
+	}
+	watched = watched ? repalloc(watched, sizeof(Oid) * (num_watched + 1)) :
+		MemoryContextAlloc(TopMemoryContext, sizeof(Oid));
+	watched[num_watched++] = relid;
+}
+
+/* ---- what is declared ---- */
+
+static char *
+text_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, tupdesc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Interval
+interval_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, tupdesc, &isnull);
+
+	return isnull ? (Interval) {0} : *DatumGetIntervalP(value);
+}
+
+/* Begin to read the rows of a source. */
+static SysScanDesc
+begin_scan(const char *table, const char *index, Oid source, Relation *rel)
+{
+	Oid			namespace = get_namespace_oid("risk", true);
+	Oid			relid = OidIsValid(namespace) ? get_relname_relid(table, namespace) : InvalidOid;
+	ScanKeyData key;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"risk.%s\" does not exist", table),
+				 errhint("Run CREATE EXTENSION pg_risk in this database.")));
+	watch(relid);
+	*rel = table_open(relid, AccessShareLock);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(source));
+	return systable_beginscan(*rel, get_relname_relid(index, namespace), true, NULL, 1, &key);
+}
+
+/* A column of the source.  False: there is none, and it is listed. */
+static bool
+find_column(Oid source, const char *name, Oid *type, Oid *collation, StringInfo missing)
+{
+	AttrNumber	attnum = get_attnum(source, name);
+	int32		typmod;
+
+	if (attnum > 0)
+	{
+		get_atttypetypmodcoll(source, attnum, type, &typmod, collation);
+		*type = getBaseType(*type);
+		return true;
+	}
+	appendStringInfo(missing, "%s\"%s\"", missing->len ? ", " : "", name);
+	return false;
+}
+
+/* The index of a column of values or ids; added if it is not there. */
+static int
+add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
+{
+	HistorySpec *spec = &query->spec;
+	int			begin = id ? spec->num_values : 0;
+	int			end = spec->num_values + (id ? spec->num_ids : 0);
+	HistoryColumn column = {InvalidOid, InvalidOid};
+
+	for (int i = begin; i < end; i++)
+	{
+		if (strcmp(query->columns[i], name) == 0)
+			return i - begin;
+	}
+	(void) find_column(query->source, name, &column.type, &column.collation, missing);
+	/* Ids come after all values. */
+	memmove(&query->columns[end + 1], &query->columns[end],
+			sizeof(char *) * (spec->num_values + spec->num_ids - end));
+	query->columns[end] = pstrdup(name);
+	if (id)
+		spec->ids[spec->num_ids++] = column;
+	else
+		spec->values[spec->num_values++] = column;
+	return end - begin;
+}
+
+/* The index of a window; added if it is not there.  A change also needs the
+ * window before, which comes next. */
+static int
+add_window(HistorySpec *spec, const Interval *width, const Interval *delay, bool change)
+{
+	for (int i = 0; i < spec->num_windows; i++)
+	{
+		const HistoryWindow *window = &spec->windows[i];
+
+		if (!window->previous && memcmp(&window->width, width, sizeof(Interval)) == 0 &&
+			memcmp(&window->delay, delay, sizeof(Interval)) == 0 &&
+			(!change || (i + 1 < spec->num_windows && spec->windows[i + 1].previous)))
+			return i;
+	}
+	spec->windows[spec->num_windows++] = (HistoryWindow) {*width, *delay, false};
+	if (change)
+	{
+		spec->windows[spec->num_windows++] = (HistoryWindow) {*width, *delay, true};
+		return spec->num_windows - 2;
+	}
+	return spec->num_windows - 1;
+}
+
+/* What the core computes of an aggregate as it was declared. */
+static void
+set_aggregate(HistoryFeature *feature, const char *name, const char *column)
+{
+	feature->change = strcmp(name, "change") == 0;
+	if (feature->change)
+		feature->aggregate = column ? ROLLING_SUM : ROLLING_COUNT;
+	else if (strcmp(name, "share") == 0)
+		feature->aggregate = ROLLING_AVG;
+	else
+		feature->aggregate = rolling_aggregate_named(name);
+}
+
+/* Where a feature is in what is wanted; -1: it is not.  NULL: all are. */
+static int
+wanted_position(const char *const *wanted, int num_wanted, const char *name)
+{
+	if (!wanted)
+		return 0;
+	for (int i = 0; i < num_wanted; i++)
+	{
+		if (wanted[i] && strcmp(wanted[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Add a declared feature to its set's query. */
+static void
+add_feature(LiveQuery *query, HeapTuple tuple, TupleDesc tupdesc, const char *name, int position,
+			StringInfo missing)
+{
+	HistorySpec *spec = &query->spec;
+	HistoryFeature *feature = &spec->features[spec->num_features];
+	char	   *column = text_column(tuple, tupdesc, Anum_features_column_name);	/* or NULL */
+	Interval	width = interval_column(tuple, tupdesc, Anum_features_width);
+	Interval	delay = interval_column(tuple, tupdesc, Anum_features_delay);
+	Interval	tau = interval_column(tuple, tupdesc, Anum_features_tau);
+
+	set_aggregate(feature, text_column(tuple, tupdesc, Anum_features_aggregate), column);
+	feature->window = add_window(spec, &width, &delay, feature->change);
+	feature->column = column ? add_column(query, rolling_takes_id(feature->aggregate), column, missing) : 0;
+	feature->tau = feature->aggregate == ROLLING_DECAYED_DISTINCT ? rolling_check_tau(&tau) : 0;
+	query->names[spec->num_features] = pstrdup(name);
+	query->positions[spec->num_features++] = position;
+}
+
+static void *
+resize(void *array, Size size)
+{
+	return array ? repalloc(array, size) : palloc(size);
+}
+
+/* Room for so many features, each with a column and two windows at most. */
+static void
+make_room(LiveQuery *query, int capacity)
+{
+	HistorySpec *spec = &query->spec;
+
+	spec->features = resize(spec->features, sizeof(HistoryFeature) * capacity);
+	spec->values = resize(spec->values, sizeof(HistoryColumn) * capacity);
+	spec->ids = resize(spec->ids, sizeof(HistoryColumn) * capacity);
+	spec->windows = resize(spec->windows, sizeof(HistoryWindow) * capacity * 2);
+	query->columns = resize(query->columns, sizeof(char *) * capacity);
+	query->names = resize(query->names, sizeof(char *) * capacity);
+	query->positions = resize(query->positions, sizeof(int) * capacity);
+}
+
+/* Add those declared features of a set that are wanted. */
+static void
+add_features(LiveQuery *query, const char *const *wanted, int num_wanted, StringInfo missing)
+{
+	Relation	rel;
+	SysScanDesc scan = begin_scan("rolling_features", "rolling_features_pkey", query->source, &rel);
+	HeapTuple	tuple;
+	int			capacity = 0;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TupleDesc	tupdesc = RelationGetDescr(rel);
+		char	   *name = text_column(tuple, tupdesc, Anum_features_feature);
+		int			position = wanted_position(wanted, num_wanted, name);
+
+		if (position < 0 || strcmp(text_column(tuple, tupdesc, Anum_features_set_name), query->set) != 0)
+			continue;
+		if (query->spec.num_features == capacity)
+		{
+			capacity = Max(capacity * 2, 8);
+			make_room(query, capacity);
+		}
+		add_feature(query, tuple, tupdesc, name, position, missing);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* What a lookup of the query is to be given. */
+static void
+set_inputs(LiveQuery *query, ArrayType *key, char *event_time, StringInfo missing)
+{
+	Datum	   *keys;
+	Oid			collation;
+	HistorySpec *spec = &query->spec;
+
+	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL, &query->num_keys);
+	query->inputs = palloc0(sizeof(LiveInput) * (query->num_keys + 1 + spec->num_ids));
+	query->key_collations = palloc0(sizeof(Oid) * query->num_keys);
+	for (int i = 0; i < query->num_keys; i++)
+		query->inputs[i].column = TextDatumGetCString(keys[i]);
+	query->inputs[query->num_keys].column = event_time;
+	for (int i = 0; i < spec->num_ids; i++)
+		query->inputs[query->num_keys + 1 + i].column = query->columns[spec->num_values + i];
+	query->num_inputs = query->num_keys + 1 + spec->num_ids;
+	for (int i = 0; i < query->num_inputs; i++)
+	{
+		LiveInput  *input = &query->inputs[i];
+
+		/* What the ids miss is listed already. */
+		if (i <= query->num_keys)
+			(void) find_column(query->source, input->column, &input->type,
+							   i < query->num_keys ? &query->key_collations[i] : &collation, missing);
+		else
+			input->type = spec->ids[i - query->num_keys - 1].type;
+	}
+	spec->time_type = query->inputs[query->num_keys].type;
+}
+
+static void
+free_plan(void *arg)
+{
+	LiveQuery  *query = arg;
+
+	if (query->plan)
+		SPI_freeplan(query->plan);
+	if (query->row_plan)
+		SPI_freeplan(query->row_plan);
+}
+
+/* A query of one declared set; NULL: none of its features is wanted, or there
+ * is a problem. */
+static LiveQuery *
+make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int num_wanted, Problem *problem)
+{
+	LiveQuery  *query = palloc0(sizeof(LiveQuery));
+	StringInfoData missing;
+	char	   *zone = text_column(tuple, tupdesc, Anum_sets_time_zone);
+	bool		isnull;
+	Oid			collation;
+	char	   *event_time = text_column(tuple, tupdesc, Anum_sets_event_time);
+
+	initStringInfo(&missing);
+	query->source = DatumGetObjectId(heap_getattr(tuple, Anum_sets_source, tupdesc, &isnull));
+	query->set = text_column(tuple, tupdesc, Anum_sets_name);
+	query->known_time = text_column(tuple, tupdesc, Anum_sets_known_time);
+	add_features(query, wanted, num_wanted, &missing);
+	if (query->spec.num_features == 0)
+		return NULL;
+	set_inputs(query, DatumGetArrayTypePCopy(heap_getattr(tuple, Anum_sets_key, tupdesc, &isnull)),
+			   event_time, &missing);
+	if (query->known_time)
+		(void) find_column(query->source, query->known_time, &query->known_type, &collation, &missing);
+	if (missing.len)
+	{
+		problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
+					psprintf("table \"%s\" no longer has all columns of its rolling features \"%s\"",
+							 get_rel_name(query->source), query->set),
+					pstrdup("Name others with risk.alter_rolling_features(), or drop the features with risk.drop_rolling_features()."));
+		problem->detail = psprintf("Missing: %s.", missing.data);
+		return NULL;
+	}
+	query->spec.zone = pg_tzset(zone);
+	if (!query->spec.zone || (query->spec.time_type != TIMESTAMPTZOID && query->spec.time_type != TIMESTAMPOID))
+	{
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
+					query->spec.zone ? psprintf("column \"%s\" is no timestamp any more", event_time) :
+					psprintf("time zone \"%s\" of rolling features \"%s\" is not known here", zone, query->set),
+					pstrdup("Change it with risk.alter_rolling_features()."));
+		return NULL;
+	}
+	query->free_plan.func = free_plan;
+	query->free_plan.arg = query;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &query->free_plan);
+	return query;
+}
+
+/* Add the queries of the sets of one table. */
+static List *
+add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted, Problem *problem)
+{
+	Relation	rel;
+	SysScanDesc scan = begin_scan("rolling_sets", "rolling_sets_pkey", source, &rel);
+	HeapTuple	tuple;
+
+	watch(source);
+	while (!problem->sqlstate && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		LiveQuery  *query = make_query(tuple, RelationGetDescr(rel), wanted, num_wanted, problem);
+
+		if (query)
+			queries = lappend(queries, query);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return queries;
+}
+
+/*
+ * Queries for those of the wanted features (NULL entries are none) that are
+ * declared on a table, or on one that it is a partition of.
+ *
+ * Problems: 42703 a column of the source is gone, 42804 its type has changed.
+ */
+List *
+live_queries(Oid relid, const char *const *wanted, int num_wanted, Problem *problem)
+{
+	List	   *queries = add_queries(NIL, relid, wanted, num_wanted, problem);
+
+	if (get_rel_relispartition(relid))
+	{
+		ListCell   *ancestor;
+		List	   *ancestors = get_partition_ancestors(relid);
+
+		foreach(ancestor, ancestors)
+		{
+			if (!problem->sqlstate)
+				queries = add_queries(queries, lfirst_oid(ancestor), wanted, num_wanted, problem);
+		}
+	}
+	return queries;
+}
+
+const char *
+live_set(const LiveQuery *query)
+{
+	return query->set;
+}
+
+int
+live_num_keys(const LiveQuery *query)
+{
+	return query->num_keys;
+}
+
+int
+live_num_inputs(const LiveQuery *query)
+{
+	return query->num_inputs;
+}
+
+const LiveInput *
+live_input(const LiveQuery *query, int i)
+{
+	return &query->inputs[i];
+}
+
+int
+live_num_results(const LiveQuery *query)
+{
+	return query->spec.num_features;
+}
+
+const char *
+live_result_name(const LiveQuery *query, int i)
+{
+	return query->names[i];
+}
+
+int
+live_result_position(const LiveQuery *query, int i)
+{
+	return query->positions[i];
+}
+
+/* ---- reading events ---- */
+
+/* What is selected of an event, in this order; then values, ids, and keys. */
+enum
+{
+	EVENT_TABLE,
+	EVENT_ROW,
+	EVENT_TIME,
+	EVENT_KNOWN,
+	EVENT_VALUES
+};
+
+/* The operator that makes two values of a type one key. */
+static const char *
+equality(Oid type)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+	Form_pg_operator operator;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("values of type %s cannot be compared", format_type_be(type))));
+	operator = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(operator->oprnamespace)),
+					  NameStr(operator->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* "SELECT columns FROM source".  Which row it is, only who may SELECT the whole
+ * table can see. */
+static void
+select_events(StringInfo sql, const LiveQuery *query, bool row, bool known, bool keys)
+{
+	appendStringInfo(sql, "SELECT %s, %s, ", row ? "tableoid, ctid" : "NULL, NULL",
+					 quote_identifier(query->inputs[query->num_keys].column));
+	appendStringInfoString(sql, known ? quote_identifier(query->known_time) : "NULL");
+	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
+		appendStringInfo(sql, ", %s", quote_identifier(query->columns[i]));
+	for (int i = 0; keys && i < query->num_keys; i++)
+		appendStringInfo(sql, ", %s", quote_identifier(query->inputs[i].column));
+	appendStringInfo(sql, " FROM %s", quote_qualified_identifier(get_namespace_name(get_rel_namespace(query->source)),
+																 get_rel_name(query->source)));
+}
+
+/* The plan that reads the events of a key between two times. */
+static SPIPlanPtr
+lookup_plan(const LiveQuery *query, bool row)
+{
+	StringInfoData sql;
+	const char *time = quote_identifier(query->inputs[query->num_keys].column);
+	int			n = query->num_keys;
+	Oid		   *types = palloc(sizeof(Oid) * (n + 2));
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	select_events(&sql, query, row, false, false);
+	appendStringInfoString(&sql, " WHERE ");
+	for (int i = 0; i < n; i++)
+	{
+		types[i] = query->inputs[i].type;
+		appendStringInfo(&sql, "%s %s $%d AND ", quote_identifier(query->inputs[i].column),
+						 equality(types[i]), i + 1);
+	}
+	types[n] = types[n + 1] = query->spec.time_type;
+	appendStringInfo(&sql, "%s OPERATOR(pg_catalog.>=) $%d AND %s OPERATOR(pg_catalog.<) $%d ORDER BY %s",
+					 time, n + 1, time, n + 2, time);
+	plan = SPI_prepare_cursor(sql.data, n + 2, types, CURSOR_OPT_GENERIC_PLAN);
+	if (!plan || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* Where the rows of a plan go: into a history, but for one row. */
+typedef struct Collector
+{
+	DestReceiver receiver;
+	History    *history;
+	const LiveView *view;
+} Collector;
+
+static void
+begin_collecting(DestReceiver *self, int operation, TupleDesc tupdesc)
+{
+}
+
+static void
+end_collecting(DestReceiver *self)
+{
+}
+
+static bool
+collect(TupleTableSlot *slot, DestReceiver *self)
+{
+	Collector  *collector = (Collector *) self;
+	const LiveView *view = collector->view;
+	Datum	   *values;
+
+	slot_getallattrs(slot);
+	values = slot->tts_values;
+	if (view->old_row && DatumGetObjectId(values[EVENT_TABLE]) == view->old_table &&
+		ItemPointerEquals((ItemPointer) DatumGetPointer(values[EVENT_ROW]), view->old_row))
+		return true;
+	history_add(collector->history, DatumGetTimestamp(values[EVENT_TIME]), HISTORY_ALWAYS,
+				values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
+	return true;
+}
+
+static void
+execute(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *parameters, DestReceiver *receiver)
+{
+	ParamListInfo params = makeParamList(num_parameters);
+	SPIExecuteOptions options = {.params = params,.read_only = true,.dest = receiver};
+	int			result;
+
+	for (int i = 0; i < num_parameters; i++)
+	{
+		ParamExternData *param = &params->params[i];
+
+		param->value = parameters[i];
+		param->isnull = false;
+		param->pflags = PARAM_FLAG_CONST;
+		param->ptype = types[i];
+	}
+	result = SPI_execute_plan_extended(plan, &options);
+	if (result < 0)
+		elog(ERROR, "could not read events: %s", SPI_result_code_string(result));
+}
+
+/*
+ * The same, planned for the index: a plan that was made while the table was
+ * small, or had no statistics, would go on to read all of it as it grows.
+ */
+static void
+execute_by_index(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *parameters,
+				 DestReceiver *receiver)
+{
+	bool		seqscan = enable_seqscan;
+
+	PG_TRY();
+	{
+		enable_seqscan = false;
+		execute(plan, num_parameters, types, parameters, receiver);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = seqscan;
+	}
+	PG_END_TRY();
+}
+
+/* Read the events of a key that the windows of a moment can reach. */
+static void
+read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history, const LiveView *view)
+{
+	int			n = query->num_keys;
+	Datum	   *parameters = palloc(sizeof(Datum) * (n + 2));
+	Oid		   *types = palloc(sizeof(Oid) * (n + 2));
+	int64	   *lower = palloc(sizeof(int64) * query->spec.num_windows);
+	int64	   *upper = palloc(sizeof(int64) * query->spec.num_windows);
+	SPIPlanPtr *plan = view->old_row ? &query->row_plan : &query->plan;
+	Collector	collector = {
+		.receiver = {collect, begin_collecting, end_collecting, end_collecting, DestNone},
+		.history = history,
+		.view = view
+	};
+
+	history_bounds(&query->spec, time, lower, upper);
+	for (int i = 1; i < query->spec.num_windows; i++)
+	{
+		lower[0] = Min(lower[0], lower[i]);
+		upper[0] = Max(upper[0], upper[i]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		parameters[i] = inputs[i];
+		types[i] = query->inputs[i].type;
+	}
+	parameters[n] = TimestampGetDatum(lower[0]);
+	parameters[n + 1] = TimestampGetDatum(upper[0]);
+	types[n] = types[n + 1] = query->spec.time_type;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (!*plan)
+		*plan = lookup_plan(query, view->old_row != NULL);
+	execute_by_index(*plan, n + 2, types, parameters, &collector.receiver);
+	SPI_finish();
+}
+
+/* Look as the view says: at what the statement sees, or at what its command
+ * has done so far as well. */
+static bool
+push_view(const LiveView *view)
+{
+	if (!ActiveSnapshotSet())
+		PushActiveSnapshot(GetTransactionSnapshot());
+	else if (view->own_command)
+	{
+		CommandCounterIncrement();
+		PushCopiedSnapshot(GetActiveSnapshot());
+		UpdateActiveSnapshotCommandId();
+	}
+	else
+		return false;
+	return true;
+}
+
+/*
+ * The features of a query for a row, of which inputs has what it needs; the
+ * ids' inputs are NULL for no event.
+ *
+ * Problems: 22004 no event time.  Errors: whatever reading the table raises.
+ */
+bool
+live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, const LiveView *view,
+			double *results, bool *nulls, Problem *problem)
+{
+	int			n = query->num_keys;
+	MemoryContext context;
+	MemoryContext caller;
+	History    *history;
+	bool		has_key = true;
+
+	if (input_nulls[n])
+	{
+		problem_set(problem, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+					psprintf("event time \"%s\" is null, so rolling features \"%s\" are not known",
+							 query->inputs[n].column, query->set),
+					pstrdup("Fill the column before the row is scored, for example by a default."));
+		return false;
+	}
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk lookup", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	history = history_create(&query->spec);
+	for (int i = 0; i < n; i++)
+		has_key &= !input_nulls[i];
+	if (has_key)
+	{
+		bool		pushed = push_view(view);
+
+		read_events(query, inputs, DatumGetTimestamp(inputs[n]), history, view);
+		if (pushed)
+			PopActiveSnapshot();
+	}
+	history_ask(history, DatumGetTimestamp(inputs[n]), inputs + n + 1, input_nulls + n + 1,
+				HISTORY_EVERYTHING, results, nulls);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return true;
+}
+
+/* ---- all events of a table ---- */
+
+typedef struct Replayer
+{
+	DestReceiver receiver;
+	LiveQuery  *query;
+	MemoryContext rows;			/* of the key at hand: */
+	int64		from;
+	bool		as_known;
+	History    *history;
+	int64		count;
+	int64		capacity;
+	Oid		   *tables;
+	ItemPointerData *tids;
+	int64	   *times;
+	int64	   *known;
+	Datum	   *own;			/* [capacity][num_ids] */
+	bool	   *own_nulls;
+	Datum	   *key;			/* [num_keys] */
+	bool	   *key_nulls;
+	FmgrInfo   *equal;			/* [num_keys] */
+	LiveReport	report;
+	void	   *arg;
+	double	   *results;
+	bool	   *nulls;
+} Replayer;
+
+/* Report the events of the key at hand, and forget them. */
+static void
+finish_key(Replayer *r)
+{
+	int			num_ids = r->query->spec.num_ids;
+
+	for (int64 i = 0; i < r->count; i++)
+	{
+		if (r->times[i] < r->from)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		history_ask(r->history, r->times[i], r->own + i * num_ids, r->own_nulls + i * num_ids,
+					r->as_known && r->known[i] != HISTORY_ALWAYS ? r->known[i] : HISTORY_EVERYTHING,
+					r->results, r->nulls);
+		r->report(r->arg, r->tables[i], &r->tids[i], r->results, r->nulls);
+	}
+	history_reset(r->history);
+	MemoryContextReset(r->rows);
+	r->count = r->capacity = 0;
+	r->tables = NULL;
+	r->tids = NULL;
+	r->times = r->known = NULL;
+	r->own = NULL;
+	r->own_nulls = NULL;
+}
+
+static void *
+enlarge(Replayer *r, void *array, Size size)
+{
+	size = Max(size, 1) * r->capacity;
+	return array ? repalloc_huge(array, size) : MemoryContextAllocExtended(r->rows, size, MCXT_ALLOC_HUGE);
+}
+
+/* Is an event one of the key at hand?  Events without a key are alone. */
+static bool
+same_key(const Replayer *r, const Datum *key, const bool *nulls)
+{
+	for (int i = 0; i < r->query->num_keys; i++)
+	{
+		if (r->key_nulls[i] || nulls[i] ||
+			!DatumGetBool(FunctionCall2Coll(&r->equal[i], r->query->key_collations[i], r->key[i], key[i])))
+			return false;
+	}
+	return true;
+}
+
+static void
+begin_key(Replayer *r, const Datum *key, const bool *nulls)
+{
+	MemoryContext caller = MemoryContextSwitchTo(r->rows);
+
+	for (int i = 0; i < r->query->num_keys; i++)
+	{
+		int16		length;
+		bool		by_value;
+
+		get_typlenbyval(r->query->inputs[i].type, &length, &by_value);
+		r->key_nulls[i] = nulls[i];
+		if (!nulls[i])
+			r->key[i] = datumCopy(key[i], by_value, length);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+/* Take an event of the table, which come by key and time. */
+static bool
+replay(TupleTableSlot *slot, DestReceiver *self)
+{
+	Replayer   *r = (Replayer *) self;
+	const HistorySpec *spec = &r->query->spec;
+	int			keys = EVENT_VALUES + spec->num_values + spec->num_ids;
+	int			ids = EVENT_VALUES + spec->num_values;
+	const Datum *values;
+	const bool *nulls;
+	int64		i;
+
+	slot_getallattrs(slot);
+	values = slot->tts_values;
+	nulls = slot->tts_isnull;
+	if (r->count > 0 && !same_key(r, values + keys, nulls + keys))
+		finish_key(r);
+	if (r->count == 0)
+		begin_key(r, values + keys, nulls + keys);
+	if (r->count == r->capacity)
+	{
+		r->capacity = Max(r->capacity * 2, 64);
+		r->tables = enlarge(r, r->tables, sizeof(Oid));
+		r->tids = enlarge(r, r->tids, sizeof(ItemPointerData));
+		r->times = enlarge(r, r->times, sizeof(int64));
+		r->known = enlarge(r, r->known, sizeof(int64));
+		r->own = enlarge(r, r->own, sizeof(Datum) * spec->num_ids);
+		r->own_nulls = enlarge(r, r->own_nulls, sizeof(bool) * spec->num_ids);
+	}
+	i = r->count++;
+	r->tables[i] = DatumGetObjectId(values[EVENT_TABLE]);
+	r->tids[i] = *(ItemPointer) DatumGetPointer(values[EVENT_ROW]);
+	r->times[i] = DatumGetTimestamp(values[EVENT_TIME]);
+	r->known[i] = nulls[EVENT_KNOWN] ? HISTORY_ALWAYS : DatumGetTimestamp(values[EVENT_KNOWN]);
+	for (int j = 0; j < spec->num_ids; j++)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(r->rows);
+		int16		length;
+		bool		by_value;
+
+		get_typlenbyval(spec->ids[j].type, &length, &by_value);
+		r->own_nulls[i * spec->num_ids + j] = nulls[ids + j];
+		r->own[i * spec->num_ids + j] = nulls[ids + j] ? (Datum) 0 : datumCopy(values[ids + j], by_value, length);
+		MemoryContextSwitchTo(caller);
+	}
+	history_add(r->history, r->times[i], r->known[i], values + EVENT_VALUES, nulls + EVENT_VALUES);
+	return true;
+}
+
+/* The plan that reads all events between two times by key and time. */
+static SPIPlanPtr
+replay_plan(const LiveQuery *query)
+{
+	StringInfoData sql;
+	const char *time = quote_identifier(query->inputs[query->num_keys].column);
+	Oid			types[2] = {query->spec.time_type, query->spec.time_type};
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	select_events(&sql, query, true, query->known_time != NULL, true);
+	appendStringInfo(&sql, " WHERE %s OPERATOR(pg_catalog.>=) $1 AND %s OPERATOR(pg_catalog.<) $2 ORDER BY ",
+					 time, time);
+	for (int i = 0; i < query->num_keys; i++)
+		appendStringInfo(&sql, "%s, ", quote_identifier(query->inputs[i].column));
+	appendStringInfoString(&sql, time);
+	plan = SPI_prepare(sql.data, 2, types);
+	if (!plan)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+/* The earliest event that counts for one from a time on; bounds that depend on
+ * the calendar can be a bit earlier for a later event. */
+static int64
+replay_begin(const HistorySpec *spec, int64 from)
+{
+	int64	   *lower = palloc(sizeof(int64) * spec->num_windows);
+	int64	   *upper = palloc(sizeof(int64) * spec->num_windows);
+	int64		slack = TIMESTAMP_NOT_FINITE(from) ? 0 : ROLLING_CALENDAR_SLACK;
+
+	history_bounds(spec, from, lower, upper);
+	for (int i = 1; i < spec->num_windows; i++)
+		lower[0] = Min(lower[0], lower[i]);
+	return lower[0] < MIN_TIMESTAMP + slack ? DT_NOBEGIN : lower[0] - slack;
+}
+
+/*
+ * Report the features of each event of a query's table from one time to before
+ * another; as_known: as the events' known times say.
+ *
+ * Errors: 55000 no known time is declared.
+ */
+void
+live_replay(LiveQuery *query, int64 from, int64 to, bool as_known, LiveReport report, void *arg)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk replay", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Oid			types[2] = {query->spec.time_type, query->spec.time_type};
+	Datum		parameters[2] = {TimestampGetDatum(replay_begin(&query->spec, from)), TimestampGetDatum(to)};
+	Replayer	r = {
+		.receiver = {replay, begin_collecting, end_collecting, end_collecting, DestNone},
+		.query = query,
+		.rows = AllocSetContextCreate(context, "pg_risk replayed key", ALLOCSET_DEFAULT_SIZES),
+		.from = from,
+		.as_known = as_known,
+		.history = history_create(&query->spec),
+		.key = palloc(sizeof(Datum) * query->num_keys),
+		.key_nulls = palloc(sizeof(bool) * query->num_keys),
+		.equal = palloc(sizeof(FmgrInfo) * query->num_keys),
+		.results = palloc(sizeof(double) * query->spec.num_features),
+		.nulls = palloc(sizeof(bool) * query->spec.num_features),
+		.report = report,
+		.arg = arg
+	};
+
+	if (as_known && !query->known_time)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rolling features \"%s\" have no known time", query->set),
+				 errhint("Name the column that says when a row arrived with risk.alter_rolling_features(..., known_time => '...').")));
+	for (int i = 0; i < query->num_keys; i++)
+		fmgr_info_copy(&r.equal[i], &lookup_type_cache(query->inputs[i].type, TYPECACHE_EQ_OPR_FINFO)->eq_opr_finfo, context);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	execute(replay_plan(query), 2, types, parameters, &r.receiver);
+	SPI_finish();
+	finish_key(&r);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}

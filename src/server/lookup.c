@@ -1,0 +1,437 @@
+/*
+ * lookup.c
+ *		SQL functions over declared rolling features: of a row, of a moment of a
+ *		key, of all events of a table; as jsonb objects.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+#include "bind.h"
+#include "compat.h"
+#include "live.h"
+
+/* What a call site keeps. */
+typedef struct CallQueries
+{
+	Oid			source;
+	uint64		generation;
+	MemoryContext context;		/* holds the queries */
+	List	   *queries;
+} CallQueries;
+
+/* The queries of a source's features.  Errors: 42704 there are none. */
+static List *
+call_queries(FunctionCallInfo fcinfo, Oid source)
+{
+	CallQueries *call = fcinfo->flinfo->fn_extra;
+	MemoryContext caller;
+	Problem		problem = {0};
+
+	if (call && call->source == source && call->generation == live_generation())
+		return call->queries;
+	if (!call)
+	{
+		call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CallQueries));
+		call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pg_risk lookups", ALLOCSET_SMALL_SIZES);
+		fcinfo->flinfo->fn_extra = call;
+	}
+	call->generation = 0;		/* until this has worked */
+	MemoryContextReset(call->context);
+	caller = MemoryContextSwitchTo(call->context);
+	call->source = source;
+	{
+		uint64		before = live_generation();
+
+		call->queries = live_queries(source, NULL, 0, &problem);
+		call->generation = before;
+	}
+	MemoryContextSwitchTo(caller);
+	if (problem.sqlstate)
+		problem_raise(&problem);
+	if (call->queries == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 get_rel_name(source) ?
+				 errmsg("table \"%s\" has no rolling features", get_rel_name(source)) :
+				 errmsg("there is no table with OID %u", source),
+				 errhint("Declare them with risk.create_rolling_features(). SELECT * FROM risk.rolling_features_info lists those that exist.")));
+	return call->queries;
+}
+
+/* ---- results ---- */
+
+/* A float8 as a member of a JSON object; what JSON has no number for as to_jsonb() has it. */
+static void
+push_result(JsonbParseState **state, const char *name, double value, bool null)
+{
+	JsonbValue	json = {.type = jbvString};
+	char	   *text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
+
+	json.val.string.val = unconstify(char *, name);
+	json.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &json);
+	double_to_shortest_decimal_buf(value, text);
+	if (null)
+		json.type = jbvNull;
+	else if (isnan(value) || isinf(value))
+	{
+		json.val.string.val = text;
+		json.val.string.len = strlen(text);
+	}
+	else
+	{
+		json.type = jbvNumeric;
+		json.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+															   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	}
+	pushJsonbValue(state, WJB_VALUE, &json);
+}
+
+static void
+push_results(JsonbParseState **state, const LiveQuery *query, const double *results, const bool *nulls)
+{
+	for (int i = 0; i < live_num_results(query); i++)
+		push_result(state, live_result_name(query, i), results[i], nulls[i]);
+}
+
+/* Look up and add the results.  Errors: 22004 no event time. */
+static void
+push_lookup(JsonbParseState **state, LiveQuery *query, const Datum *inputs, const bool *input_nulls)
+{
+	double	   *results = palloc(sizeof(double) * live_num_results(query));
+	bool	   *nulls = palloc(sizeof(bool) * live_num_results(query));
+	Problem		problem = {0};
+
+	if (!live_lookup(query, inputs, input_nulls, &(LiveView) {0}, results, nulls, &problem))
+		problem_raise(&problem);
+	push_results(state, query, results, nulls);
+}
+
+/* ---- inputs ---- */
+
+/* A value as one of another type; by way of text where the types differ. */
+static Datum
+convert(Datum value, Oid from, Oid to)
+{
+	Oid			output;
+	bool		is_varlena;
+	Oid			input;
+	Oid			ioparam;
+
+	if (getBaseType(from) == to)
+		return value;
+	if (from == TIMESTAMPTZOID && to == TIMESTAMPOID)
+		return DirectFunctionCall1(timestamptz_timestamp, value);
+	if (from == TIMESTAMPOID && to == TIMESTAMPTZOID)
+		return DirectFunctionCall1(timestamp_timestamptz, value);
+	getTypeOutputInfo(from, &output, &is_varlena);
+	getTypeInputInfo(to, &input, &ioparam);
+	return OidInputFunctionCall(input, OidOutputFunctionCall(output, value), ioparam, -1);
+}
+
+static void
+report_no_input(const LiveQuery *query, const char *column, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("the row has no %s \"%s\", which rolling features \"%s\" need", what, column, live_set(query)),
+			 errhint("It needs the columns of the key and of the event time, under their names.")));
+}
+
+/* The inputs of a query from a row. */
+static void
+row_inputs(const LiveQuery *query, TupleDesc tupdesc, const Datum *values, const bool *row_nulls,
+		   Datum *inputs, bool *nulls)
+{
+	for (int i = 0; i < live_num_inputs(query); i++)
+	{
+		const LiveInput *input = live_input(query, i);
+		AttrNumber	attnum = bind_find_column(tupdesc, input->column);
+
+		if (attnum <= 0)
+			report_no_input(query, input->column, "column");
+		nulls[i] = row_nulls[attnum - 1];
+		if (!nulls[i])
+			inputs[i] = convert(values[attnum - 1], TupleDescAttr(tupdesc, attnum - 1)->atttypid, input->type);
+	}
+}
+
+/* The inputs of a query from a JSON object. */
+static void
+jsonb_inputs(const LiveQuery *query, Jsonb *jsonb, Datum *inputs, bool *nulls)
+{
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the row must be a JSON object")));
+	for (int i = 0; i < live_num_inputs(query); i++)
+	{
+		const LiveInput *input = live_input(query, i);
+		JsonbValue *value = getKeyJsonValueFromContainer(&jsonb->root, input->column, strlen(input->column), NULL);
+		char	   *text;
+		Oid			function;
+		Oid			ioparam;
+
+		if (!value)
+			report_no_input(query, input->column, "member");
+		nulls[i] = value->type == jbvNull;
+		if (nulls[i])
+			continue;
+		if (value->type == jbvString)
+			text = pnstrdup(value->val.string.val, value->val.string.len);
+		else if (value->type == jbvNumeric)
+			text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		else
+			text = JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, -1);
+		getTypeInputInfo(input->type, &function, &ioparam);
+		inputs[i] = OidInputFunctionCall(function, text, ioparam, -1);
+	}
+}
+
+/* The columns of a compound key from a row or an array. */
+static void
+compound_key(const LiveQuery *query, Datum key, Oid type, Datum *inputs, bool *nulls)
+{
+	int			n = live_num_keys(query);
+	int			found = -1;
+	Datum	   *values = NULL;
+	bool	   *value_nulls = NULL;
+	Oid			element = get_element_type(type);
+	TupleDesc	tupdesc = NULL;
+
+	if (OidIsValid(element))
+	{
+		int16		length;
+		bool		by_value;
+		char		alignment;
+
+		get_typlenbyvalalign(element, &length, &by_value, &alignment);
+		deconstruct_array(DatumGetArrayTypeP(key), element, length, by_value, alignment,
+						  &values, &value_nulls, &found);
+	}
+	else if (type_is_rowtype(type))
+	{
+		HeapTupleHeader header = DatumGetHeapTupleHeader(key);
+		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),.t_data = header};
+
+		tupdesc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+		found = tupdesc->natts;
+		values = palloc(sizeof(Datum) * found);
+		value_nulls = palloc(sizeof(bool) * found);
+		heap_deform_tuple(&tuple, tupdesc, values, value_nulls);
+	}
+	if (found != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key of rolling features \"%s\" has %d columns", live_set(query), n),
+				 errhint("Pass ROW(...) or an array of so many values, in the declaration's order.")));
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = value_nulls[i];
+		if (!nulls[i])
+			inputs[i] = convert(values[i], tupdesc ? TupleDescAttr(tupdesc, i)->atttypid : element,
+								live_input(query, i)->type);
+	}
+}
+
+/* ---- functions ---- */
+
+static void
+allocate_inputs(const LiveQuery *query, Datum **inputs, bool **nulls)
+{
+	*inputs = palloc0(sizeof(Datum) * live_num_inputs(query));
+	*nulls = palloc(sizeof(bool) * live_num_inputs(query));
+	memset(*nulls, true, live_num_inputs(query));
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_features_row);
+
+/* risk.rolling_features(source, row): of a row that need not be there. */
+Datum
+risk_rolling_features_row(PG_FUNCTION_ARGS)
+{
+	Oid			source = PG_GETARG_OID(0);
+	InputKind	kind = bind_input_kind(get_fn_expr_argtype(fcinfo->flinfo, 1));
+	List	   *queries = call_queries(fcinfo, source);
+	JsonbParseState *state = NULL;
+	ListCell   *cell;
+	TupleDesc	tupdesc = NULL;
+	Datum	   *values = NULL;
+	bool	   *row_nulls = NULL;
+
+	if (kind == INPUT_ROW)
+	{
+		HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
+		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),.t_data = header};
+
+		tupdesc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+		values = palloc(sizeof(Datum) * tupdesc->natts);
+		row_nulls = palloc(sizeof(bool) * tupdesc->natts);
+		heap_deform_tuple(&tuple, tupdesc, values, row_nulls);
+	}
+	else if (kind == INPUT_ARRAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("an array is not a row of the table"),
+				 errhint("Pass a row or jsonb; for a key and a moment, risk.rolling_features(source, key, as_of).")));
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	foreach(cell, queries)
+	{
+		LiveQuery  *query = lfirst(cell);
+		Datum	   *inputs;
+		bool	   *nulls;
+
+		allocate_inputs(query, &inputs, &nulls);
+		if (kind == INPUT_ROW)
+			row_inputs(query, tupdesc, values, row_nulls, inputs, nulls);
+		else
+			jsonb_inputs(query, PG_GETARG_JSONB_P(1), inputs, nulls);
+		push_lookup(&state, query, inputs, nulls);
+	}
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Do two queries have the same key? */
+static bool
+same_key(const LiveQuery *a, const LiveQuery *b)
+{
+	if (live_num_keys(a) != live_num_keys(b))
+		return false;
+	for (int i = 0; i < live_num_keys(a); i++)
+	{
+		if (strcmp(live_input(a, i)->column, live_input(b, i)->column) != 0)
+			return false;
+	}
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_features_key);
+
+/* risk.rolling_features(source, key, as_of, name): of a key at a moment. */
+Datum
+risk_rolling_features_key(PG_FUNCTION_ARGS)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	List	   *queries;
+	char	   *name = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	JsonbParseState *state = NULL;
+	ListCell   *cell;
+	LiveQuery  *first = NULL;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source and as_of must not be null")));
+	queries = call_queries(fcinfo, PG_GETARG_OID(0));
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	foreach(cell, queries)
+	{
+		LiveQuery  *query = lfirst(cell);
+		int			n = live_num_keys(query);
+		Datum	   *inputs;
+		bool	   *nulls;
+
+		if (name && strcmp(name, live_set(query)) != 0)
+			continue;
+		if (first && !same_key(first, query))
+			ereport(ERROR,
+					(errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+					 errmsg("rolling features \"%s\" and \"%s\" have different keys", live_set(first), live_set(query)),
+					 errhint("Say which with name => '%s', or pass a row.", live_set(first))));
+		first = query;
+		allocate_inputs(query, &inputs, &nulls);
+		if (n == 1)
+		{
+			nulls[0] = PG_ARGISNULL(1);
+			if (!nulls[0])
+				inputs[0] = convert(PG_GETARG_DATUM(1), type, live_input(query, 0)->type);
+		}
+		else if (!PG_ARGISNULL(1))
+			compound_key(query, PG_GETARG_DATUM(1), type, inputs, nulls);
+		nulls[n] = false;
+		inputs[n] = convert(PG_GETARG_DATUM(2), TIMESTAMPTZOID, live_input(query, n)->type);
+		push_lookup(&state, query, inputs, nulls);
+	}
+	if (!first)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" has no rolling features \"%s\"", get_rel_name(PG_GETARG_OID(0)), name),
+				 errhint("SELECT * FROM risk.rolling_features_info lists those that exist.")));
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* What risk.rolling_history() returns. */
+typedef struct Historian
+{
+	const LiveQuery *query;
+	ReturnSetInfo *result;
+	MemoryContext row;
+} Historian;
+
+static void
+put_event(void *arg, Oid table, ItemPointer row, const double *results, const bool *nulls)
+{
+	Historian  *historian = arg;
+	MemoryContext caller = MemoryContextSwitchTo(historian->row);
+	JsonbParseState *state = NULL;
+	Datum		values[3];
+	bool		value_nulls[3] = {false};
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_results(&state, historian->query, results, nulls);
+	values[0] = ObjectIdGetDatum(table);
+	values[1] = PointerGetDatum(row);
+	values[2] = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	tuplestore_putvalues(historian->result->setResult, historian->result->setDesc, values, value_nulls);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(historian->row);
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_history);
+
+/* risk.rolling_history(source, set, from, to, known_as_of): of all events. */
+Datum
+risk_rolling_history(PG_FUNCTION_ARGS)
+{
+	Oid			source = PG_GETARG_OID(0);
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Problem		problem = {0};
+	List	   *queries = live_queries(source, NULL, 0, &problem);
+	ListCell   *cell;
+
+	if (problem.sqlstate)
+		problem_raise(&problem);
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(cell, queries)
+	{
+		LiveQuery  *query = lfirst(cell);
+		Oid			type = live_input(query, live_num_keys(query))->type;
+		Historian	historian = {
+			.query = query,
+			.result = (ReturnSetInfo *) fcinfo->resultinfo,
+			.row = AllocSetContextCreate(CurrentMemoryContext, "pg_risk history row", ALLOCSET_DEFAULT_SIZES)
+		};
+
+		if (strcmp(live_set(query), name) == 0)
+			live_replay(query, DatumGetTimestamp(convert(PG_GETARG_DATUM(2), TIMESTAMPTZOID, type)),
+						DatumGetTimestamp(convert(PG_GETARG_DATUM(3), TIMESTAMPTZOID, type)),
+						PG_GETARG_BOOL(4), put_event, &historian);
+		MemoryContextDelete(historian.row);
+	}
+	return (Datum) 0;
+}
