@@ -97,7 +97,7 @@ versions()
 # tests EXPECTED (0: by its plan).
 count()
 {
-	local tag text numbers
+	local tag text numbers=
 
 	while read -r tag text; do
 		case $tag in
@@ -112,6 +112,10 @@ count()
 		esac
 	done < <(awk -v name="$(basename "$1" .log)" -v status="$2" -v expected="$3" \
 		-f test/summary.awk "$1")
+	if [ -z "$numbers" ]; then
+		echo "there is no report $1" >>"$suite_fails"
+		suite_failed=$((suite_failed + 1))
+	fi
 }
 
 # Run a program that writes TAP: NAME, then the command.
