@@ -20,6 +20,7 @@
 #	PG_RISK_DATA	folder of real-world models and transactions; without it
 #					../shared/data is used if there; tests that need it are
 #					skipped where it is not
+#	PG_RISK_LONG	1: tests that go on for longer where more is seen by that
 #	PG_RISK_SETUP	no: install no packages
 #
 # PostgreSQL does not run as root: root's tests run as the user postgres.

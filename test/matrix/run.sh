@@ -14,7 +14,7 @@
 # Environment:
 #	PG_RISK_MATRIX_DIR	where the systems are kept (/var/tmp/pg_risk-matrix)
 #	PG_RISK_DATA		real-world models, as for test/run.sh
-#	SUITES, PROVE_TESTS	as for test/run.sh; fuzzing is left to the host
+#	SUITES, PROVE_TESTS, PG_RISK_LONG	as for test/run.sh; fuzzing is left to the host
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -56,7 +56,7 @@ run_system()
 
 	log=$(mktemp)
 	test/matrix/in_chroot.sh "$home/$system" . "$data" env \
-		PG_RISK_SETUP=no PG_RISK_LONG=1 WERROR=yes PG_RISK_DATA="${data:+/data}" \
+		PG_RISK_SETUP=no PG_RISK_LONG="${PG_RISK_LONG:-}" WERROR=yes PG_RISK_DATA="${data:+/data}" \
 		SUITES="${SUITES:-unit regress isolation tap models}" PROVE_TESTS="${PROVE_TESTS:-}" \
 		bash -euc "$inside" >"$log" 2>&1 </dev/null
 	sums=($(tail -n 1 "$log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p'))
