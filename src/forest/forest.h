@@ -201,6 +201,9 @@ extern size_t forest_plan_build(const Forest *forest, void *memory);
 /* Let the forest use its plan, which must stay where it is (aligned to 64). */
 extern void forest_use_plan(Forest *forest, const void *plan);
 
+/* Does the processor have what this kernel needs? */
+extern bool forest_has_kernel(ForestKernel kernel);
+
 /* Use this kernel from now on.  False, and nothing is changed, when the forest
  * or the processor cannot. */
 extern bool forest_set_kernel(Forest *forest, ForestKernel kernel);

@@ -87,6 +87,18 @@ set_rank_kernel(Forest *forest, ForestKernel kernel)
 #endif
 
 bool
+forest_has_kernel(ForestKernel kernel)
+{
+#ifdef HAVE_X86_KERNELS
+	if (kernel == FOREST_KERNEL_AVX2)
+		return has_avx2();
+	if (kernel == FOREST_KERNEL_AVX512)
+		return has_avx512();
+#endif
+	return kernel == FOREST_KERNEL_AUTO || kernel == FOREST_KERNEL_WALK;
+}
+
+bool
 forest_set_kernel(Forest *forest, ForestKernel kernel)
 {
 	if (kernel == FOREST_KERNEL_AUTO)

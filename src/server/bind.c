@@ -271,8 +271,6 @@ value_feature(ValueKind kind, const CategoryMap *categories, Datum value)
 	switch (kind)
 	{
 		case VALUE_FLOAT4:
-			if (!categories)
-				return DatumGetFloat4(value);
 			number = DatumGetFloat4(value);
 			break;
 		case VALUE_FLOAT8:
@@ -697,8 +695,12 @@ bind_features(const Binding *binding, const DeformedRow *deformed, const LiveVie
 
 		if (column->attnum == 0)
 			continue;
-		row[i] = deformed->nulls[position] ? get_float4_nan() :
-			value_feature(column->kind, column->categories, deformed->values[position]);
+		if (deformed->nulls[position])
+			row[i] = NAN;
+		else if (column->kind == VALUE_FLOAT4 && !column->categories)
+			row[i] = DatumGetFloat4(deformed->values[position]);	/* as it is, and the most frequent */
+		else
+			row[i] = value_feature(column->kind, column->categories, deformed->values[position]);
 	}
 	return true;
 }

@@ -201,9 +201,7 @@ add_contender(CallSite *site, VersionRole role, const RoutedVersion *routed, int
 	contender->routed = *routed;
 	if (routed->version_id == 0)
 	{
-		problem_set(&contender->problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-					psprintf("model \"%s\" has no champion", site->model_name),
-					pstrdup("Make a registered version the champion with risk.promote(), or name one with version => '...'."));
+		route_no_champion(site->model_name, &contender->problem);
 		return contender;
 	}
 	if (!scorer_open(&contender->scorer, routed->version_id, positive_class, &contender->problem))

@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "../forest/forest.h"
 #include "compat.h"
 #include "guc.h"
 
@@ -24,6 +25,7 @@ int			guc_queue_size;
 int			guc_queue_databases;
 int			guc_flush_interval;
 bool		guc_log_queries;
+int			guc_kernel;
 char	   *guc_forward_to;
 int			guc_max_workers;
 int			guc_evaluation_timeout;
@@ -32,6 +34,25 @@ bool		guc_clock_set;
 TimestampTz guc_clock;
 
 static char *clock_text;
+
+static const struct config_enum_entry kernels[] = {
+	{"auto", FOREST_KERNEL_AUTO, false},
+	{"walk", FOREST_KERNEL_WALK, false},
+	{"avx2", FOREST_KERNEL_AVX2, false},
+	{"avx512", FOREST_KERNEL_AVX512, false},
+	{NULL, 0, false}
+};
+
+static bool
+check_kernel(int *newval, void **extra, GucSource source)
+{
+	if (forest_has_kernel(*newval))
+		return true;
+	GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+	GUC_check_errdetail("The processor of this server does not have what it needs.");
+	GUC_check_errhint("Set it to auto.");
+	return false;
+}
 
 /*
  * Is the text a time, with its zone?  Only forms that mean the same in every
@@ -187,6 +208,12 @@ guc_define(void)
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	define_worker_settings();
+
+	DefineCustomEnumVariable("pg_risk.kernel",
+							 "What adds up the trees of a forest, from the next transaction on.",
+							 "auto: the fastest that the processor and the forest have. All give the same bits.",
+							 &guc_kernel, FOREST_KERNEL_AUTO, kernels,
+							 PGC_USERSET, 0, check_kernel, NULL, NULL);
 
 	DefineCustomStringVariable("pg_risk.clock",
 							   "A time at which pg_risk's clock stands still, in tests.",

@@ -7,7 +7,8 @@
  *	 1. rows and tables of schema risk, as SQL takes them;
  *	 2. the cache's LWLock (cache.c): held for list and arena bookkeeping only,
  *		never across I/O, palloc or anything that can raise an error;
- *	 3. the worker registry's LWLock (worker.c): likewise; never with 2.
+ *	 3. the worker registry's LWLock (worker.c): likewise; never with 2;
+ *	 4. the LWLock of batches (progress.c): likewise; never with 2 or 3.
  */
 #include "postgres.h"
 
@@ -22,6 +23,7 @@
 #include "decide.h"
 #include "guc.h"
 #include "live.h"
+#include "progress.h"
 #include "queue.h"
 #include "version.h"
 #include "worker.h"
@@ -39,6 +41,7 @@ risk_shmem_request(void)
 	cache_shmem_request();
 	worker_shmem_request();
 	queue_shmem_request();
+	progress_shmem_request();
 }
 
 static void
@@ -49,6 +52,7 @@ risk_shmem_startup(void)
 	cache_shmem_startup();
 	worker_shmem_startup();
 	queue_shmem_startup();
+	progress_shmem_startup();
 }
 
 void

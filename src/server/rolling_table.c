@@ -14,7 +14,6 @@
 
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -31,6 +30,7 @@
 
 #include "rolling_names.h"
 #include "rolling_run.h"
+#include "source.h"
 
 enum
 {
@@ -256,8 +256,6 @@ make_query(FunctionCallInfo fcinfo, Table *table)
 	List	   *keys = columns_argument(fcinfo, ARG_KEY, "key");
 	char	   *time = linitial(columns_argument(fcinfo, ARG_TIME, "event_time"));
 	char	   *value = PG_ARGISNULL(ARG_VALUE) ? NULL : linitial(columns_argument(fcinfo, ARG_VALUE, "value"));
-	List	   *name;
-	bool		is_name = SplitIdentifierString(pstrdup(source), '.', &name);
 	StringInfoData key;
 	StringInfoData columns;
 	StringInfoData order;
@@ -276,8 +274,8 @@ make_query(FunctionCallInfo fcinfo, Table *table)
 	read_candidates(fcinfo, table, key.data, value);
 	match_features(table);
 	append_columns(&columns, table, value);
-	return psprintf("SELECT %s%s FROM %s%s%s AS source ORDER BY %s", order.data, columns.data,
-					is_name ? "" : "(", source, is_name ? "" : "\n)", order.data);
+	return psprintf("SELECT %s%s FROM %s ORDER BY %s", order.data, columns.data,
+					source_from_item(source), order.data);
 }
 
 /* ---- the rows ---- */
@@ -446,7 +444,6 @@ risk_rolling_table(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	ErrorContextCallback callback = {.previous = error_context_stack,.callback = explain};
-	SPIExecuteOptions options = {.read_only = true,.must_return_tuples = true};
 	Table	   *table = palloc0(sizeof(Table));
 	char	   *query;
 
@@ -462,10 +459,7 @@ risk_rolling_table(PG_FUNCTION_ARGS)
 
 	callback.arg = table;
 	error_context_stack = &callback;
-	SPI_connect();
-	options.dest = &table->receiver;
-	SPI_execute_extended(query, &options);
-	SPI_finish();
+	source_read(query, &table->receiver);
 	error_context_stack = callback.previous;
 	return (Datum) 0;
 }

@@ -22,6 +22,15 @@ route_role_name(VersionRole role)
 	return names[role];
 }
 
+/* Say that nobody decides. */
+void
+route_no_champion(const char *model, Problem *problem)
+{
+	problem_set(problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				psprintf("model \"%s\" has no champion", model),
+				pstrdup("Make a registered version the champion with risk.promote(), or name one with version => '...'."));
+}
+
 /*
  * Where an entity stands between 0 and 100: a canary of that many per cent of
  * the traffic decides those that stand below.  The hash is the one of hash

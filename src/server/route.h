@@ -10,6 +10,8 @@
 
 #include "utils/jsonb.h"
 
+#include "problem.h"
+
 /* What a version does on live traffic. */
 typedef enum VersionRole
 {
@@ -61,6 +63,7 @@ typedef struct Route
 } Route;
 
 extern const char *route_role_name(VersionRole role);
+extern void route_no_champion(const char *model, Problem *problem);
 extern bool route_selects(double percent, int64 salt, const char *entity);
 extern char *route_action(const Route *route, double score);
 

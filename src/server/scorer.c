@@ -61,6 +61,20 @@ scorer_has_output(const Scorer *scorer, Problem *problem)
 	return true;
 }
 
+/* The score of a row's margins, where scorer_has_output(). */
+double
+scorer_score_of(Scorer *scorer, const float *margins)
+{
+	const ForestHeader *header = scorer->version->forest.header;
+	ForestTransform transform = header->transform;
+
+	/* A class number is no score: the class's probability is. */
+	if (transform == FOREST_ARGMAX)
+		transform = FOREST_SOFTMAX;
+	forest_transform_as(transform, header->num_outputs, margins, scorer->predictions);
+	return scorer->predictions[scorer->output];
+}
+
 /*
  * The score of the margins at hand.
  *
@@ -69,16 +83,8 @@ scorer_has_output(const Scorer *scorer, Problem *problem)
 bool
 scorer_score(Scorer *scorer, double *score, Problem *problem)
 {
-	const ForestHeader *header = scorer->version->forest.header;
-	ForestTransform transform = header->transform;
-
 	if (!scorer_has_output(scorer, problem))
 		return false;
-
-	/* A class number is no score: the class's probability is. */
-	if (transform == FOREST_ARGMAX)
-		transform = FOREST_SOFTMAX;
-	forest_transform_as(transform, header->num_outputs, scorer->margins, scorer->predictions);
-	*score = scorer->predictions[scorer->output];
+	*score = scorer_score_of(scorer, scorer->margins);
 	return true;
 }

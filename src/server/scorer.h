@@ -20,6 +20,7 @@ typedef struct Scorer
 extern bool scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *problem);
 extern void scorer_margins(Scorer *scorer, const float *features);
 extern bool scorer_has_output(const Scorer *scorer, Problem *problem);
+extern double scorer_score_of(Scorer *scorer, const float *margins);
 extern bool scorer_score(Scorer *scorer, double *score, Problem *problem);
 
 #endif							/* PG_RISK_SCORER_H */

@@ -24,6 +24,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "guc.h"
 #include "version.h"
 
 /* Row types that a version remembers from transaction to transaction. */
@@ -309,6 +310,15 @@ describe_features(Version *version, const VersionRow *row)
 	}
 }
 
+/* Have the kernel that pg_risk.kernel names from now on, where the forest has it.
+ * Only at the first use in a transaction: buffers are as large as it needs. */
+static void
+choose_kernel(Version *version)
+{
+	if (!forest_set_kernel(&version->forest, guc_kernel))
+		forest_set_kernel(&version->forest, FOREST_KERNEL_AUTO);
+}
+
 /* Pin the version's image, loading it when it is nowhere. */
 static bool
 pin_image(Version *version, Problem *problem)
@@ -320,6 +330,7 @@ pin_image(Version *version, Problem *problem)
 	if (version->claimed && cache_pin(&version->claim))
 	{
 		version->pinned = true;
+		choose_kernel(version);
 		return true;
 	}
 	if (!cache_find(version->image_hash, &claim))
@@ -344,6 +355,7 @@ pin_image(Version *version, Problem *problem)
 	version->pinned = true;
 	forest_open(&version->forest, claim.image);
 	forest_use_plan(&version->forest, claim.plan);
+	choose_kernel(version);
 	return true;
 }
 

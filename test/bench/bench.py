@@ -24,10 +24,12 @@ MODELS = ["trees100_depth6", "trees500_depth6", "trees2000_depth8"]
 SERVED = "trees500_depth6"      # the model of everything in the server
 FEATURES = 30
 PYTHON_ROWS = 5000
+PYTHON_BATCH_ROWS = 100000
 LIMIT = 1e-6                    # how far PL/Python's score may be from ours (1 ulp of libm)
 
 COLUMNS = ", ".join(f"f{i}" for i in range(FEATURES))
 BY_ROW = "risk.score_transaction('m', t)"
+BY_BATCH = "SELECT sum(score) FROM risk.score_batch('m', '{}', id_column => 'id')"
 BY_PYTHON = f"python_score(array[{COLUMNS}])"
 
 
@@ -212,6 +214,41 @@ class Bench:
         if ("Workers Planned: 2" in plan) != (mode == "parallel"):
             raise RuntimeError(f"not a {mode} plan:\n{plan}")
 
+    def whole_tables(self):
+        """A table or query at once, and what does the same."""
+        rows = self.options.rows
+        python_rows = min(PYTHON_BATCH_ROWS, rows)
+        python_source = f"SELECT * FROM transactions WHERE id <= {python_rows}"
+        forms = {
+            "score_transaction(), row": (f"SELECT sum({BY_ROW}) FROM transactions AS t", rows),
+            "score_batch()": (BY_BATCH.format("transactions"), rows),
+            "compare_versions()": ("SELECT * FROM risk.compare_versions('m', 'v1', 'v1', "
+                                   "'transactions')", rows),
+            "PL/Python": (f"SELECT sum(score) FROM python_score_batch('{python_source}')",
+                          python_rows)}
+        self.report.section(
+            "Whole tables",
+            f"`risk.score_batch('m', 'transactions')` over {rows:,} rows, and beside it a call "
+            "for each row; two versions over the same rows, with all figures; and PL/Python, "
+            f"which reads {python_rows:,} of the rows with a cursor, predicts blocks of 10,000 "
+            "of them as NumPy arrays with the Booster cached, and yields id and score as "
+            "`risk.score_batch()` does. One process each, no parallel query; processor time in "
+            "nanoseconds a row, the statement's whole cost.")
+        self.server.query("SET max_parallel_workers_per_gather = 0")
+        ours, theirs = (float(self.server.value(sql)) for sql in (
+            BY_BATCH.format(python_source), forms["PL/Python"][0]))
+        if not abs(ours - theirs) <= LIMIT * python_rows:
+            raise RuntimeError(f"sums of scores: {ours} and PL/Python's {theirs}")
+        cpu = Samples()
+        for _ in self.rounds("whole tables"):
+            for name, (sql, count) in forms.items():
+                cpu.add(name, self.server.cost(sql)[1] / count * 1e9)
+        self.server.query("RESET ALL")
+        self.report.table(
+            ["form", "processor time", "PL/Python / this", "score_transaction() / this"],
+            [[name, number(cpu.median(name)), times(cpu.ratio("PL/Python", name)),
+              times(cpu.ratio("score_transaction(), row", name))] for name in forms])
+
     # --- 3: statements of clients -------------------------------------------
 
     def run_clients(self, what, scripts, settings="", between=None):
@@ -365,8 +402,8 @@ class Bench:
         self.agree()
         self.introduce(certificate)
         if "scoring" in self.options.parts:
-            for section in (self.in_process, self.many_rows, self.lookups, self.inserts,
-                            self.connections, self.imports):
+            for section in (self.in_process, self.many_rows, self.whole_tables, self.lookups,
+                            self.inserts, self.connections, self.imports):
                 section()
         if "rollout" in self.options.parts:
             rollout.Rollout(self).run()

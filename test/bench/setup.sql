@@ -34,14 +34,27 @@ booster = xgboost.Booster()
 model = plpy.execute("SELECT artifact FROM risk.model_versions")[0]["artifact"]
 booster.load_model(bytearray(model))
 booster.set_param("nthread", 1)
-GD["score"] = lambda features: float(
-    booster.inplace_predict(numpy.array([features], dtype=numpy.float32))[0])
+GD["predict"] = lambda rows: booster.inplace_predict(numpy.array(rows, dtype=numpy.float32))
+GD["score"] = lambda features: float(GD["predict"]([features])[0])
 $$;
 
 CREATE FUNCTION python_score(features real[]) RETURNS float8 LANGUAGE plpython3u STABLE AS $$
 if "score" not in GD:
     plpy.execute("SELECT python_load()")
 return GD["score"](features)
+$$;
+
+-- A whole query in blocks of 10,000 rows: id and features, to id and score.
+CREATE FUNCTION python_score_batch(query text) RETURNS TABLE (id bigint, score float8)
+LANGUAGE plpython3u STABLE AS $$
+if "score" not in GD:
+    plpy.execute("SELECT python_load()")
+names = [f"f{i}" for i in range(30)]
+cursor = plpy.cursor(query)
+while rows := cursor.fetch(10000):
+    scores = GD["predict"]([[row[name] for name in names] for row in rows])
+    for row, score in zip(rows, scores.tolist()):
+        yield row["id"], score
 $$;
 
 CREATE FUNCTION python_score_on_insert() RETURNS trigger LANGUAGE plpython3u AS $$

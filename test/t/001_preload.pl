@@ -50,6 +50,7 @@ is( $node->safe_psql('postgres', <<~'SQL'), <<~'TEXT' =~ s/\n\z//r, 'settings an
 	pg_risk.import_open_files = 64|superuser
 	pg_risk.import_timeout = 2min|superuser
 	pg_risk.importer_path = |sighup
+	pg_risk.kernel = auto|user
 	pg_risk.log_queries = on|user
 	pg_risk.max_workers = 4|sighup
 	pg_risk.prediction_retention = 90|sighup

@@ -1,0 +1,184 @@
+-- Scores of whole tables, and two versions over the same rows
+\set SHOW_CONTEXT never
+SELECT risk.create_model('batch', entity_id => 'id');
+SELECT 1 FROM risk.register_model('batch', 'v1', toy_model('{amount,hour,country}',
+	'[[0, 100, 1, -1, 3], [0, 500, 0, 0, 4], [1, 6, 0, 2, -2], [2, [1], 1, 0, 8]]'), categories => '{"country": ["FR", "KP"]}');
+SELECT 1 FROM risk.register_model('batch', 'v2', toy_model('{country,amount}',
+	'[[1, 200, 1, -1, 2], [0, [0], 0, 1, -1]]'), categories => '{"country": ["KP", "FR"]}');
+SELECT 1 FROM risk.register_model('batch', 'v3', toy_model('{amount,hour,country}',
+	'[[0, 300, 1, -1, 3], [2, [0], 1, 0.5, 0]]'), categories => '{"country": ["FR", "KP"]}');
+SELECT setseed(0.5);
+CREATE TABLE payment AS
+	SELECT i AS id, CASE WHEN random() > 0.1 THEN (random() * 1000)::numeric(10, 2) END AS amount,
+		   CASE WHEN random() > 0.1 THEN floor(random() * 24)::int END AS hour,
+		   (ARRAY['FR', 'KP', 'XX', NULL])[1 + floor(random() * 4)] AS country
+	FROM generate_series(1, 5000) AS i;
+INSERT INTO payment VALUES (NULL, 'Infinity', 3, 'FR'), (5002, 'NaN', NULL, '');
+
+-- nobody decides yet; then the champion does
+SELECT count(*) FROM risk.score_batch('batch', 'payment');
+SELECT risk.promote('batch', 'v1');
+SELECT entity_id, round(score::numeric, 5) AS score FROM risk.score_batch('batch', 'SELECT * FROM payment WHERE id <= 3 OR id > 5000 ORDER BY id');
+
+-- the scores of risk.score_transaction(), to the bit: rows that differ
+CREATE FUNCTION differing(model text, source regclass, version text DEFAULT NULL) RETURNS TABLE (scored bigint, differing bigint) LANGUAGE plpgsql AS $$ BEGIN
+	RETURN QUERY EXECUTE format('
+		SELECT (SELECT count(*) FROM risk.score_batch(%1$L, %2$L, %3$L, ''id'')), (SELECT count(*) FROM
+			((SELECT id::text, float8send(risk.score_transaction(%1$L, t, %3$L)) FROM %2$s AS t EXCEPT ALL SELECT entity_id, float8send(score) FROM risk.score_batch(%1$L, %2$L, %3$L, ''id''))
+			UNION ALL
+			(SELECT entity_id, float8send(score) FROM risk.score_batch(%1$L, %2$L, %3$L, ''id'') EXCEPT ALL SELECT id::text, float8send(risk.score_transaction(%1$L, t, %3$L)) FROM %2$s AS t)) AS d)', model, source, version);
+END $$;
+SELECT v, d.* FROM unnest('{NULL,v1,v2,v3}'::text[]) AS v, differing('batch', 'payment', v) AS d;
+SELECT count(*), count(*) FILTER (WHERE s.score_a <> risk.score_transaction('batch', p, 'v2') OR s.score_b <> risk.score_transaction('batch', p)) AS differing
+FROM risk.score_versions('batch', 'v2', NULL, 'payment') AS s JOIN payment AS p ON p.id::text = s.entity_id;
+SELECT count(*), count(*) FILTER (WHERE s.score_a <> risk.score_transaction('batch', p, 'v1') OR s.score_b <> risk.score_transaction('batch', p, 'v3')) AS differing
+FROM risk.score_versions('batch', 'v1', 'v3', 'payment') AS s JOIN payment AS p ON p.id::text = s.entity_id;
+
+-- several outputs, and a linear model
+SELECT risk.create_model('classes', positive_class => 1);
+SELECT 1 FROM risk.register_model('classes', 'v1', toy_model('{amount,hour}', '[[0, 100, 1, -1, 2], [0, 10, 1, 0, 1], [1, 6, 0, 0.5, -0.5]]', 'multi:softmax', 3));
+SELECT * FROM differing('classes', 'payment', 'v1');
+SELECT entity_id IS NULL AS unknown, score = risk.score_transaction('classes', p, 'v1') AS same
+FROM (SELECT * FROM payment WHERE id = 1) AS p, risk.score_batch('classes', 'SELECT * FROM payment WHERE id = 1', 'v1');
+SELECT count(*), count(DISTINCT entity_id) FROM risk.score_batch('classes', 'payment', 'v1', id_column => 'id');
+SELECT 1 FROM risk.register_model('classes', 'linear', convert_to($${"version": [1, 7, 4], "learner": {"attributes": {}, "feature_names": ["hour", "amount"], "feature_types": [],
+	"learner_model_param": {"base_score": "5E-1", "boost_from_average": "1", "num_class": "0", "num_target": "1", "num_feature": "2"},
+	"objective": {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}},
+	"gradient_booster": {"name": "gblinear", "model": {"weights": [0.25, -0.5, 0.125], "boosted_rounds": 1}}}}$$, 'UTF8'));
+SELECT * FROM differing('classes', 'payment', 'linear');
+
+-- another kernel, from the next transaction on, gives them too
+BEGIN;
+SELECT risk.version_kernel('classes', 'v1') = 'walk, many outputs' AS walks \gset before_
+SET LOCAL pg_risk.kernel = 'walk';
+SELECT (risk.version_kernel('classes', 'v1') = 'walk, many outputs') = :'before_walks' AS unchanged;
+COMMIT;
+CREATE TABLE scored AS SELECT entity_id, float8send(score) FROM risk.score_batch('classes', 'payment', 'v1', 'id');
+SET pg_risk.kernel = 'walk';
+SELECT risk.version_kernel('classes', 'v1'), risk.version_kernel('batch');
+SELECT * FROM differing('classes', 'payment', 'v1');
+SELECT count(*) FROM (TABLE scored EXCEPT ALL SELECT entity_id, float8send(score) FROM risk.score_batch('classes', 'payment', 'v1', 'id')) AS d;
+DROP TABLE scored;
+SET pg_risk.kernel = 'sse';
+RESET pg_risk.kernel;
+
+-- sources: queries, names with quotes, nothing, ids whose text depends on settings
+SELECT count(*) FROM risk.score_batch('batch', 'TABLE payment -- all of it');
+SELECT count(*) FROM risk.score_batch('batch', 'SELECT * FROM payment WHERE false');
+CREATE SCHEMA "Of old";
+CREATE TABLE "Of old"."Payment" AS SELECT *, '2026-01-02'::date AS day, '\x01'::bytea AS key FROM payment LIMIT 10;
+SET datestyle = 'German, DMY';
+SELECT DISTINCT entity_id FROM risk.score_batch('batch', '"Of old"."Payment"', id_column => 'day');
+RESET datestyle;
+SELECT DISTINCT entity_id FROM risk.score_batch('batch', '"Of old"."Payment"', id_column => 'key');
+UPDATE payment AS p SET hour = -1 FROM risk.score_batch('batch', 'SELECT ctid AS place, * FROM payment WHERE id = 7', id_column => 'place') AS s
+WHERE p.ctid = s.entity_id::tid RETURNING id;
+BEGIN;
+SET LOCAL search_path = "Of old", public;
+SELECT count(*) FROM risk.score_batch('batch', '"Payment"');
+SELECT b FROM risk.compare_versions('batch', 'v1', 'v2', '"Payment"') WHERE metric = 'rows';
+ROLLBACK;
+
+-- what other sessions see of it: looked at by the source itself
+CREATE FUNCTION seen() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+	RETURN (SELECT format('%s %s/%s %s %s', model, version, other_version, rows, pid = pg_backend_pid() AND usename = current_user) FROM risk.batch_progress);
+END $$;
+SELECT entity_id, count(*) FROM risk.score_batch('batch', 'SELECT *, seen() AS seen FROM payment', 'v2', id_column => 'seen') GROUP BY 1 ORDER BY 1;
+SELECT entity_id, count(*) FROM risk.score_versions('batch', 'v3', 'v1', 'SELECT *, seen() AS seen FROM payment LIMIT 1500', id_column => 'seen') GROUP BY 1 ORDER BY 1;
+SELECT * FROM risk.score_batch('batch', 'SELECT *, 1 / (3000 - id) AS part FROM payment');
+SET statement_timeout = '100ms';
+SELECT * FROM risk.score_batch('batch', 'SELECT generate_series(1, 1000000000) AS id, 1 AS amount, 2 AS hour, ''FR'' AS country');
+RESET statement_timeout;
+SELECT count(*) AS left_over FROM risk.batch_progress;
+
+-- the route is that of the statement's snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*) FROM payment;
+SELECT risk.promote('batch', 'v2');
+SELECT count(*) FROM risk.score_batch('batch', 'payment') AS s JOIN payment AS p ON s.entity_id = p.id::text WHERE s.score = risk.score_transaction('batch', p, 'v2');
+ROLLBACK;
+
+-- what is wrong
+SELECT * FROM risk.score_batch(NULL, 'payment');
+SELECT * FROM risk.score_batch('batch', NULL);
+SELECT * FROM risk.score_batch('nosuch', 'payment');
+SELECT * FROM risk.score_batch('batch', 'payment', 'v9');
+SELECT * FROM risk.score_versions('batch', 'v1', 'v9', 'payment');
+SELECT * FROM risk.version_kernel('batch', 'v9');
+SELECT * FROM risk.score_batch('batch', 'SELECT id, amount FROM payment');
+SELECT * FROM risk.score_batch('batch', 'SELECT id, amount::text, hour, country FROM payment');
+SELECT * FROM risk.score_batch('batch', 'SELECT *, 1 AS amount FROM payment');
+SELECT * FROM risk.score_batch('batch', 'SELECT amount, hour, country FROM payment');
+SELECT * FROM risk.score_batch('batch', 'payment', id_column => 'nosuch');
+SELECT * FROM risk.score_batch('batch', 'SELECT id, * FROM payment');
+SELECT * FROM risk.score_batch('batch', 'nosuch');
+SELECT * FROM risk.score_batch('batch', '');
+SELECT * FROM risk.score_batch('batch', 'SELECT 1 / 0 AS id, * FROM payment');
+SELECT risk.alter_model('classes', positive_class => 5);
+SELECT * FROM risk.score_batch('classes', 'payment', 'v1');
+SELECT 1 FROM risk.register_model('batch', 'nameless', toy_model('{NULL,NULL}', '[[0, 100, 1, -1, 2]]'));
+SELECT * FROM risk.score_batch('batch', 'payment', 'nameless');
+
+-- a source only reads
+CREATE FUNCTION writes(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO payment (id) VALUES ($1); RETURN $1; END $$;
+SELECT * FROM risk.score_batch('batch', 'DELETE FROM payment RETURNING *');
+SELECT * FROM risk.score_batch('batch', 'WITH d AS (DELETE FROM payment RETURNING *) SELECT * FROM d');
+SELECT * FROM risk.score_batch('batch', 'SELECT * FROM payment FOR UPDATE');
+SELECT * FROM risk.score_batch('batch', 'SELECT writes(id) AS id, amount, hour, country FROM payment');
+SELECT * FROM risk.score_batch('batch', 'SELECT set_config(''transaction_read_only'', ''off'', false), writes(id) AS id, amount, hour, country FROM payment');
+SELECT * FROM risk.score_batch('batch', 'SELECT * FROM payment) AS a; DELETE FROM payment; SELECT * FROM (SELECT 1');
+SELECT * FROM risk.rolling_table('SELECT writes(id) AS id, now() AS at FROM payment', 'id', 'at', NULL, '{1 hour}', '{count}') AS t (id_cnt_prev_1h bigint);
+SELECT count(*) FROM payment;
+-- ... and writing goes on afterwards, also when an error was caught
+DO $$ BEGIN
+	PERFORM risk.score_batch('batch', 'SELECT 1 / 0 AS id, * FROM payment');
+EXCEPTION WHEN division_by_zero THEN
+	INSERT INTO payment (id) VALUES (6000);
+END $$;
+SELECT count(*) FROM risk.score_batch('batch', 'payment');
+DELETE FROM payment WHERE id = 6000;
+
+-- two versions: the figures are those of plain SQL
+CREATE TABLE scored AS SELECT risk.score_transaction('batch', p, 'v1') AS a, risk.score_transaction('batch', p, 'v2') AS b FROM payment AS p;
+SELECT metric, round(a::numeric, 6) AS a, round(b::numeric, 6) AS b, round(difference::numeric, 6) AS difference FROM risk.compare_versions('batch', 'v1', 'v2', 'payment');
+SELECT round(corr(a, b)::numeric, 6) AS correlation, count(*) FILTER (WHERE a >= 0.5 AND b < 0.5) AS only_a, count(*) FILTER (WHERE b >= 0.5 AND a < 0.5) AS only_b,
+	   round(avg(((a >= 0.5) = (b >= 0.5))::int), 6) AS agreement_rate, round(avg(b - a)::numeric, 6) AS mean_shift, round(percentile_cont(0.95) WITHIN GROUP (ORDER BY b)::numeric, 6) AS b_p95
+FROM scored;
+SELECT metric, a, b FROM risk.compare_versions('batch', 'v1', 'v2', 'payment', threshold => 0.95) WHERE metric LIKE 'flagged%';
+SELECT metric, a, b, difference FROM risk.compare_versions('batch', NULL, 'v1', 'payment') WHERE metric IN ('rows', 'flagged_by_one_alone', 'agreement_rate', 'ks');
+SELECT metric, a, b, difference FROM risk.compare_versions('batch', 'v1', 'v2', 'SELECT * FROM payment WHERE false') WHERE a IS NOT NULL OR b IS NOT NULL OR difference IS NOT NULL;
+SELECT risk.compare_versions('nosuch', 'v1', 'v2', 'payment');
+SELECT count(*) = 10 AND array_agg(m.difference) = (SELECT array_agg(d) FROM (SELECT b - a AS d FROM scored ORDER BY abs(b - a) DESC LIMIT 10) AS s) AS largest
+FROM risk.largest_movers('batch', 'v1', 'v2', 'payment') AS m;
+SELECT entity_id, round(score_a::numeric, 4) AS a, round(score_b::numeric, 4) AS b, round(difference::numeric, 4) AS difference
+FROM risk.largest_movers('batch', 'v1', 'v2', 'SELECT * FROM payment WHERE id <= 10', top => 3);
+SELECT count(*) FROM risk.largest_movers('batch', 'v1', 'v1', 'payment');
+
+-- the caller's rights, and row-level security
+CREATE ROLE risk_test_batch;
+GRANT USAGE ON SCHEMA risk, public TO risk_test_batch;
+SET ROLE risk_test_batch;
+SELECT * FROM risk.score_batch('batch', 'payment');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION risk.score_batch, risk.score_versions, risk.compare_versions, risk.largest_movers, risk.decision_threshold, risk.measure_pairs, risk.version_kernel TO risk_test_batch;
+SET ROLE risk_test_batch;
+SELECT * FROM risk.score_batch('batch', 'payment');
+SELECT * FROM risk.compare_versions('batch', 'v1', 'v2', 'payment');
+SELECT * FROM risk.score_batch('batch', 'risk.model_versions');
+RESET ROLE;
+GRANT SELECT ON payment TO risk_test_batch;
+ALTER TABLE payment ENABLE ROW LEVEL SECURITY;
+CREATE POLICY few ON payment TO risk_test_batch USING (id <= 20);
+SET ROLE risk_test_batch;
+SELECT count(*) FROM risk.score_batch('batch', 'payment');
+SELECT b FROM risk.compare_versions('batch', 'v1', 'v2', 'payment') WHERE metric = 'rows';
+SELECT count(*) FROM risk.largest_movers('batch', 'v1', 'v2', 'payment', top => 100) WHERE entity_id::int > 20;
+RESET ROLE;
+SELECT count(*) FROM risk.score_batch('batch', 'payment');
+
+DROP OWNED BY risk_test_batch;
+DROP ROLE risk_test_batch;
+DROP SCHEMA "Of old" CASCADE;
+DROP TABLE payment, scored;
+DROP FUNCTION differing, writes, seen;
+SELECT risk.drop_model(model) FROM unnest('{batch,classes}'::text[]) AS model;

@@ -1,0 +1,354 @@
+/*
+ * batch.c
+ *		Scores of a whole table or query: by one version, or by two side by side.
+ *
+ * The rows come from a source (source.c) one by one; their features are gathered
+ * into a block, and a full block is scored at once, with the kernel for many rows.
+ * Results go into a tuplestore, which spills to disk beyond work_mem; besides, a
+ * call holds one block.
+ *
+ * Nothing here is traffic: the version is the champion that the statement's
+ * snapshot sees, or the one named; there is no canary and no fallback score, and
+ * nothing is logged.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#include "bind.h"
+#include "catalog.h"
+#include "compat.h"
+#include "progress.h"
+#include "scorer.h"
+#include "source.h"
+#include "subject.h"
+
+/* Rows of a block: fewer where their features and margins would take more. */
+#define BLOCK_ROWS		1024
+#define BLOCK_BYTES		(16 * 1024 * 1024)
+#define KERNEL_ROWS		128		/* that forest_margins_batch() likes best */
+
+/* One version at work on the block. */
+typedef struct Side
+{
+	Scorer		scorer;
+	Binding    *binding;
+	float	   *features;		/* [capacity][num_features]; may be another side's */
+	float	   *margins;		/* [capacity][num_outputs] */
+	void	   *scratch;
+} Side;
+
+/* The receiver of the source's rows. */
+typedef struct Batch
+{
+	DestReceiver receiver;		/* first */
+	MemoryContext context;		/* of the call, deleted when it ends */
+	MemoryContext block;		/* reset with each block */
+	Tuplestorestate *store;
+	TupleDesc	result;
+	Route		route;			/* its entity_id names the column of the entities */
+	TupleDesc	source;
+	SubjectReader *reader;
+	int			num_sides;
+	Side		sides[2];
+	int			capacity;		/* rows of a block */
+	int			num_rows;		/* in the block so far */
+	uint64		num_scored;		/* before it */
+	ProgressSlot *progress;
+	Datum	   *entities;		/* [capacity], text in the block's memory */
+	bool	   *unknown;		/* [capacity] */
+} Batch;
+
+/* ---- the versions ---- */
+
+/* The champion's number, or that of the version named.  Errors: 42704, 55000. */
+static int64
+find_version(const text *model, const Route *route, const text *version)
+{
+	Problem		problem = {0};
+
+	if (version)
+		return catalog_version(model, version);
+	if (route->champion.version_id == 0)
+	{
+		route_no_champion(text_to_cstring(model), &problem);
+		problem_raise(&problem);
+	}
+	return route->champion.version_id;
+}
+
+/* Add a version that scores.  Errors: those of find_version() and of scorer.c. */
+static void
+add_side(Batch *batch, const text *model, const text *version)
+{
+	Side	   *side = &batch->sides[batch->num_sides++];
+	Problem		problem = {0};
+
+	if (!scorer_open(&side->scorer, find_version(model, &batch->route, version),
+					 batch->route.positive_class, &problem) ||
+		!scorer_has_output(&side->scorer, &problem))
+		problem_raise(&problem);
+}
+
+/* ---- the columns ---- */
+
+/* Find the column of the entities.  Errors: 42703 there is none, 42702 there are
+ * several. */
+static void
+find_entity(Batch *batch)
+{
+	const char *name = batch->route.entity_id;
+	AttrNumber	attnum = name ? bind_find_column(batch->source, name) : 0;
+
+	if (name && attnum == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("the source has no column \"%s\", which is to identify its rows", name),
+				 errhint("Add it, or name another with id_column => '...'.")));
+	if (attnum < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+				 errmsg("column \"%s\" appears more than once in the source", name),
+				 errhint("Name each column once, with AS where two tables have it.")));
+	batch->reader = subject_reader(&batch->route, batch->source);
+}
+
+/* Make the block, as large as the versions allow. */
+static void
+make_block(Batch *batch)
+{
+	Size		row = 1;
+
+	for (int i = 0; i < batch->num_sides; i++)
+	{
+		const ForestHeader *header = batch->sides[i].scorer.version->forest.header;
+
+		row += sizeof(float) * ((Size) header->num_features + header->num_outputs);
+	}
+	batch->capacity = Max(Min(BLOCK_ROWS, BLOCK_BYTES / row), 1);
+	if (batch->capacity > KERNEL_ROWS)
+		batch->capacity -= batch->capacity % KERNEL_ROWS;
+	batch->entities = palloc(sizeof(Datum) * batch->capacity);
+	batch->unknown = palloc(sizeof(bool) * batch->capacity);
+	for (int i = 0; i < batch->num_sides; i++)
+	{
+		Side	   *side = &batch->sides[i];
+		const Version *version = side->scorer.version;
+		const Forest *forest = &version->forest;
+
+		side->features = i > 0 && version_same_features(batch->sides[0].scorer.version, version) ?
+			batch->sides[0].features :
+			palloc(sizeof(float) * Max(version->num_features, 1) * batch->capacity);
+		side->margins = palloc(sizeof(float) * forest->header->num_outputs * batch->capacity);
+		side->scratch = palloc(Max(forest_batch_scratch_size(forest), 1));
+	}
+}
+
+/* What the source's columns are, before its first row. */
+static void
+batch_startup(DestReceiver *self, int operation, TupleDesc source)
+{
+	Batch	   *batch = (Batch *) self;
+	MemoryContext before = MemoryContextSwitchTo(batch->context);
+
+	batch->source = CreateTupleDescCopy(source);
+	batch->source->tdtypeid = RECORDOID;
+	batch->source->tdtypmod = -1;
+	BlessTupleDesc(batch->source);
+	for (int i = 0; i < batch->num_sides; i++)
+	{
+		Side	   *side = &batch->sides[i];
+		Problem		problem = {0};
+
+		side->binding = bind_row_type(side->scorer.version, RECORDOID,
+									  batch->source->tdtypmod, &problem);
+		if (!side->binding)
+			problem_raise(&problem);
+	}
+	find_entity(batch);
+	make_block(batch);
+	MemoryContextSwitchTo(before);
+}
+
+/* ---- the rows ---- */
+
+/* Score the block and begin another one. */
+static void
+score_block(Batch *batch)
+{
+	for (int i = 0; i < batch->num_sides; i++)
+	{
+		Side	   *side = &batch->sides[i];
+
+		forest_margins_batch(&side->scorer.version->forest, side->features, batch->num_rows,
+							 side->scratch, side->margins);
+	}
+	for (int row = 0; row < batch->num_rows; row++)
+	{
+		Datum		values[1 + lengthof(batch->sides)] = {batch->entities[row]};
+		bool		nulls[1 + lengthof(batch->sides)] = {batch->unknown[row]};
+
+		for (int i = 0; i < batch->num_sides; i++)
+		{
+			Side	   *side = &batch->sides[i];
+			Size		outputs = side->scorer.version->forest.header->num_outputs;
+
+			values[1 + i] = Float8GetDatum(scorer_score_of(&side->scorer,
+														   side->margins + row * outputs));
+		}
+		tuplestore_putvalues(batch->store, batch->result, values, nulls);
+	}
+	batch->num_scored += batch->num_rows;
+	batch->num_rows = 0;
+	progress_rows(batch->progress, batch->num_scored);
+	MemoryContextReset(batch->block);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Take a row into the block. */
+static bool
+batch_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	Batch	   *batch = (Batch *) self;
+	MemoryContext before = MemoryContextSwitchTo(batch->block);
+	const LiveView view = {0};
+	DeformedRow deformed;
+	Subject		subject;
+	Problem		problem = {0};
+
+	slot_getallattrs(slot);
+	deformed = (DeformedRow) {batch->source, slot->tts_values, slot->tts_isnull};
+	for (int i = 0; i < batch->num_sides; i++)
+	{
+		Side	   *side = &batch->sides[i];
+
+		if ((i == 0 || side->features != batch->sides[0].features) &&
+			!bind_features(side->binding, &deformed, &view,
+						   side->features + (Size) batch->num_rows * side->scorer.version->num_features,
+						   &problem))
+			problem_raise(&problem);
+	}
+	subject_of_row(batch->reader, &batch->route, &deformed, &subject);
+	batch->unknown[batch->num_rows] = subject.entity == NULL;
+	batch->entities[batch->num_rows] = subject.entity ? CStringGetTextDatum(subject.entity) : (Datum) 0;
+	if (++batch->num_rows == batch->capacity)
+		score_block(batch);
+	MemoryContextSwitchTo(before);
+	return true;
+}
+
+static void
+batch_shutdown(DestReceiver *self)
+{
+	Batch	   *batch = (Batch *) self;
+	MemoryContext before = MemoryContextSwitchTo(batch->block);
+
+	score_block(batch);
+	MemoryContextSwitchTo(before);
+}
+
+static void
+batch_destroy(DestReceiver *self)
+{
+}
+
+/* ---- the functions ---- */
+
+/* An argument that must be there. */
+static text *
+text_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return PG_GETARG_TEXT_PP(arg);
+}
+
+/* The model of a call, and which column identifies the rows: that of the argument
+ * or, NULL, the model's. */
+static text *
+open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *model = text_argument(fcinfo, 0, "model");
+	Route		route;
+
+	InitMaterializedSRF(fcinfo, 0);
+	batch->receiver = (DestReceiver) {batch_receive, batch_startup, batch_shutdown, batch_destroy,
+	DestTuplestore};
+	batch->context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk batch", ALLOCSET_DEFAULT_SIZES);
+	batch->block = AllocSetContextCreate(batch->context, "pg_risk block", ALLOCSET_DEFAULT_SIZES);
+	batch->store = info->setResult;
+	batch->result = info->setDesc;
+	catalog_read_route(model, &route);
+	batch->route = (Route) {
+		.champion = route.champion,.positive_class = route.positive_class,
+		.entity_id = PG_ARGISNULL(id_column) ? route.entity_id : text_to_cstring(PG_GETARG_TEXT_PP(id_column))
+	};
+	return model;
+}
+
+/* Score the source; the batch is over then. */
+static void
+run_batch(Batch *batch, const text *source)
+{
+	batch->progress = progress_start(batch->context, batch->sides[0].scorer.version->id,
+									 batch->num_sides > 1 ? batch->sides[1].scorer.version->id : 0);
+	source_read(psprintf("SELECT * FROM %s", source_from_item(text_to_cstring(source))),
+				&batch->receiver);
+	MemoryContextDelete(batch->context);
+}
+
+#define OPTIONAL_TEXT(arg)	(PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg))
+
+PG_FUNCTION_INFO_V1(risk_score_batch);
+PG_FUNCTION_INFO_V1(risk_score_versions);
+PG_FUNCTION_INFO_V1(risk_version_kernel);
+
+/* risk.score_batch(model, source, version, id_column) */
+Datum
+risk_score_batch(PG_FUNCTION_ARGS)
+{
+	Batch	   *batch = palloc0(sizeof(Batch));
+	text	   *model = open_batch(fcinfo, batch, 3);
+
+	add_side(batch, model, OPTIONAL_TEXT(2));
+	run_batch(batch, text_argument(fcinfo, 1, "source"));
+	return (Datum) 0;
+}
+
+/* risk.score_versions(model, version_a, version_b, source, id_column) */
+Datum
+risk_score_versions(PG_FUNCTION_ARGS)
+{
+	Batch	   *batch = palloc0(sizeof(Batch));
+	text	   *model = open_batch(fcinfo, batch, 4);
+
+	add_side(batch, model, OPTIONAL_TEXT(1));
+	add_side(batch, model, OPTIONAL_TEXT(2));
+	run_batch(batch, text_argument(fcinfo, 3, "source"));
+	return (Datum) 0;
+}
+
+/* risk.version_kernel(model, version): what adds up its trees in this session. */
+Datum
+risk_version_kernel(PG_FUNCTION_ARGS)
+{
+	text	   *model = text_argument(fcinfo, 0, "model");
+	Scorer		scorer;
+	Problem		problem = {0};
+	Route		route;
+
+	catalog_read_route(model, &route);
+	if (!scorer_open(&scorer, find_version(model, &route, OPTIONAL_TEXT(1)), route.positive_class, &problem))
+		problem_raise(&problem);
+	PG_RETURN_TEXT_P(cstring_to_text(scorer.version->forest.kernel_name));
+}

@@ -1,0 +1,15 @@
+/*
+ * source.h
+ *		Rows of a table or query that an argument of a function names.
+ */
+#ifndef PG_RISK_SOURCE_H
+#define PG_RISK_SOURCE_H
+
+#include "postgres.h"
+
+#include "tcop/dest.h"
+
+extern char *source_from_item(const char *source);
+extern void source_read(const char *query, DestReceiver *receiver);
+
+#endif							/* PG_RISK_SOURCE_H */
