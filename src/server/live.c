@@ -226,17 +226,17 @@ add_window(HistorySpec *spec, const Interval *width, const Interval *delay, bool
 {
 	for (int i = 0; i < spec->num_windows; i++)
 	{
-		const HistoryWindow *window = &spec->windows[i];
+		const RollingWindow *window = &spec->windows[i];
 
 		if (!window->previous && memcmp(&window->width, width, sizeof(Interval)) == 0 &&
 			memcmp(&window->delay, delay, sizeof(Interval)) == 0 &&
 			(!change || (i + 1 < spec->num_windows && spec->windows[i + 1].previous)))
 			return i;
 	}
-	spec->windows[spec->num_windows++] = (HistoryWindow) {*width, *delay, false};
+	spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, false};
 	if (change)
 	{
-		spec->windows[spec->num_windows++] = (HistoryWindow) {*width, *delay, true};
+		spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, true};
 		return spec->num_windows - 2;
 	}
 	return spec->num_windows - 1;
@@ -304,7 +304,7 @@ make_room(LiveQuery *query, int capacity)
 	spec->features = resize(spec->features, sizeof(HistoryFeature) * capacity);
 	spec->values = resize(spec->values, sizeof(HistoryColumn) * capacity);
 	spec->ids = resize(spec->ids, sizeof(HistoryColumn) * capacity);
-	spec->windows = resize(spec->windows, sizeof(HistoryWindow) * capacity * 2);
+	spec->windows = resize(spec->windows, sizeof(RollingWindow) * capacity * 2);
 	query->columns = resize(query->columns, sizeof(char *) * capacity);
 	query->names = resize(query->names, sizeof(char *) * capacity);
 	query->positions = resize(query->positions, sizeof(int) * capacity);
