@@ -241,6 +241,16 @@ FROM risk.rolling_table('wild', 'k', 'at', 'v', '{1 hour,7 days}', '{count,sum,a
 SELECT risk.drop_rolling_features('wild');
 DROP TABLE wild;
 
+-- digits of an event outside of the window do not come into its average
+CREATE TABLE digits (id int PRIMARY KEY, k int, at timestamptz, v numeric);
+INSERT INTO digits SELECT i, 1, timestamptz '2026-01-01 12:00' + i * interval '1 minute', CASE i WHEN 1 THEN 13.87 ELSE 0 END FROM generate_series(1, 8) AS i;
+INSERT INTO digits VALUES (0, 1, '2026-01-01 00:00', 1e-30);
+SELECT risk.create_rolling_features('digits', 'k', 'at', 'v', '{1 hour}', '{avg}', create_index => true);
+SELECT risk.rolling_features('digits', d) AS live, features, (features ->> 'k_avg_v_prev_1h')::float8 = (13.87 / 7)::float8 AS as_sql
+FROM digits AS d JOIN risk.training_set('digits') AS t ON (event ->> 'id')::int = id WHERE id = 8;
+SELECT risk.drop_rolling_features('digits');
+DROP TABLE digits;
+
 -- scoring: a feature that is no column is looked up, as of the row's event time
 SELECT risk.create_model('rolling', entity_id => 'id', event_time => 'at', log => 'transactional'), risk.alter_model('rolling', log_features => 'full');
 SELECT 1 FROM risk.register_model('rolling', 'v1', toy_model('{amount,card_cnt_prev_1h,card_sum_amount_prev_1h}',
