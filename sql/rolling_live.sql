@@ -241,6 +241,16 @@ FROM risk.rolling_table('wild', 'k', 'at', 'v', '{1 hour,7 days}', '{count,sum,a
 SELECT risk.drop_rolling_features('wild');
 DROP TABLE wild;
 
+-- digits of an event outside of the window do not come into its average
+CREATE TABLE digits (id int PRIMARY KEY, k int, at timestamptz, v numeric);
+INSERT INTO digits SELECT i, 1, timestamptz '2026-01-01 12:00' + i * interval '1 minute', CASE i WHEN 1 THEN 13.87 ELSE 0 END FROM generate_series(1, 8) AS i;
+INSERT INTO digits VALUES (0, 1, '2026-01-01 00:00', 1e-30);
+SELECT risk.create_rolling_features('digits', 'k', 'at', 'v', '{1 hour}', '{avg}', create_index => true);
+SELECT risk.rolling_features('digits', d) AS live, features, (features ->> 'k_avg_v_prev_1h')::float8 = (13.87 / 7)::float8 AS as_sql
+FROM digits AS d JOIN risk.training_set('digits') AS t ON (event ->> 'id')::int = id WHERE id = 8;
+SELECT risk.drop_rolling_features('digits');
+DROP TABLE digits;
+
 -- scoring: a feature that is no column is looked up, as of the row's event time
 SELECT risk.create_model('rolling', entity_id => 'id', event_time => 'at', log => 'transactional'), risk.alter_model('rolling', log_features => 'full');
 SELECT 1 FROM risk.register_model('rolling', 'v1', toy_model('{amount,card_cnt_prev_1h,card_sum_amount_prev_1h}',
@@ -331,6 +341,74 @@ SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'card');
 SELECT risk.drop_rolling_features('tx');
 DROP VIEW seen;
 DROP TABLE tx;
+
+-- a version that does not decide fails nobody's statement: its error is logged, foreseen or not
+CREATE TABLE pay (id int PRIMARY KEY, card text, at timestamptz, amount float8, score float8);
+CREATE INDEX ON pay (card, at);
+SELECT risk.create_rolling_features('pay', 'card', 'at', windows => '{1 hour}');
+SELECT risk.create_model('beside', entity_id => 'id', event_time => 'at', log => 'transactional');
+SELECT count(*) FROM (VALUES ('v1', 'amount'), ('v2', 'card_cnt_prev_1h')) AS v (version, feature),
+	LATERAL risk.register_model('beside', version, toy_model(ARRAY[feature], '[[0, 1, 1, 1, 2]]', 'reg:squarederror', base_score => '0'));
+SELECT risk.promote('beside', 'v1'), risk.start_shadow('beside', 'v2');
+CREATE TRIGGER score BEFORE INSERT ON pay FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('beside', 'score');
+GRANT INSERT ON pay TO risk_test_scorer;
+CREATE VIEW told AS SELECT entity_id AS id, version, role, score, error FROM risk.predictions WHERE model = 'beside' ORDER BY scored_at, role;
+-- no privilege at all; on other columns than those that are needed
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (1, 'x', '2026-01-01 00:00', 1);
+RESET ROLE;
+GRANT SELECT (card, amount) ON pay TO risk_test_scorer;
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (2, 'x', '2026-01-01 00:10', 1);
+RESET ROLE;
+GRANT SELECT (at) ON pay TO risk_test_scorer;
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (3, 'x', '2026-01-01 00:20', 1);
+RESET ROLE;
+TABLE told;
+TRUNCATE risk.predictions;
+-- a canary, for which the champion stands in, and beside which it is the reference
+SELECT risk.start_canary('beside', 'v2', 100);
+REVOKE SELECT (at) ON pay FROM risk_test_scorer;
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (4, 'x', '2026-01-01 00:30', 1);
+RESET ROLE;
+SELECT risk.promote('beside', 'v2'), risk.start_canary('beside', 'v1', 100);
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (5, 'x', '2026-01-01 00:40', 1);
+RESET ROLE;
+TABLE told;
+TRUNCATE risk.predictions;
+-- a policy that fails on a row; no policy is to apply
+SELECT risk.promote('beside', 'v1'), risk.start_shadow('beside', 'v2');
+GRANT SELECT ON pay TO risk_test_scorer;
+ALTER TABLE pay ENABLE ROW LEVEL SECURITY;
+CREATE POLICY writes ON pay FOR INSERT TO risk_test_scorer WITH CHECK (true);
+CREATE POLICY fails ON pay FOR SELECT TO risk_test_scorer USING (1 / (id - 2) < 10);
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (6, 'x', '2026-01-01 00:50', 1), (7, 'y', '2026-01-01 00:50', 1);
+RESET ROLE;
+TABLE told;
+TRUNCATE risk.predictions;
+SELECT risk.promote('beside', 'v2'), risk.start_canary('beside', 'v1', 100);
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (8, 'x', '2026-01-01 00:50', 1);
+RESET ROLE;
+TABLE told;
+TRUNCATE risk.predictions;
+SELECT risk.abort('beside');
+SET ROLE risk_test_scorer;
+INSERT INTO pay VALUES (9, 'x', '2026-01-01 00:50', 1);
+INSERT INTO pay VALUES (10, 'y', '2026-01-01 00:51', 1);
+SET row_security = off;
+SELECT risk.rolling_features('pay', 'y'::text, '2026-01-01 01:00');
+RESET row_security;
+RESET ROLE;
+TABLE told;
+SELECT risk.drop_rolling_features('pay');
+DROP VIEW told;
+DROP TABLE pay;
+SELECT risk.drop_model('beside');
 DROP OWNED BY risk_test_scorer;
 DROP ROLE risk_test_scorer;
 

@@ -10,7 +10,7 @@ SELECT 1 FROM generate_series(1, 5) AS i, risk.register_model('m', 'v' || i, toy
 CREATE FUNCTION tick(passed interval DEFAULT '1 hour') RETURNS text LANGUAGE sql AS $$ SELECT set_config('pg_risk.clock', (risk.clock() + passed)::text, false) $$;
 CREATE VIEW history AS
 	SELECT to_char(at, 'DD HH24:MI') AS at, action, version, from_role || ' ' || from_percent AS was, to_role || ' ' || to_percent AS "is", paused,
-		   rollout_id - (SELECT min(rollout_id) FROM risk.rollout_history) AS rollout, done_by = session_user AS by_me, reason, forced, gates
+		   rollout_id - (SELECT min(rollout_id) FROM risk.rollout_history WHERE model = 'm') AS rollout, done_by = session_user AS by_me, reason, forced, gates
 	FROM risk.rollout_history WHERE model = 'm' ORDER BY event_id;
 
 -- refused before there is a champion
@@ -110,7 +110,7 @@ SELECT risk.promote('m', 'v5');
 SELECT risk.start_canary('m', 'v3', 10), tick();
 SELECT risk.rollback('m');
 SELECT at, action, version, was, "is", reason FROM history WHERE at >= '01 17:00';
-SELECT rollout_id - min(rollout_id) OVER () AS rollout, version, status, paused_by, started_at, ended_at FROM risk.rollouts ORDER BY 1;
+SELECT rollout_id - min(rollout_id) OVER () AS rollout, version, status, paused_by, started_at, ended_at FROM risk.rollouts WHERE model = 'm' ORDER BY 1;
 
 -- retired and dropped versions are not returned to either
 SELECT risk.abort('m'), risk.promote('m', 'v4'), risk.promote('m', 'v5');

@@ -631,6 +631,13 @@ bind_is_stored(const Binding *binding, const Version *version, Problem *problem)
 	return true;
 }
 
+/* Are there features that take a query? */
+bool
+bind_looks_up(const Binding *binding)
+{
+	return binding->num_queries > 0;
+}
+
 /* Take a row apart. */
 void
 bind_deform(const Binding *binding, HeapTuple tuple)
@@ -677,7 +684,7 @@ look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *vi
 
 /*
  * Features of a row that has been taken apart; rolling ones as the view sees
- * the table.  Problems: 22004 no event time.
+ * the table.  Problems and errors: those of live_lookup().
  */
 bool
 bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view, float *row,

@@ -37,6 +37,7 @@ extern AttrNumber bind_find_column(TupleDesc tupdesc, const char *name);
 extern Binding *bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem);
 extern bool bind_is_current(const Binding *binding, Oid type, int32 typmod);
 
+extern bool bind_looks_up(const Binding *binding);
 extern bool bind_is_stored(const Binding *binding, const Version *version, Problem *problem);
 
 extern void bind_deform(const Binding *binding, HeapTuple tuple);

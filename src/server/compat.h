@@ -42,6 +42,14 @@ extern PGDLLEXPORT void _PG_init(void);
 #define compat_decode_datetime DecodeDateTime
 #endif
 
+/* 16 has one such function for all kinds of objects. */
+#if PG_VERSION_NUM >= 160000
+#define compat_schema_aclcheck(schema, role, mode) \
+	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#else
+#define compat_schema_aclcheck pg_namespace_aclcheck
+#endif
+
 /* 17 has infinite intervals. */
 #ifndef INTERVAL_IS_NOBEGIN
 #define INTERVAL_IS_NOBEGIN(interval) false

@@ -13,6 +13,11 @@
  * leaves the decision to the champion; shadows and failed canaries are logged
  * with their errors, and gates see them.  If the champion cannot score either,
  * the model's fallback score decides, if it has one.
+ *
+ * What can be foreseen to be wrong is a value (problem.h).  What cannot, an
+ * error while rolling features are read from their table, is caught where the
+ * version does not decide; not in parallel workers and their leaders, which
+ * must not begin subtransactions: there it fails the call.
  */
 #include "postgres.h"
 
@@ -23,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -347,13 +353,79 @@ bind_contender(CallSite *site, Contender *contender, const Input *input, Problem
 	return false;
 }
 
-/* Make the features of the transaction at hand. */
+/* Match the row with a contender's features, and take it apart. */
 static bool
-make_features(CallSite *site, Contender *contender, const Input *input, Problem *problem)
+take_apart(CallSite *site, Contender *contender, const Input *input, Problem *problem)
 {
-	const float *shared = site->contenders[0].features;
+	if (!contender->scorer.version)
+	{
+		*problem = contender->problem;
+		return false;
+	}
+	if (!bind_contender(site, contender, input, problem))
+		return false;
+	if (!site->deformed.tupdesc)
+	{
+		bind_deform(contender->binding, input->tuple);
+		site->deformed = bind_deformed(contender->binding);
+	}
+	return true;
+}
+
+/* bind_features() where an error is a problem, but for those by which the
+ * transaction is to end: it was cancelled, or cannot be serialized. */
+static bool
+try_features(CallSite *site, Contender *contender, const Input *input, Problem *problem)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool made = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		made = bind_features(contender->binding, &site->deformed, &input->view, contender->buffer, problem);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		problem_of_error(problem, error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return made;
+}
+
+/* Features that another contender has made and that are the same; or NULL. */
+static const float *
+shared_features(const CallSite *site, const Contender *contender)
+{
+	const Contender *champion = &site->contenders[0];
+
+	if (contender != champion)
+		return contender->same_features ? champion->features : NULL;
+	return site->canary && site->canary->same_features ? site->canary->features : NULL;
+}
+
+/* Make the features of the transaction at hand.  decides: errors are errors. */
+static bool
+make_features(CallSite *site, Contender *contender, const Input *input, bool decides, Problem *problem)
+{
 	bool		made = true;
 
+	if (!contender->features)
+		contender->features = shared_features(site, contender);
 	if (contender->features)
 		return true;
 	if (!contender->scorer.version)
@@ -361,23 +433,16 @@ make_features(CallSite *site, Contender *contender, const Input *input, Problem 
 		*problem = contender->problem;
 		return false;
 	}
-	if (contender->same_features && shared)
-	{
-		contender->features = shared;
-		return true;
-	}
 	switch (input->kind)
 	{
 		case INPUT_ROW:
-			made = bind_contender(site, contender, input, problem);
+			made = take_apart(site, contender, input, problem);
 			if (!made)
 				break;
-			if (!site->deformed.tupdesc)
-			{
-				bind_deform(contender->binding, input->tuple);
-				site->deformed = bind_deformed(contender->binding);
-			}
-			made = bind_features(contender->binding, &site->deformed, &input->view, contender->buffer, problem);
+			if (decides || !bind_looks_up(contender->binding) || IsInParallelMode())
+				made = bind_features(contender->binding, &site->deformed, &input->view, contender->buffer, problem);
+			else
+				made = try_features(site, contender, input, problem);
 			break;
 		case INPUT_JSONB:
 			made = bind_jsonb(contender->scorer.version, input->jsonb, contender->buffer, problem);
@@ -391,15 +456,15 @@ make_features(CallSite *site, Contender *contender, const Input *input, Problem 
 	return made;
 }
 
-/* Score the transaction at hand. */
+/* Score the transaction at hand.  decides: nobody stands in. */
 static bool
-score(CallSite *site, Contender *contender, const Input *input, bool want_score, Problem *problem)
+score(CallSite *site, Contender *contender, const Input *input, bool decides, bool want_score, Problem *problem)
 {
 	instr_time	start;
 	instr_time	end;
 	bool		scored = true;
 
-	if (!make_features(site, contender, input, problem))
+	if (!make_features(site, contender, input, decides, problem))
 		return false;
 	if (site->logs)
 		INSTR_TIME_SET_CURRENT(start);
@@ -483,9 +548,9 @@ outcome_beside(CallSite *site, Contender *contender, const Input *input, bool no
 	Outcome		outcome;
 
 	if (now)
-		(void) score(site, contender, input, true, &problem);
+		(void) score(site, contender, input, false, true, &problem);
 	else
-		(void) make_features(site, contender, input, &problem);
+		(void) make_features(site, contender, input, false, &problem);
 	outcome = outcome_of(contender, &problem);
 	if (!now && problem.sqlstate == 0)
 	{
@@ -588,23 +653,23 @@ decide(CallSite *site, const Input *input, bool want_score, Decision *decision)
 
 	if (site->canary || site->logs)
 	{
-		/* This takes the row apart, if anything can. */
-		(void) make_features(site, champion, input, &turn.problem);
-		turn.problem.sqlstate = 0;
+		/* The champion's match is likely there; any way will do. */
+		if (input->kind == INPUT_ROW)
+			(void) take_apart(site, champion, input, &(Problem) {0});
 		read_subject(site, input, &turn.subject);
 		if (site->canary &&
 			route_selects(site->canary->routed.percent, site->canary->routed.salt, turn.subject.entity))
 			turn.chosen = site->canary;
 	}
 
-	if (turn.chosen != champion && !score(site, turn.chosen, input, want_score, &turn.canary_problem))
+	if (turn.chosen != champion && !score(site, turn.chosen, input, false, want_score, &turn.canary_problem))
 		*decision = (Decision) {ROLE_CHAMPION, &champion->scorer, 0, NULL};
 	else
 		*decision = (Decision) {turn.chosen->role, &turn.chosen->scorer, turn.chosen->score, turn.chosen->features};
 
 	if (decision->role == ROLE_CHAMPION)
 	{
-		if (score(site, champion, input, want_score, &turn.problem))
+		if (score(site, champion, input, true, want_score, &turn.problem))
 		{
 			decision->score = champion->score;
 			decision->features = champion->features;

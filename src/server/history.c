@@ -9,8 +9,10 @@
  * later does not count; where that makes a difference, the windows are made
  * anew without such events.
  *
- * Values are the nearest float8.  Sums and averages of numeric, and of bigint
- * past 2^53, are PostgreSQL's own of numeric, rounded to float8 in the end.
+ * Ids, bounds and decimal sums are those of window functions (rolling_run.c,
+ * rolling_decimal.c).  Values are the nearest float8.  Sums and averages of
+ * numeric, and of bigint past 2^53, are PostgreSQL's own of numeric, rounded to
+ * float8 in the end.
  */
 #include "postgres.h"
 
@@ -19,28 +21,22 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/timestamp.h"
-#include "utils/typcache.h"
 
 #include "compat.h"
 #include "history.h"
-#include "rolling_names.h"
+#include "rolling_decimal.h"
 
-/* Numbers of the different values of a column: an open addressing table. */
-typedef struct Numbering
+/* Events in the core, and where sums need it as numeric. */
+typedef struct Pass
 {
-	TypeCacheEntry *type;
-	Oid			collation;
-	Datum	   *values;			/* [capacity] */
-	uint32	   *hashes;
-	uint32		count;
-	uint32		capacity;
-	uint32	   *places;			/* [mask + 1]; number + 1, 0 is free */
-	uint32		mask;
-} Numbering;
+	Rolling    *core;			/* NULL: not needed yet */
+	int64		end;			/* events before this one are in it */
+	int64		knowledge;		/* as far as they were known then */
+	RollingDecimal **decimals;	/* [num_values], NULL: not needed yet; */
+	int64	   *decimal_ends;	/* likewise */
+} Pass;
 
 struct History
 {
@@ -57,16 +53,11 @@ struct History
 	bool	   *nulls;
 	Datum	   *originals;		/* of those that are not float8: */
 	bool	   *decimal;		/* [num_values] sums need them */
-	Numeric   **totals;			/* [num_values] of the values before; NULL: not
-								 * made; not with NaN or infinities */
-	int64	  **numbers;		/* likewise, how many values */
-	bool	   *special;		/* [num_values] there are such */
 	uint64	   *ids;			/* [capacity][num_ids] */
-	Numbering  *numberings;		/* [num_ids] */
+	RollingIds **numbers;		/* [num_ids] */
 
-	Rolling    *pass;			/* events 0 .. passed - 1 are in it */
-	int64		passed;
-	Rolling    *anew;			/* NULL: not needed yet */
+	Pass		all;			/* whatever was known */
+	Pass		known_then;		/* at the moment asked about */
 
 	/* of the moment asked about */
 	int64	   *lower;			/* [num_windows] */
@@ -77,41 +68,24 @@ struct History
 
 /* ---- windows ---- */
 
-/* time - interval in the time zone of the spec. */
-static int64
-time_before(const HistorySpec *spec, int64 time, const Interval *interval)
+/* The bounds of the windows of a moment, days and months in the time zone of
+ * the spec: [num_windows] each. */
+void
+history_bounds(const HistorySpec *spec, int64 time, int64 *lower, int64 *upper)
 {
 	pg_tz	   *session = session_timezone;
-	int64		result = time;
 
-	if (!rolling_has_calendar(interval, spec->time_type))
-		return rolling_time_before(time, interval, spec->time_type);
 	PG_TRY();
 	{
 		session_timezone = spec->zone;
-		result = rolling_time_before(time, interval, spec->time_type);
+		for (int i = 0; i < spec->num_windows; i++)
+			rolling_bounds(&spec->windows[i], time, spec->time_type, &lower[i], &upper[i]);
 	}
 	PG_FINALLY();
 	{
 		session_timezone = session;
 	}
 	PG_END_TRY();
-	return result;
-}
-
-/* The bounds of the windows of a moment: [num_windows] each. */
-void
-history_bounds(const HistorySpec *spec, int64 time, int64 *lower, int64 *upper)
-{
-	for (int i = 0; i < spec->num_windows; i++)
-	{
-		const HistoryWindow *window = &spec->windows[i];
-
-		upper[i] = time_before(spec, time, &window->delay);
-		if (window->previous)
-			upper[i] = time_before(spec, upper[i], &window->width);
-		lower[i] = time_before(spec, upper[i], &window->width);
-	}
 }
 
 /* The first event that is not earlier. */
@@ -131,86 +105,6 @@ first_from(const History *h, int64 time)
 			high = middle;
 	}
 	return low;
-}
-
-/* ---- different values ---- */
-
-static void
-numbering_init(Numbering *numbering, const HistoryColumn *column)
-{
-	memset(numbering, 0, sizeof(Numbering));
-	numbering->type = lookup_type_cache(column->type, TYPECACHE_HASH_PROC_FINFO | TYPECACHE_EQ_OPR_FINFO);
-	numbering->collation = column->collation;
-	if (!OidIsValid(numbering->type->hash_proc) || !OidIsValid(numbering->type->eq_opr))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("values of type %s cannot be counted by whether they differ", format_type_be(column->type)),
-				 errhint("The type has no hash function: cast the column to text in a generated column.")));
-}
-
-/* Twice the places for twice the values. */
-static void
-numbering_grow(Numbering *numbering)
-{
-	uint32		capacity = numbering->capacity ? numbering->capacity * 2 : 16;
-
-	if (numbering->capacity)
-	{
-		numbering->values = repalloc_huge(numbering->values, sizeof(Datum) * capacity);
-		numbering->hashes = repalloc_huge(numbering->hashes, sizeof(uint32) * capacity);
-		pfree(numbering->places);
-	}
-	else
-	{
-		numbering->values = palloc(sizeof(Datum) * capacity);
-		numbering->hashes = palloc(sizeof(uint32) * capacity);
-	}
-	numbering->capacity = capacity;
-	numbering->mask = capacity * 2 - 1;
-	numbering->places = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(uint32) * ((Size) numbering->mask + 1),
-												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (uint32 i = 0; i < numbering->count; i++)
-	{
-		uint32		place = numbering->hashes[i] & numbering->mask;
-
-		while (numbering->places[place])
-			place = (place + 1) & numbering->mask;
-		numbering->places[place] = i + 1;
-	}
-}
-
-/* The number of a value; a new one if it has none. */
-static uint64
-number_of(History *h, Numbering *numbering, Datum value)
-{
-	TypeCacheEntry *type = numbering->type;
-	MemoryContext caller;
-	uint32		hash = DatumGetUInt32(FunctionCall1Coll(&type->hash_proc_finfo, numbering->collation, value));
-	uint32		place;
-	uint32		found;
-
-	if (numbering->count == numbering->capacity)
-	{
-		caller = MemoryContextSwitchTo(h->events);
-		numbering_grow(numbering);
-		MemoryContextSwitchTo(caller);
-	}
-	for (place = hash & numbering->mask; (found = numbering->places[place]) != 0; place = (place + 1) & numbering->mask)
-	{
-		if (numbering->hashes[found - 1] == hash &&
-			DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, numbering->collation,
-										   numbering->values[found - 1], value)))
-			break;
-	}
-	if (found == 0)
-	{
-		caller = MemoryContextSwitchTo(h->events);
-		found = numbering->places[place] = ++numbering->count;
-		numbering->values[found - 1] = datumCopy(value, type->typbyval, type->typlen);
-		numbering->hashes[found - 1] = hash;
-		MemoryContextSwitchTo(caller);
-	}
-	return found - 1;
 }
 
 /* ---- events ---- */
@@ -237,7 +131,6 @@ value_float8(History *h, int column, Datum value)
 			return DatumGetFloat8(value);
 		case NUMERICOID:
 			h->decimal[column] = true;
-			h->special[column] |= numeric_is_nan(DatumGetNumeric(value)) || numeric_is_inf(DatumGetNumeric(value));
 			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
 		default:
 			elog(ERROR, "unexpected type %u of a value", h->spec->values[column].type);
@@ -296,23 +189,14 @@ history_add(History *h, int64 time, int64 known, const Datum *values, const bool
 		}
 	}
 	for (int i = 0; i < spec->num_ids; i++)
-		h->ids[event * spec->num_ids + i] = nulls[spec->num_values + i] ? ROLLING_NULL_ID :
-			number_of(h, &h->numberings[i], values[spec->num_values + i]);
+		h->ids[event * spec->num_ids + i] = rolling_ids_number(h->numbers[i], values[spec->num_values + i],
+															   nulls[spec->num_values + i], ROLLING_ALL_IDS);
 	h->count++;
 	MemoryContextSwitchTo(outer);
 	MemoryContextReset(h->scratch);
 }
 
 /* ---- the core ---- */
-
-static void *
-core_resize(void *context, void *block, size_t size)
-{
-	if (size != 0)
-		return MemoryContextAllocExtended(context, size, MCXT_ALLOC_HUGE);
-	pfree(block);
-	return NULL;
-}
 
 /* The core's features: those of the spec, and for each change the one of the
  * previous window after it. */
@@ -348,7 +232,7 @@ create_core(const HistorySpec *spec, MemoryContext context)
 		.num_id_columns = spec->num_ids,
 		.num_features = core_features(spec, features),
 		.features = features,
-		.resize = core_resize,
+		.resize = rolling_resize,
 		.context = context
 	};
 	Rolling    *result = rolling_create(&core);
@@ -358,106 +242,90 @@ create_core(const HistorySpec *spec, MemoryContext context)
 	return result;
 }
 
-static RollingStatus
-core_add(const History *h, Rolling *core, int64 event)
+/* Begin anew, at an event. */
+static void
+pass_reset(const History *h, Pass *pass, int64 begin, int64 knowledge)
 {
-	RollingEvent added = {
-		.time = h->times[event],
-		.values = h->values + event * h->spec->num_values,
-		.nulls = h->nulls + event * h->spec->num_values,
-		.ids = h->ids + event * h->spec->num_ids
-	};
+	const HistorySpec *spec = h->spec;
 
-	return rolling_add(core, &added);
+	if (!pass->core)
+	{
+		pass->core = create_core(spec, h->context);
+		pass->decimals = MemoryContextAllocZero(h->context, sizeof(RollingDecimal *) * (spec->num_values + 1));
+		pass->decimal_ends = MemoryContextAlloc(h->context, sizeof(int64) * (spec->num_values + 1));
+	}
+	rolling_reset(pass->core);
+	pass->end = begin;
+	pass->knowledge = knowledge;
+	for (int i = 0; i < spec->num_values; i++)
+	{
+		pass->decimal_ends[i] = begin;
+		if (pass->decimals[i])
+			rolling_decimal_reset(pass->decimals[i]);
+	}
+}
+
+/* Add the events before one to the core, and ask it.  False: times or bounds
+ * have gone back. */
+static bool
+pass_ask(History *h, Pass *pass, const RollingEvent *moment, int64 end)
+{
+	for (; pass->end < end; pass->end++)
+	{
+		RollingEvent event = {
+			.time = h->times[pass->end],
+			.values = h->values + pass->end * h->spec->num_values,
+			.nulls = h->nulls + pass->end * h->spec->num_values,
+			.ids = h->ids + pass->end * h->spec->num_ids
+		};
+
+		if (h->known[pass->end] <= pass->knowledge && rolling_add(pass->core, &event) != ROLLING_OK)
+			return false;
+	}
+	return rolling_ask(pass->core, moment, h->lower, h->upper, h->results, h->result_nulls) == ROLLING_OK;
 }
 
 /* ---- decimal sums ---- */
 
-static Numeric
-original_numeric(const History *h, int64 event, int column)
+/* A column of the events in the core as numeric. */
+static RollingDecimal *
+pass_decimal(const History *h, Pass *pass, int column)
 {
-	Datum		value = h->originals[event * h->spec->num_values + column];
+	bool		is_int8 = h->spec->values[column].type == INT8OID;
 
-	return h->spec->values[column].type == INT8OID ? int64_to_numeric(DatumGetInt64(value)) :
-		DatumGetNumeric(value);
-}
-
-static Numeric
-add_numeric(Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
-/* Running totals of a column, so that a window is a difference. */
-static void
-make_totals(History *h, int column)
-{
-	MemoryContext caller = MemoryContextSwitchTo(h->events);
-	Numeric    *totals = MemoryContextAllocExtended(h->events, sizeof(Numeric) * (h->count + 1), MCXT_ALLOC_HUGE);
-	int64	   *numbers = MemoryContextAllocExtended(h->events, sizeof(int64) * (h->count + 1), MCXT_ALLOC_HUGE);
-
-	totals[0] = int64_to_numeric(0);
-	numbers[0] = 0;
-	for (int64 i = 0; i < h->count; i++)
+	if (!pass->decimals[column])
+		pass->decimals[column] = rolling_decimal_create(h->context);
+	for (int64 i = pass->decimal_ends[column]; i < pass->end; i++)
 	{
-		bool		null = h->nulls[i * h->spec->num_values + column];
+		int64		cell = i * h->spec->num_values + column;
+		Datum		value = h->originals[cell];
 
-		totals[i + 1] = null ? totals[i] : add_numeric(totals[i], original_numeric(h, i, column));
-		numbers[i + 1] = numbers[i] + !null;
+		if (h->known[i] > pass->knowledge || h->nulls[cell])
+			continue;
+		if (is_int8)
+			value = NumericGetDatum(int64_to_numeric(DatumGetInt64(value)));
+		rolling_decimal_add(pass->decimals[column], h->times[i], value);
+		if (is_int8)
+			pfree(DatumGetPointer(value));
 	}
-	h->totals[column] = totals;
-	h->numbers[column] = numbers;
-	MemoryContextSwitchTo(caller);
-}
-
-/* The sum of a column in a window, as far as it was known, and of how many. */
-static Numeric
-decimal_total(History *h, int column, int64 begin, int64 end, int64 knowledge, int64 *number)
-{
-	Numeric		total;
-
-	if (begin >= end)
-	{
-		*number = 0;
-		return int64_to_numeric(0);
-	}
-	if (h->last_known <= knowledge && !h->special[column])
-	{
-		if (!h->totals[column])
-			make_totals(h, column);
-		*number = h->numbers[column][end] - h->numbers[column][begin];
-		return DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(h->totals[column][end]),
-												   NumericGetDatum(h->totals[column][begin])));
-	}
-	*number = 0;
-	total = int64_to_numeric(0);
-	for (int64 i = begin; i < end; i++)
-	{
-		if (h->known[i] <= knowledge && !h->nulls[i * h->spec->num_values + column])
-		{
-			total = add_numeric(total, original_numeric(h, i, column));
-			++*number;
-		}
-	}
-	return total;
+	pass->decimal_ends[column] = pass->end;
+	return pass->decimals[column];
 }
 
 /* A sum or average of a window, of numeric.  False: it is NULL. */
 static bool
-decimal_result(History *h, RollingAggregate aggregate, int window, int column, int64 knowledge, double *result)
+decimal_result(const History *h, Pass *pass, RollingAggregate aggregate, int window, int column, double *result)
 {
-	int64		number;
-	Numeric		total = decimal_total(h, column, first_from(h, h->lower[window]),
-									  first_from(h, h->upper[window]), knowledge, &number);
+	int64		count;
+	Datum		sum = rolling_decimal_sum(pass_decimal(h, pass, column), h->lower[window], h->upper[window], &count);
 
 	if (aggregate == ROLLING_AVG)
 	{
-		if (number == 0)
+		if (count == 0)
 			return false;
-		total = DatumGetNumeric(DirectFunctionCall2(numeric_div, NumericGetDatum(total),
-													NumericGetDatum(int64_to_numeric(number))));
+		sum = DirectFunctionCall2(numeric_div, sum, NumericGetDatum(int64_to_numeric(count)));
 	}
-	*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(total)));
+	*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, sum));
 	return true;
 }
 
@@ -475,18 +343,15 @@ history_create(const HistorySpec *spec)
 	h->events = AllocSetContextCreate(CurrentMemoryContext, "pg_risk history", ALLOCSET_DEFAULT_SIZES);
 	h->scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_risk history scratch", ALLOCSET_SMALL_SIZES);
 	h->decimal = palloc0(sizeof(bool) * (spec->num_values + 1));
-	h->special = palloc0(sizeof(bool) * (spec->num_values + 1));
-	h->totals = palloc0(sizeof(Numeric *) * (spec->num_values + 1));
-	h->numbers = palloc0(sizeof(int64 *) * (spec->num_values + 1));
-	h->numberings = palloc0(sizeof(Numbering) * (spec->num_ids + 1));
+	h->numbers = palloc(sizeof(RollingIds *) * (spec->num_ids + 1));
 	h->lower = palloc(sizeof(int64) * spec->num_windows);
 	h->upper = palloc(sizeof(int64) * spec->num_windows);
 	h->results = palloc(sizeof(double) * num_results);
 	h->result_nulls = palloc(sizeof(bool) * num_results);
-	h->pass = create_core(spec, h->context);
+	pass_reset(h, &h->all, 0, HISTORY_EVERYTHING);
 	h->last_known = HISTORY_ALWAYS;
 	for (int i = 0; i < spec->num_ids; i++)
-		numbering_init(&h->numberings[i], &spec->ids[i]);
+		h->numbers[i] = rolling_ids_create(h->context, spec->ids[i].type, spec->ids[i].collation);
 	return h;
 }
 
@@ -495,7 +360,7 @@ void
 history_reset(History *h)
 {
 	MemoryContextReset(h->events);
-	h->count = h->capacity = h->passed = 0;
+	h->count = h->capacity = 0;
 	h->times = h->known = NULL;
 	h->values = NULL;
 	h->nulls = NULL;
@@ -503,12 +368,9 @@ history_reset(History *h)
 	h->ids = NULL;
 	h->last_known = HISTORY_ALWAYS;
 	memset(h->decimal, 0, sizeof(bool) * h->spec->num_values);
-	memset(h->special, 0, sizeof(bool) * h->spec->num_values);
-	memset(h->totals, 0, sizeof(Numeric *) * h->spec->num_values);
-	memset(h->numbers, 0, sizeof(int64 *) * h->spec->num_values);
 	for (int i = 0; i < h->spec->num_ids; i++)
-		numbering_init(&h->numberings[i], &h->spec->ids[i]);
-	rolling_reset(h->pass);
+		rolling_ids_reset(h->numbers[i]);
+	pass_reset(h, &h->all, 0, HISTORY_EVERYTHING);
 }
 
 /* Was all of begin .. end - 1 known? */
@@ -525,35 +387,17 @@ all_known(const History *h, int64 begin, int64 end, int64 knowledge)
 	return true;
 }
 
-/* Ask the core, from begin .. end - 1. */
-static void
+/* Ask the core, from begin .. end - 1; which pass it was. */
+static Pass *
 ask_core(History *h, const RollingEvent *moment, int64 begin, int64 end, int64 knowledge)
 {
-	RollingStatus status = ROLLING_OK;
-
-	if (all_known(h, begin, end, knowledge))
-	{
-		while (status == ROLLING_OK && h->passed < end)
-			status = core_add(h, h->pass, h->passed++);
-		if (status == ROLLING_OK)
-			status = rolling_ask(h->pass, moment, h->lower, h->upper, h->results, h->result_nulls);
-		if (status == ROLLING_OK)
-			return;
-		/* Calendars can take the bounds back. */
-	}
-	if (!h->anew)
-		h->anew = create_core(h->spec, h->context);
-	rolling_reset(h->anew);
-	status = ROLLING_OK;
-	for (int64 i = begin; status == ROLLING_OK && i < end; i++)
-	{
-		if (h->known[i] <= knowledge)
-			status = core_add(h, h->anew, i);
-	}
-	if (status == ROLLING_OK)
-		status = rolling_ask(h->anew, moment, h->lower, h->upper, h->results, h->result_nulls);
-	if (status != ROLLING_OK)
+	if (all_known(h, begin, end, knowledge) && pass_ask(h, &h->all, moment, end))
+		return &h->all;
+	/* Calendars, too, can take the bounds back. */
+	pass_reset(h, &h->known_then, begin, knowledge);
+	if (!pass_ask(h, &h->known_then, moment, end))
 		elog(ERROR, "events of a key are out of order");
+	return &h->known_then;
 }
 
 /*
@@ -569,15 +413,16 @@ history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls, int
 	MemoryContext outer = MemoryContextSwitchTo(h->scratch);
 	uint64	   *ids = palloc(sizeof(uint64) * (spec->num_ids + 1));
 	RollingEvent moment = {.time = time,.ids = own ? ids : NULL};
+	Pass	   *pass;
 	int64		oldest = time;
 	int			n = 0;
 
 	for (int i = 0; own && i < spec->num_ids; i++)
-		ids[i] = own_nulls[i] ? ROLLING_NULL_ID : number_of(h, &h->numberings[i], own[i]);
+		ids[i] = rolling_ids_number(h->numbers[i], own[i], own_nulls[i], ROLLING_ALL_IDS);
 	history_bounds(spec, time, h->lower, h->upper);
 	for (int i = 0; i < spec->num_windows; i++)
 		oldest = Min(oldest, h->lower[i]);
-	ask_core(h, &moment, first_from(h, oldest), first_from(h, time), knowledge);
+	pass = ask_core(h, &moment, first_from(h, oldest), first_from(h, time), knowledge);
 	for (int i = 0; i < spec->num_features; i++)
 	{
 		const HistoryFeature *feature = &spec->features[i];
@@ -585,8 +430,8 @@ history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls, int
 			h->decimal[feature->column];
 
 		for (int j = 0; decimal && j <= feature->change; j++)
-			h->result_nulls[n + j] = !decimal_result(h, feature->aggregate, feature->window + j,
-													 feature->column, knowledge, &h->results[n + j]);
+			h->result_nulls[n + j] = !decimal_result(h, pass, feature->aggregate, feature->window + j,
+													 feature->column, &h->results[n + j]);
 		results[i] = h->results[n];
 		nulls[i] = h->result_nulls[n++];
 		if (feature->change)

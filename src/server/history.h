@@ -7,18 +7,9 @@
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
 #include "pgtime.h"
 
-#include "rolling/rolling.h"
-
-/* Windows [t - delay - width, t - delay); previous: the one before that. */
-typedef struct HistoryWindow
-{
-	Interval	width;
-	Interval	delay;
-	bool		previous;
-} HistoryWindow;
+#include "rolling_run.h"
 
 typedef struct HistoryColumn
 {
@@ -41,7 +32,7 @@ typedef struct HistorySpec
 	Oid			time_type;
 	pg_tz	   *zone;			/* of days and months */
 	int			num_windows;
-	HistoryWindow *windows;
+	RollingWindow *windows;
 	int			num_values;
 	HistoryColumn *values;
 	int			num_ids;

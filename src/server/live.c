@@ -16,10 +16,12 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -28,6 +30,7 @@
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "tcop/dest.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -36,6 +39,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -222,17 +226,17 @@ add_window(HistorySpec *spec, const Interval *width, const Interval *delay, bool
 {
 	for (int i = 0; i < spec->num_windows; i++)
 	{
-		const HistoryWindow *window = &spec->windows[i];
+		const RollingWindow *window = &spec->windows[i];
 
 		if (!window->previous && memcmp(&window->width, width, sizeof(Interval)) == 0 &&
 			memcmp(&window->delay, delay, sizeof(Interval)) == 0 &&
 			(!change || (i + 1 < spec->num_windows && spec->windows[i + 1].previous)))
 			return i;
 	}
-	spec->windows[spec->num_windows++] = (HistoryWindow) {*width, *delay, false};
+	spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, false};
 	if (change)
 	{
-		spec->windows[spec->num_windows++] = (HistoryWindow) {*width, *delay, true};
+		spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, true};
 		return spec->num_windows - 2;
 	}
 	return spec->num_windows - 1;
@@ -300,7 +304,7 @@ make_room(LiveQuery *query, int capacity)
 	spec->features = resize(spec->features, sizeof(HistoryFeature) * capacity);
 	spec->values = resize(spec->values, sizeof(HistoryColumn) * capacity);
 	spec->ids = resize(spec->ids, sizeof(HistoryColumn) * capacity);
-	spec->windows = resize(spec->windows, sizeof(HistoryWindow) * capacity * 2);
+	spec->windows = resize(spec->windows, sizeof(RollingWindow) * capacity * 2);
 	query->columns = resize(query->columns, sizeof(char *) * capacity);
 	query->names = resize(query->names, sizeof(char *) * capacity);
 	query->positions = resize(query->positions, sizeof(int) * capacity);
@@ -704,6 +708,53 @@ read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history,
 	SPI_finish();
 }
 
+/* May the current user SELECT what a lookup reads? */
+static bool
+can_select(const LiveQuery *query, bool row)
+{
+	AttrNumber	system[] = {TableOidAttributeNumber, SelfItemPointerAttributeNumber};
+	int			num_columns = query->spec.num_values + query->spec.num_ids;
+
+	if (pg_class_aclcheck(query->source, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (int i = 0; i < query->num_keys + 1 + num_columns; i++)
+	{
+		const char *name = i <= query->num_keys ? query->inputs[i].column : query->columns[i - query->num_keys - 1];
+
+		if (pg_attribute_aclcheck(query->source, get_attnum(query->source, name), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	for (int i = 0; row && i < lengthof(system); i++)
+	{
+		if (pg_attribute_aclcheck(query->source, system[i], GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/* What will keep the current user from reading the table, as reading would say it. */
+static bool
+can_read(const LiveQuery *query, bool row, Problem *problem)
+{
+	Oid			schema = get_rel_namespace(query->source);
+
+	if (!OidIsValid(schema))
+		problem_set(problem, ERRCODE_UNDEFINED_TABLE,
+					psprintf("the table of rolling features \"%s\" is gone", query->set), NULL);
+	else if (compat_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+		problem_set(problem, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					psprintf("permission denied for schema %s", get_namespace_name(schema)), NULL);
+	else if (!can_select(query, row))
+		problem_set(problem, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					psprintf("permission denied for table %s", get_rel_name(query->source)),
+					psprintf("Rolling features \"%s\" need SELECT on the columns of their key, event time and values.", query->set));
+	else if (!row_security && check_enable_rls(query->source, InvalidOid, true) == RLS_ENABLED)
+		problem_set(problem, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					psprintf("query would be affected by row-level security policy for table \"%s\"",
+							 get_rel_name(query->source)), NULL);
+	return problem->sqlstate == 0;
+}
+
 /* Look as the view says: at what the statement sees, or at what its command
  * has done so far as well. */
 static bool
@@ -726,7 +777,8 @@ push_view(const LiveView *view)
  * The features of a query for a row, of which inputs has what it needs; the
  * ids' inputs are NULL for no event.
  *
- * Problems: 22004 no event time.  Errors: whatever reading the table raises.
+ * Problems: 22004 no event time, 42501 the current user may not read the table,
+ * 42P01 it is gone.  Errors: whatever else reading it raises.
  */
 bool
 live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, const LiveView *view,
@@ -746,6 +798,8 @@ live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, cons
 					pstrdup("Fill the column before the row is scored, for example by a default."));
 		return false;
 	}
+	if (!can_read(query, view->old_row != NULL, problem))
+		return false;
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk lookup", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	history = history_create(&query->spec);

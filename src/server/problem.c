@@ -16,6 +16,14 @@ problem_set(Problem *problem, int sqlstate, char *message, char *hint)
 	problem->hint = hint;
 }
 
+/* Strings are kept, not copied. */
+void
+problem_of_error(Problem *problem, const ErrorData *error)
+{
+	problem_set(problem, error->sqlerrcode, error->message ? error->message : pstrdup("missing error text"), error->hint);
+	problem->detail = error->detail;
+}
+
 /* Copy into the current memory context. */
 void
 problem_copy(Problem *copy, const Problem *problem)

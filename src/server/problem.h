@@ -4,7 +4,8 @@
  *
  * Who must have the score raises it; who scores beside (a shadow, a canary
  * that the champion stands in for) logs it and goes on.  That is done without
- * catching errors, since parallel workers cannot have subtransactions.
+ * catching errors, since parallel workers cannot have subtransactions; what
+ * only the reading of a table can tell is caught elsewhere (see decide.c).
  */
 #ifndef PG_RISK_PROBLEM_H
 #define PG_RISK_PROBLEM_H
@@ -20,6 +21,7 @@ typedef struct Problem
 } Problem;
 
 extern void problem_set(Problem *problem, int sqlstate, char *message, char *hint);
+extern void problem_of_error(Problem *problem, const ErrorData *error);
 extern void problem_copy(Problem *copy, const Problem *problem);
 extern void problem_raise(const Problem *problem);
 

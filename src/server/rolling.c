@@ -482,13 +482,14 @@ risk_rolling_sum_decimal(PG_FUNCTION_ARGS)
 	Call	   *call;
 	Datum		value;
 	Datum		sum;
+	int64		count;
 	bool		null;
 
 	if (!step(fcinfo, &shape, &call))
 		PG_RETURN_NULL();
 	run = call->run;
-	sum = rolling_decimal_sum(call->decimal, run->lower[0], run->upper[0],
-							  run->calendar ? run->held : run->lower[0]);
+	sum = rolling_decimal_sum(call->decimal, run->lower[0], run->upper[0], &count);
+	rolling_decimal_forget(call->decimal, run->calendar ? run->held : run->lower[0]);
 	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape.value, &null);
 	if (!null)
 		rolling_decimal_add(call->decimal, run->time, PointerGetDatum(PG_DETOAST_DATUM(value)));

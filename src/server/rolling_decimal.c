@@ -1,15 +1,14 @@
 /*
  * rolling_decimal.c
- *		The sum of a moving window of numerics, by PostgreSQL's own arithmetic:
- *		exact, so what left the window can be subtracted.
+ *		Sums of windows of numerics, by PostgreSQL's own arithmetic: exact, so
+ *		that of a window is the difference of two running totals.
  *
- * NaN and the infinities cannot, so they are counted aside.
+ * NaN and the infinities have no difference, so they are counted aside.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
@@ -17,28 +16,24 @@
 
 #define LEAST_ITEMS		64
 
+/* A value's time, and the totals up to it. */
 typedef struct Item
 {
 	int64		time;
-	Datum		value;
+	Datum		sum;			/* of those that are finite */
+	int64		values;
+	int64		nans;
+	int64		infinities;
+	int64		negative_infinities;
 } Item;
 
-/* 0 <= begin <= end <= count: of the items kept, begin .. end - 1 are in the
- * window. */
+/* items[0] has the totals of what came before: its time does not count. */
 struct RollingDecimal
 {
 	MemoryContext context;
 	Item	   *items;
 	int64		allocated;
 	int64		count;
-	int64		begin;
-	int64		end;
-	int64		lower;
-	int64		upper;
-	Datum		sum;			/* of those that are finite; 0: nothing yet */
-	int64		nans;
-	int64		infinities;
-	int64		negative_infinities;
 };
 
 RollingDecimal *
@@ -54,58 +49,60 @@ rolling_decimal_create(MemoryContext context)
 void
 rolling_decimal_reset(RollingDecimal *decimal)
 {
-	MemoryContext context = decimal->context;
+	MemoryContext before = MemoryContextSwitchTo(decimal->context);
 
-	MemoryContextReset(context);
-	memset(decimal, 0, sizeof(*decimal));
-	decimal->context = context;
-	decimal->lower = decimal->upper = PG_INT64_MIN;
+	MemoryContextReset(decimal->context);
 	decimal->allocated = LEAST_ITEMS;
-	decimal->items = MemoryContextAlloc(context, LEAST_ITEMS * sizeof(Item));
+	decimal->items = palloc(LEAST_ITEMS * sizeof(Item));
+	decimal->items[0] = (Item) {.sum = NumericGetDatum(int64_to_numeric(0))};
+	decimal->count = 1;
+	MemoryContextSwitchTo(before);
 }
 
-/* A value comes into the window: by 1; it goes out: by -1. */
-static void
-follow(RollingDecimal *decimal, Datum value, int by)
+void
+rolling_decimal_add(RollingDecimal *decimal, int64 time, Datum value)
 {
+	MemoryContext before = MemoryContextSwitchTo(decimal->context);
 	Numeric		number = DatumGetNumeric(value);
-	Datum		old = decimal->sum;
+	Item	   *item;
 
+	if (decimal->count == decimal->allocated)
+	{
+		decimal->allocated *= 2;
+		decimal->items = repalloc_huge(decimal->items, decimal->allocated * sizeof(Item));
+	}
+	item = &decimal->items[decimal->count++];
+	*item = item[-1];
+	item->time = time;
+	item->values++;
 	if (numeric_is_nan(number))
-		decimal->nans += by;
-	else if (numeric_is_inf(number))
-	{
-		if (DatumGetInt32(DirectFunctionCall2(numeric_cmp, value,
-											  DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))) > 0)
-			decimal->infinities += by;
-		else
-			decimal->negative_infinities += by;
-	}
+		item->nans++;
+	else if (!numeric_is_inf(number))
+		item->sum = DirectFunctionCall2(numeric_add, item->sum, value);
+	else if (DatumGetBool(DirectFunctionCall2(numeric_gt, value, decimal->items[0].sum)))
+		item->infinities++;
 	else
-	{
-		decimal->sum = old == (Datum) 0 ? datumCopy(value, false, -1) :
-			DirectFunctionCall2(by > 0 ? numeric_add : numeric_sub, old, value);
-		if (old != (Datum) 0)
-			pfree(DatumGetPointer(old));
-	}
+		item->negative_infinities++;
+	MemoryContextSwitchTo(before);
 }
 
-/* Forget what no bound can come back to; seldom, and then much. */
-static void
-forget(RollingDecimal *decimal, int64 kept)
+/* The latest item before a time. */
+static int64
+latest_before(const RollingDecimal *decimal, int64 time)
 {
-	int64		n = 0;
+	int64		low = 0;
+	int64		high = decimal->count - 1;
 
-	while (n < decimal->begin && decimal->items[n].time < kept)
-		n++;
-	if (n < LEAST_ITEMS || n < decimal->count / 2)
-		return;
-	for (int64 i = 0; i < n; i++)
-		pfree(DatumGetPointer(decimal->items[i].value));
-	memmove(decimal->items, decimal->items + n, (decimal->count - n) * sizeof(Item));
-	decimal->count -= n;
-	decimal->begin -= n;
-	decimal->end -= n;
+	while (low < high)
+	{
+		int64		middle = low + (high - low + 1) / 2;
+
+		if (decimal->items[middle].time < time)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
 }
 
 static Datum
@@ -116,46 +113,37 @@ special(const char *name)
 }
 
 Datum
-rolling_decimal_sum(RollingDecimal *decimal, int64 lower, int64 upper, int64 kept)
+rolling_decimal_sum(const RollingDecimal *decimal, int64 lower, int64 upper, int64 *count)
 {
-	MemoryContext before = MemoryContextSwitchTo(decimal->context);
+	const Item *begin = &decimal->items[latest_before(decimal, lower)];
+	const Item *end = &decimal->items[latest_before(decimal, Max(lower, upper))];
+	bool		infinity = end->infinities > begin->infinities;
+	bool		negative_infinity = end->negative_infinities > begin->negative_infinities;
 
-	if (lower < decimal->lower || upper < decimal->upper)
-	{
-		while (decimal->begin < decimal->end)
-			follow(decimal, decimal->items[decimal->begin++].value, -1);
-		decimal->begin = decimal->end = 0;
-	}
-	decimal->lower = lower;
-	decimal->upper = upper;
-	for (; decimal->end < decimal->count && decimal->items[decimal->end].time < upper; decimal->end++)
-		follow(decimal, decimal->items[decimal->end].value, 1);
-	for (; decimal->begin < decimal->end && decimal->items[decimal->begin].time < lower; decimal->begin++)
-		follow(decimal, decimal->items[decimal->begin].value, -1);
-	forget(decimal, kept);
-	MemoryContextSwitchTo(before);
-
-	if (decimal->nans > 0 || (decimal->infinities > 0 && decimal->negative_infinities > 0))
+	*count = end->values - begin->values;
+	if (end->nans > begin->nans || (infinity && negative_infinity))
 		return special("NaN");
-	if (decimal->infinities > 0)
+	if (infinity)
 		return special("Infinity");
-	if (decimal->negative_infinities > 0)
+	if (negative_infinity)
 		return special("-Infinity");
-	if (decimal->sum == (Datum) 0)
-		return DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
-	return DirectFunctionCall1(numeric_trim_scale, decimal->sum);
+	return DirectFunctionCall1(numeric_trim_scale, DirectFunctionCall2(numeric_sub, end->sum, begin->sum));
 }
 
+/* Seldom, and then much. */
 void
-rolling_decimal_add(RollingDecimal *decimal, int64 time, Datum value)
+rolling_decimal_forget(RollingDecimal *decimal, int64 time)
 {
-	MemoryContext before = MemoryContextSwitchTo(decimal->context);
+	int64		n = latest_before(decimal, time);
 
-	if (decimal->count == decimal->allocated)
+	if (n < LEAST_ITEMS || n < decimal->count / 2)
+		return;
+	for (int64 i = 0; i < n; i++)
 	{
-		decimal->allocated *= 2;
-		decimal->items = repalloc_huge(decimal->items, decimal->allocated * sizeof(Item));
+		/* Those that are not finite share a sum. */
+		if (decimal->items[i].sum != decimal->items[i + 1].sum)
+			pfree(DatumGetPointer(decimal->items[i].sum));
 	}
-	decimal->items[decimal->count++] = (Item) {time, datumCopy(value, false, -1)};
-	MemoryContextSwitchTo(before);
+	memmove(decimal->items, decimal->items + n, (decimal->count - n) * sizeof(Item));
+	decimal->count -= n;
 }

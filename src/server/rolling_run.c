@@ -35,7 +35,7 @@ typedef struct IdEntry
 
 struct RollingIds
 {
-	struct id_hash *table;
+	struct id_hash *table;		/* NULL: values are their own numbers */
 	MemoryContext context;		/* of the values */
 	TypeCacheEntry *type;
 	FmgrInfo	hash;
@@ -88,11 +88,14 @@ is_own_id(Oid type)
 	return type == INT4OID || type == INT2OID || type == OIDOID || type == DATEOID || type == BOOLOID;
 }
 
-static RollingIds *
-ids_create(MemoryContext context, Oid type, Oid collation)
+/* Errors: 42883 the type cannot be hashed. */
+RollingIds *
+rolling_ids_create(MemoryContext context, Oid type, Oid collation)
 {
 	RollingIds *ids = MemoryContextAllocZero(context, sizeof(RollingIds));
 
+	if (is_own_id(type))
+		return ids;
 	ids->type = lookup_type_cache(type, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR_FINFO);
 	if (!OidIsValid(ids->type->hash_proc) || !OidIsValid(ids->type->eq_opr_finfo.fn_oid))
 		ereport(ERROR,
@@ -107,9 +110,11 @@ ids_create(MemoryContext context, Oid type, Oid collation)
 	return ids;
 }
 
-static void
-ids_reset(RollingIds *ids)
+void
+rolling_ids_reset(RollingIds *ids)
 {
+	if (ids->table == NULL)
+		return;
 	MemoryContextReset(ids->context);
 	ids->table = id_create(ids->context, LEAST_IDS, ids);
 	ids->events = 0;
@@ -146,13 +151,24 @@ ids_sweep(RollingIds *ids, uint64 kept)
 	MemoryContextDelete(old);
 }
 
-static uint64
-ids_number(RollingIds *ids, Datum value)
+uint64
+rolling_ids_number(RollingIds *ids, Datum value, bool null, uint64 kept)
 {
-	uint32		hash = id_hash_value(ids, value);
-	IdEntry    *entry = id_lookup_hash(ids->table, value, hash);
+	IdEntry    *entry;
+	uint32		hash;
 	bool		found;
 
+	if (null)
+		return ROLLING_NULL_ID;
+	if (ids->table == NULL)
+		return (uint32) value;
+	ids->events++;
+	if (kept != ROLLING_ALL_IDS && ids->table->members > 2 * kept + LEAST_IDS)
+		ids_sweep(ids, kept);
+	if (ids->type->typlen == -1)
+		value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+	hash = id_hash_value(ids, value);
+	entry = id_lookup_hash(ids->table, value, hash);
 	if (entry == NULL)
 	{
 		MemoryContext before = MemoryContextSwitchTo(ids->context);
@@ -166,32 +182,10 @@ ids_number(RollingIds *ids, Datum value)
 	return entry->id;
 }
 
-void
-rolling_run_set_id(RollingRun *run, Datum value, bool null)
-{
-	RollingIds *ids = run->id_table;
-	uint64		kept = rolling_num_events(run->engine);
-
-	if (null)
-		run->id = ROLLING_NULL_ID;
-	else if (ids == NULL)
-		run->id = (uint32) value;
-	else
-	{
-		ids->events++;
-		if (ids->table->members > 2 * kept + LEAST_IDS)
-			ids_sweep(ids, kept);
-		if (ids->type->typlen == -1)
-			value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
-		run->id = ids_number(ids, value);
-	}
-}
-
 /* ---- a run ---- */
 
-/* RollingSpec.resize, of a memory context: does not return NULL. */
-static void *
-run_resize(void *context, void *block, size_t size)
+void *
+rolling_resize(void *context, void *block, size_t size)
 {
 	if (block == NULL)
 		return MemoryContextAllocHuge(context, size);
@@ -205,7 +199,7 @@ rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 	MemoryContext before = MemoryContextSwitchTo(context);
 	RollingRun *run = palloc0(sizeof(RollingRun));
 	RollingSpec engine = {.num_columns = spec->num_columns,.num_id_columns = OidIsValid(spec->id_type),
-		.num_features = spec->num_features,.resize = run_resize,.context = context};
+		.num_features = spec->num_features,.resize = rolling_resize,.context = context};
 	RollingWindow *windows = palloc(spec->num_windows * sizeof(RollingWindow));
 	RollingFeature *features = palloc(spec->num_features * sizeof(RollingFeature));
 	int			i;
@@ -226,8 +220,8 @@ rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 	run->results = palloc(spec->num_features * sizeof(double));
 	run->no_results = palloc(spec->num_features * sizeof(bool));
 	run->held = PG_INT64_MIN;
-	if (OidIsValid(spec->id_type) && !is_own_id(spec->id_type))
-		run->id_table = ids_create(context, spec->id_type, spec->collation);
+	if (OidIsValid(spec->id_type))
+		run->ids = rolling_ids_create(context, spec->id_type, spec->collation);
 	run->engine = rolling_create(&engine);
 	if (run->engine == NULL)
 		elog(ERROR, "rolling features are not what the engine takes");
@@ -240,8 +234,23 @@ rolling_run_reset(RollingRun *run)
 {
 	rolling_reset(run->engine);
 	run->held = PG_INT64_MIN;
-	if (run->id_table != NULL)
-		ids_reset(run->id_table);
+	if (run->ids != NULL)
+		rolling_ids_reset(run->ids);
+}
+
+void
+rolling_run_set_id(RollingRun *run, Datum value, bool null)
+{
+	run->id = rolling_ids_number(run->ids, value, null, rolling_num_events(run->engine));
+}
+
+void
+rolling_bounds(const RollingWindow *window, int64 time, Oid type, int64 *lower, int64 *upper)
+{
+	*upper = rolling_time_before(time, &window->delay, type);
+	if (window->previous)
+		*upper = rolling_time_before(*upper, &window->width, type);
+	*lower = rolling_time_before(*upper, &window->width, type);
 }
 
 /* Both bounds of all windows, and what must not be forgotten yet. */
@@ -249,18 +258,12 @@ static void
 set_bounds(RollingRun *run)
 {
 	int			n = run->spec.num_windows;
-	Oid			type = run->spec.time_type;
 	int64		oldest = run->time;
 	int			i;
 
 	for (i = 0; i < n; i++)
 	{
-		const RollingWindow *w = &run->spec.windows[i];
-
-		run->upper[i] = rolling_time_before(run->time, &w->delay, type);
-		if (w->previous)
-			run->upper[i] = rolling_time_before(run->upper[i], &w->width, type);
-		run->lower[i] = rolling_time_before(run->upper[i], &w->width, type);
+		rolling_bounds(&run->spec.windows[i], run->time, run->spec.time_type, &run->lower[i], &run->upper[i]);
 		oldest = Min(oldest, run->lower[i]);
 	}
 	if (oldest > PG_INT64_MIN + ROLLING_CALENDAR_SLACK)

@@ -32,14 +32,31 @@ typedef struct RollingRunSpec
 	Oid			collation;
 } RollingRunSpec;
 
+/* Both bounds of a window for an event, days and months in the session's time
+ * zone. */
+extern void rolling_bounds(const RollingWindow *window, int64 time, Oid type, int64 *lower, int64 *upper);
+
+/* RollingSpec.resize, of a memory context: does not return NULL. */
+extern void *rolling_resize(void *context, void *block, size_t size);
+
+/* The numbers of the different values of a column. */
 typedef struct RollingIds RollingIds;
+
+extern RollingIds *rolling_ids_create(MemoryContext context, Oid type, Oid collation);
+extern void rolling_ids_reset(RollingIds *ids);
+
+/* The number of a value; it is remembered for that of this and of at least so
+ * many values before. */
+extern uint64 rolling_ids_number(RollingIds *ids, Datum value, bool null, uint64 kept);
+
+#define ROLLING_ALL_IDS		PG_UINT64_MAX
 
 /* The fields from time on are the caller's to fill and to read. */
 typedef struct RollingRun
 {
 	RollingRunSpec spec;		/* arrays copied */
 	Rolling    *engine;
-	RollingIds *id_table;
+	RollingIds *ids;
 	bool		calendar;		/* a window more, which holds back what bounds may
 								 * come back to */
 	int64		held;			/* its lower bound */
