@@ -51,7 +51,7 @@ extern PGDLLEXPORT void _PG_init(void);
 #endif
 
 /* 17 has infinite intervals. */
-#ifndef INTERVAL_IS_NOBEGIN
+#if PG_VERSION_NUM < 170000
 #define INTERVAL_IS_NOBEGIN(interval) false
 #define INTERVAL_IS_NOEND(interval) false
 #endif
