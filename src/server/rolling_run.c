@@ -45,18 +45,6 @@ struct RollingIds
 	uint64		next;
 };
 
-#define SH_PREFIX id
-#define SH_ELEMENT_TYPE IdEntry
-#define SH_KEY_TYPE Datum
-#define SH_KEY value
-#define SH_HASH_KEY(tb, key) id_hash_value((tb)->private_data, key)
-#define SH_EQUAL(tb, a, b) id_equal((tb)->private_data, a, b)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, entry) (entry)->hash
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#include "lib/simplehash.h"
-
 static uint32
 id_hash_value(RollingIds *ids, Datum value)
 {
@@ -78,6 +66,7 @@ id_equal(RollingIds *ids, Datum a, Datum b)
 #define SH_STORE_HASH
 #define SH_GET_HASH(tb, entry) (entry)->hash
 #define SH_SCOPE static inline
+#define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
