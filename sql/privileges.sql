@@ -18,7 +18,7 @@ SELECT risk.promote('m', 'v1');
 SELECT risk.import_artifact('x', NULL, false);
 SELECT * FROM risk.models;
 RESET ROLE;
-SELECT count(*) AS public_can_execute FROM pg_proc WHERE pronamespace = 'risk'::regnamespace AND has_function_privilege('risk_test_nobody', oid, 'EXECUTE');
+SELECT oid::regprocedure AS public_can_execute FROM pg_proc WHERE pronamespace = 'risk'::regnamespace AND has_function_privilege('risk_test_nobody', oid, 'EXECUTE');
 SELECT count(*) AS public_can_touch FROM pg_class WHERE relnamespace = 'risk'::regnamespace AND relkind IN ('r', 'v')
 	AND has_table_privilege('risk_test_nobody', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER');
 
@@ -61,7 +61,7 @@ DROP TABLE artifact;
 SELECT p.oid::regprocedure AS undescribed FROM pg_proc p WHERE pronamespace = 'risk'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
 SELECT c.oid::regclass AS undescribed FROM pg_class c WHERE relnamespace = 'risk'::regnamespace AND relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
 SELECT p.oid::regprocedure AS unpinned FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'risk'::regnamespace
-	AND prokind <> 'a' AND lanname <> 'c' AND prosqlbody IS NULL AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false);
+	AND prokind NOT IN ('a', 'p') AND lanname <> 'c' AND prosqlbody IS NULL AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false);
 SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc WHERE pronamespace = 'risk'::regnamespace AND proname LIKE 'score%' ORDER BY 1;
 
 REVOKE USAGE ON SCHEMA risk FROM PUBLIC;

@@ -198,6 +198,10 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value', DETAIL = format('Found %s.', what),
 				  HINT = 'For example windows => ''{10 minutes,1 hour,7 days}''.';
 	END IF;
+	IF octet_length(s.name) > 63 THEN
+		RAISE EXCEPTION 'name "%" of rolling features is too long', s.name
+			USING ERRCODE = 'name_too_long', HINT = 'It has 63 bytes at most.';
+	END IF;
 	IF EXISTS (SELECT FROM unnest(s.key || s.event_time) AS k GROUP BY k HAVING count(*) > 1) THEN
 		RAISE EXCEPTION 'key and event_time name a column twice'
 			USING ERRCODE = 'duplicate_column', HINT = 'Name each column once.';
@@ -296,6 +300,11 @@ BEGIN
 		RETURNING feature
 	)
 	SELECT array_agg(n.feature) INTO features FROM new AS n;
+	PERFORM risk.drop_late_triggers(s.source);
+	IF has_table_privilege(caller, s.source, 'TRIGGER') AND NOT risk.make_late_triggers(s.source, s.event_time) THEN
+		RAISE WARNING 'table "%" is locked: its rolling features have no tiles yet', s.source
+			USING HINT = format('Lookups of keys with many events are slow until CALL risk.refresh_rolling_features(%L, %L).', s.source, s.name);
+	END IF;
 	RETURN features;
 END $$;
 COMMENT ON FUNCTION risk.store_rolling_set(risk.rolling_sets, boolean) IS
@@ -432,6 +441,7 @@ BEGIN
 		DELETE FROM risk.rolling_sets AS o WHERE o.source = source AND o.name = dropped;
 		count := count + 1;
 	END LOOP;
+	PERFORM risk.drop_late_triggers(source);
 	RETURN count;
 END $$;
 COMMENT ON FUNCTION risk.drop_rolling_features(regclass, text) IS

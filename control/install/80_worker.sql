@@ -9,6 +9,7 @@ DECLARE
 	logs CONSTANT boolean := EXISTS (SELECT FROM risk.model_definitions AS d WHERE d.log <> 'off');
 BEGIN
 	PERFORM risk.check_queue();
+	PERFORM risk.sweep_tiles();
 	IF logs THEN
 		BEGIN
 			PERFORM risk.maintain_predictions();
@@ -17,7 +18,7 @@ BEGIN
 			PERFORM risk.raise_alert('upkeep_failed', 'critical', 'partitions of risk.predictions could not be looked after: ' || SQLERRM);
 		END;
 	END IF;
-	RETURN CASE WHEN logs THEN risk.clock() + interval '10 minutes' END;
+	RETURN CASE WHEN logs OR EXISTS (SELECT FROM risk.rolling_tilings) THEN risk.clock() + interval '10 minutes' END;
 END $$;
 COMMENT ON FUNCTION risk.worker_upkeep() IS
-	'For the worker: alerts of the queue, partitions; returns when there is something to do again, NULL: nothing is known of';
+	'For the worker: alerts of the queue, partitions, tiles that are not needed any more; returns when there is something to do again, NULL: nothing is known of';

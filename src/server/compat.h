@@ -56,4 +56,20 @@ extern PGDLLEXPORT void _PG_init(void);
 #define INTERVAL_IS_NOEND(interval) false
 #endif
 
+/* 18 counts what a scan of an index does. */
+#if PG_VERSION_NUM >= 180000
+#define compat_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define compat_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 18 has generated columns that are computed when they are read. */
+#if PG_VERSION_NUM >= 180000
+#define compat_is_virtual(attribute) ((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define compat_is_virtual(attribute) false
+#endif
+
 #endif							/* PG_RISK_COMPAT_H */

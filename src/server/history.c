@@ -11,8 +11,8 @@
  *
  * Ids, bounds and decimal sums are those of window functions (rolling_run.c,
  * rolling_decimal.c).  Values are the nearest float8.  Sums and averages of
- * numeric, and of bigint past 2^53, are PostgreSQL's own of numeric, rounded to
- * float8 in the end.
+ * numeric, and of bigint past 2^53, are computed as numeric: sums are exact and
+ * rounded to float8 once, so are averages of bigint; those of numeric are SQL's.
  */
 #include "postgres.h"
 
@@ -109,11 +109,11 @@ first_from(const History *h, int64 time)
 
 /* ---- events ---- */
 
-/* The nearest float8 of a value; whether it is another number is noted. */
-static double
-value_float8(History *h, int column, Datum value)
+/* The float8 nearest to a value. */
+double
+history_float8(Oid type, Datum value)
 {
-	switch (h->spec->values[column].type)
+	switch (type)
 	{
 		case BOOLOID:
 			return DatumGetBool(value);
@@ -122,19 +122,24 @@ value_float8(History *h, int column, Datum value)
 		case INT4OID:
 			return DatumGetInt32(value);
 		case INT8OID:
-			h->decimal[column] |= llabs(DatumGetInt64(value)) > INT64CONST(1) << 53 ||
-				DatumGetInt64(value) == PG_INT64_MIN;
 			return DatumGetInt64(value);
 		case FLOAT4OID:
 			return DatumGetFloat4(value);
 		case FLOAT8OID:
 			return DatumGetFloat8(value);
 		case NUMERICOID:
-			h->decimal[column] = true;
 			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
 		default:
-			elog(ERROR, "unexpected type %u of a value", h->spec->values[column].type);
+			elog(ERROR, "unexpected type %u of a value", type);
 	}
+}
+
+/* Is a value not a float8, so that sums need it as it is? */
+static bool
+is_decimal(Oid type, Datum value)
+{
+	return type == NUMERICOID ||
+		(type == INT8OID && (DatumGetInt64(value) > INT64CONST(1) << 53 || DatumGetInt64(value) < -(INT64CONST(1) << 53)));
 }
 
 static void *
@@ -178,7 +183,8 @@ history_add(History *h, int64 time, int64 known, const Datum *values, const bool
 		int64		cell = event * spec->num_values + i;
 
 		h->nulls[cell] = nulls[i];
-		h->values[cell] = nulls[i] ? 0 : value_float8(h, i, values[i]);
+		h->values[cell] = nulls[i] ? 0 : history_float8(spec->values[i].type, values[i]);
+		h->decimal[i] |= !nulls[i] && is_decimal(spec->values[i].type, values[i]);
 		h->originals[cell] = values[i];
 		if (!nulls[i] && spec->values[i].type == NUMERICOID)
 		{
@@ -319,14 +325,11 @@ decimal_result(const History *h, Pass *pass, RollingAggregate aggregate, int win
 	int64		count;
 	Datum		sum = rolling_decimal_sum(pass_decimal(h, pass, column), h->lower[window], h->upper[window], &count);
 
-	if (aggregate == ROLLING_AVG)
-	{
-		if (count == 0)
-			return false;
-		sum = DirectFunctionCall2(numeric_div, sum, NumericGetDatum(int64_to_numeric(count)));
-	}
-	*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, sum));
-	return true;
+	if (aggregate == ROLLING_SUM)
+		*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, sum));
+	else if (count > 0)
+		*result = h->spec->values[column].type == INT8OID ? rolling_decimal_nearest_avg(sum, count) : rolling_decimal_avg(sum, count);
+	return aggregate == ROLLING_SUM || count > 0;
 }
 
 /* ---- asking ---- */

@@ -47,6 +47,7 @@ typedef struct HistorySpec
 
 typedef struct History History;
 
+extern double history_float8(Oid type, Datum value);
 extern void history_bounds(const HistorySpec *spec, int64 time, int64 *lower, int64 *upper);
 extern History *history_create(const HistorySpec *spec);
 extern void history_reset(History *h);

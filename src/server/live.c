@@ -86,8 +86,9 @@ live_generation(void)
 	return generation;
 }
 
-static void
-watch(Oid relid)
+/* Have changes of a relation count. */
+void
+live_watch(Oid relid)
 {
 	for (int i = 0; i < num_watched; i++)
 	{
@@ -132,7 +133,7 @@ begin_scan(const char *table, const char *index, Oid source, Relation *rel)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"risk.%s\" does not exist", table),
 				 errhint("Run CREATE EXTENSION pg_risk in this database.")));
-	watch(relid);
+	live_watch(relid);
 	*rel = table_open(relid, AccessShareLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(source));
 	return systable_beginscan(*rel, get_relname_relid(index, namespace), true, NULL, 1, &key);
@@ -357,6 +358,7 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 	initStringInfo(&missing);
 	query->source = DatumGetObjectId(heap_getattr(tuple, Anum_sets_source, tupdesc, &isnull));
 	query->set = text_column(tuple, tupdesc, Anum_sets_name);
+	query->context = CurrentMemoryContext;
 	query->known_time = text_column(tuple, tupdesc, Anum_sets_known_time);
 	add_features(query, wanted, num_wanted, &missing);
 	if (query->spec.num_features == 0)
@@ -389,18 +391,20 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 	return query;
 }
 
-/* Add the queries of the sets of one table. */
+/* Add the queries of the sets of one table, but for those with a problem; nothing
+ * after the first one, if it is wanted. */
 static List *
 add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted, Problem *problem)
 {
+	Problem		ignored;
 	Relation	rel;
 	SysScanDesc scan = begin_scan("rolling_sets", "rolling_sets_pkey", source, &rel);
 	HeapTuple	tuple;
 
-	watch(source);
-	while (!problem->sqlstate && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	live_watch(source);
+	while (!(problem && problem->sqlstate) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		LiveQuery  *query = make_query(tuple, RelationGetDescr(rel), wanted, num_wanted, problem);
+		LiveQuery  *query = make_query(tuple, RelationGetDescr(rel), wanted, num_wanted, problem ? problem : &ignored);
 
 		if (query)
 			queries = lappend(queries, query);
@@ -412,7 +416,8 @@ add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted
 
 /*
  * Queries for those of the wanted features (NULL entries are none) that are
- * declared on a table, or on one that it is a partition of.
+ * declared on a table, or on one that it is a partition of.  problem NULL: sets
+ * with one are left out.
  *
  * Problems: 42703 a column of the source is gone, 42804 its type has changed.
  */
@@ -428,7 +433,7 @@ live_queries(Oid relid, const char *const *wanted, int num_wanted, Problem *prob
 
 		foreach(ancestor, ancestors)
 		{
-			if (!problem->sqlstate)
+			if (!(problem && problem->sqlstate))
 				queries = add_queries(queries, lfirst_oid(ancestor), wanted, num_wanted, problem);
 		}
 	}

@@ -36,6 +36,7 @@ extern void live_init(void);
 /* Changes whenever what was declared, or a table of it, may have changed: then
  * queries must be made anew. */
 extern uint64 live_generation(void);
+extern void live_watch(Oid relid);
 
 /* Queries (LiveQuery *) in the current memory context for those of the wanted
  * features that are declared on the table or what it is a partition of; NULL:

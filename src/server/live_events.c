@@ -113,12 +113,13 @@ lookup_plan(const LiveQuery *query, bool row)
 	return plan;
 }
 
-/* Where the rows of a plan go: into a history, but for one row. */
+/* Where the rows of a plan go: to who takes them, but for one row. */
 typedef struct Collector
 {
 	DestReceiver receiver;
-	History    *history;
 	const LiveView *view;
+	LiveTake	take;
+	void	   *arg;
 } Collector;
 
 static void
@@ -143,8 +144,8 @@ collect(TupleTableSlot *slot, DestReceiver *self)
 	if (view->old_row && DatumGetObjectId(values[EVENT_TABLE]) == view->old_table &&
 		ItemPointerEquals((ItemPointer) DatumGetPointer(values[EVENT_ROW]), view->old_row))
 		return true;
-	history_add(collector->history, DatumGetTimestamp(values[EVENT_TIME]), HISTORY_ALWAYS,
-				values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
+	collector->take(collector->arg, DatumGetTimestamp(values[EVENT_TIME]),
+					values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
 	return true;
 }
 
@@ -191,35 +192,29 @@ execute_by_index(SPIPlanPtr plan, int num_parameters, const Oid *types, const Da
 	PG_END_TRY();
 }
 
-/* Read the events of a key that the windows of a moment can reach. */
+/* Take the events of a key from lower to before upper, by time, by a SELECT. */
 static void
-read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history, const LiveView *view)
+select_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+			const LiveView *view, LiveTake take, void *arg)
 {
 	int			n = query->num_keys;
 	Datum	   *parameters = palloc(sizeof(Datum) * (n + 2));
 	Oid		   *types = palloc(sizeof(Oid) * (n + 2));
-	int64	   *lower = palloc(sizeof(int64) * query->spec.num_windows);
-	int64	   *upper = palloc(sizeof(int64) * query->spec.num_windows);
 	SPIPlanPtr *plan = view->old_row ? &query->row_plan : &query->plan;
 	Collector	collector = {
 		.receiver = {collect, begin_collecting, end_collecting, end_collecting, DestNone},
-		.history = history,
-		.view = view
+		.view = view,
+		.take = take,
+		.arg = arg
 	};
 
-	history_bounds(&query->spec, time, lower, upper);
-	for (int i = 1; i < query->spec.num_windows; i++)
-	{
-		lower[0] = Min(lower[0], lower[i]);
-		upper[0] = Max(upper[0], upper[i]);
-	}
 	for (int i = 0; i < n; i++)
 	{
-		parameters[i] = inputs[i];
+		parameters[i] = key[i];
 		types[i] = query->inputs[i].type;
 	}
-	parameters[n] = TimestampGetDatum(lower[0]);
-	parameters[n + 1] = TimestampGetDatum(upper[0]);
+	parameters[n] = TimestampGetDatum(lower);
+	parameters[n + 1] = TimestampGetDatum(upper);
 	types[n] = types[n + 1] = query->spec.time_type;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -228,6 +223,59 @@ read_events(LiveQuery *query, const Datum *inputs, int64 time, History *history,
 		*plan = lookup_plan(query, view->old_row != NULL);
 	execute_by_index(*plan, n + 2, types, parameters, &collector.receiver);
 	SPI_finish();
+}
+
+/* Take the events of a key from lower to before upper, by time, as the active
+ * snapshot and the current user see them. */
+void
+live_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+		  const LiveView *view, LiveTake take, void *arg)
+{
+	if (live_index_usable(query))
+		live_index_scan(query, key, lower, upper, view, take, arg);
+	else
+		select_scan(query, key, lower, upper, view, take, arg);
+}
+
+/* What takes the events of a lookup: a history, and the reading is noted. */
+typedef struct Reader
+{
+	History    *history;
+	LiveReading reading;
+} Reader;
+
+static void
+read_event(void *arg, int64 time, const Datum *values, const bool *nulls)
+{
+	Reader	   *reader = arg;
+
+	live_note_read(&reader->reading, time);
+	history_add(reader->history, time, HISTORY_ALWAYS, values, nulls);
+}
+
+/* Answer a lookup from the events that the windows of the moment can reach. */
+static void
+read_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, bool has_key,
+			const LiveView *view, double *results, bool *nulls)
+{
+	int			n = query->num_keys;
+	int64		time = DatumGetTimestamp(inputs[n]);
+	int64	   *lower = palloc(sizeof(int64) * query->spec.num_windows);
+	int64	   *upper = palloc(sizeof(int64) * query->spec.num_windows);
+	Reader		reader = {.history = history_create(&query->spec)};
+
+	history_bounds(&query->spec, time, lower, upper);
+	for (int i = 1; i < query->spec.num_windows; i++)
+	{
+		lower[0] = Min(lower[0], lower[i]);
+		upper[0] = Max(upper[0], upper[i]);
+	}
+	if (has_key)
+	{
+		live_scan(query, inputs, lower[0], upper[0], view, read_event, &reader);
+		live_request_tiles(query, inputs, time, &reader.reading);
+	}
+	history_ask(reader.history, time, inputs + n + 1, input_nulls + n + 1, HISTORY_EVERYTHING, results, nulls);
 }
 
 /* May the current user SELECT what a lookup reads? */
@@ -309,8 +357,8 @@ live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, cons
 	int			n = query->num_keys;
 	MemoryContext context;
 	MemoryContext caller;
-	History    *history;
 	bool		has_key = true;
+	bool		pushed;
 
 	if (input_nulls[n])
 	{
@@ -324,19 +372,13 @@ live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, cons
 		return false;
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk lookup", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
-	history = history_create(&query->spec);
 	for (int i = 0; i < n; i++)
 		has_key &= !input_nulls[i];
-	if (has_key)
-	{
-		bool		pushed = push_view(view);
-
-		read_events(query, inputs, DatumGetTimestamp(inputs[n]), history, view);
-		if (pushed)
-			PopActiveSnapshot();
-	}
-	history_ask(history, DatumGetTimestamp(inputs[n]), inputs + n + 1, input_nulls + n + 1,
-				HISTORY_EVERYTHING, results, nulls);
+	pushed = has_key && push_view(view);
+	if (!has_key || !live_tiled_lookup(query, inputs, DatumGetTimestamp(inputs[n]), view, results, nulls))
+		read_lookup(query, inputs, input_nulls, has_key, view, results, nulls);
+	if (pushed)
+		PopActiveSnapshot();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return true;

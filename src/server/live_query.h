@@ -1,7 +1,7 @@
 /*
  * live_query.h
  *		What a query of declared rolling features is; shared by the files that make
- *		it (live.c) and answer it (live_events.c).
+ *		it (live.c) and answer it.
  */
 #ifndef PG_RISK_LIVE_QUERY_H
 #define PG_RISK_LIVE_QUERY_H
@@ -13,10 +13,17 @@
 #include "history.h"
 #include "live.h"
 
+/* How the events of a key are reached through an index (live_index.c). */
+typedef struct LiveIndex LiveIndex;
+
+/* Which tiles answer it (live_tiles.c). */
+typedef struct LiveTiling LiveTiling;
+
 struct LiveQuery
 {
 	Oid			source;
 	char	   *set;
+	MemoryContext context;		/* that it lives in */
 	int			num_keys;
 	int			num_inputs;
 	Oid		   *key_collations; /* [num_keys] */
@@ -29,7 +36,42 @@ struct LiveQuery
 	int		   *positions;		/* in what was wanted */
 	SPIPlanPtr	plan;			/* NULL: not made yet */
 	SPIPlanPtr	row_plan;		/* likewise; says which row it is */
+	LiveIndex  *index;			/* likewise */
+	LiveTiling *tiling;			/* likewise */
 	MemoryContextCallback free_plan;
 };
+
+/* Takes an event: values, then ids, as the query lists them. */
+typedef void (*LiveTake) (void *arg, int64 time, const Datum *values, const bool *nulls);
+
+/* Events that were read for a lookup, the latest ones of which tiles are not to
+ * cover: more may come among them. */
+#define LIVE_RECENT_EVENTS	32
+
+typedef struct LiveReading
+{
+	int64		events;
+	int64		recent[LIVE_RECENT_EVENTS]; /* times; of event i at i % LIVE_RECENT_EVENTS */
+} LiveReading;
+
+static inline void
+live_note_read(LiveReading *reading, int64 time)
+{
+	reading->recent[reading->events++ % LIVE_RECENT_EVENTS] = time;
+}
+
+/* live_events.c */
+extern void live_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+					  const LiveView *view, LiveTake take, void *arg);
+
+/* live_index.c */
+extern bool live_index_usable(LiveQuery *query);
+extern void live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+							const LiveView *view, LiveTake take, void *arg);
+
+/* live_tiles.c */
+extern bool live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,
+							  double *results, bool *nulls);
+extern void live_request_tiles(LiveQuery *query, const Datum *key, int64 time, const LiveReading *reading);
 
 #endif							/* PG_RISK_LIVE_QUERY_H */

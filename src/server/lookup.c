@@ -24,6 +24,8 @@
 #include "bind.h"
 #include "compat.h"
 #include "live.h"
+#include "tile_build.h"
+#include "tiling.h"
 
 /* What a call site keeps. */
 typedef struct CallQueries
@@ -71,6 +73,15 @@ call_queries(FunctionCallInfo fcinfo, Oid source)
 				 errmsg("there is no table with OID %u", source),
 				 errhint("Declare them with risk.create_rolling_features(). SELECT * FROM risk.rolling_features_info lists those that exist.")));
 	return call->queries;
+}
+
+static void
+report_no_set(Oid source, const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("table \"%s\" has no rolling features \"%s\"", get_rel_name(source), name),
+			 errhint("SELECT * FROM risk.rolling_features_info lists those that exist.")));
 }
 
 /* ---- results ---- */
@@ -368,10 +379,7 @@ risk_rolling_features_key(PG_FUNCTION_ARGS)
 		push_lookup(&state, query, inputs, nulls);
 	}
 	if (!first)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" has no rolling features \"%s\"", get_rel_name(PG_GETARG_OID(0)), name),
-				 errhint("SELECT * FROM risk.rolling_features_info lists those that exist.")));
+		report_no_set(PG_GETARG_OID(0), name);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
@@ -434,4 +442,65 @@ risk_rolling_history(PG_FUNCTION_ARGS)
 		MemoryContextDelete(historian.row);
 	}
 	return (Datum) 0;
+}
+
+/* ---- making tiles ---- */
+
+/* A set's query.  Errors: 42704 no such set. */
+static LiveQuery *
+set_query(FunctionCallInfo fcinfo, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, call_queries(fcinfo, PG_GETARG_OID(0)))
+	{
+		if (strcmp(live_set(lfirst(cell)), name) == 0)
+			return lfirst(cell);
+	}
+	report_no_set(PG_GETARG_OID(0), name);
+	return NULL;
+}
+
+PG_FUNCTION_INFO_V1(risk_tile_key);
+
+/* risk.tile_key(source, name, key): a key as risk.rolling_tiles has it. */
+Datum
+risk_tile_key(PG_FUNCTION_ARGS)
+{
+	LiveQuery  *query = set_query(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	Datum	   *inputs;
+	bool	   *nulls;
+	bytea	   *key = NULL;
+	bool		whole = true;
+
+	allocate_inputs(query, &inputs, &nulls);
+	compound_key(query, PG_GETARG_DATUM(2), RECORDOID, inputs, nulls);
+	for (int i = 0; i < live_num_keys(query); i++)
+		whole = whole && !nulls[i];
+	if (whole)
+		key = tiling_key(query, inputs);
+	if (!key)
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(key);
+}
+
+PG_FUNCTION_INFO_V1(risk_advance_tiles);
+
+/* risk.advance_tiles(source, name, until, key): a step towards tiles. */
+Datum
+risk_advance_tiles(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	LiveQuery  *query;
+	Datum		until;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("source, name and until must not be null")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	query = set_query(fcinfo, name);
+	until = convert(PG_GETARG_DATUM(2), TIMESTAMPTZOID, live_input(query, live_num_keys(query))->type);
+	PG_RETURN_BOOL(tile_build_advance(PG_GETARG_OID(0), name, DatumGetTimestamp(until),
+									  PG_ARGISNULL(3) ? NULL : PG_GETARG_BYTEA_P(3)));
 }

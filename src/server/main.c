@@ -8,7 +8,8 @@
  *	 2. the cache's LWLock (cache.c): held for list and arena bookkeeping only,
  *		never across I/O, palloc or anything that can raise an error;
  *	 3. the worker registry's LWLock (worker.c): likewise; never with 2;
- *	 4. the LWLock of batches (progress.c): likewise; never with 2 or 3.
+ *	 4. the LWLocks of batches (progress.c) and of requests for tiles
+ *		(tile_build.c): likewise; never with another one.
  */
 #include "postgres.h"
 
@@ -22,9 +23,12 @@
 #include "compat.h"
 #include "decide.h"
 #include "guc.h"
+#include "late.h"
 #include "live.h"
 #include "progress.h"
 #include "queue.h"
+#include "tile_build.h"
+#include "tiling.h"
 #include "version.h"
 #include "worker.h"
 
@@ -42,6 +46,7 @@ risk_shmem_request(void)
 	worker_shmem_request();
 	queue_shmem_request();
 	progress_shmem_request();
+	tile_build_shmem_request();
 }
 
 static void
@@ -53,6 +58,7 @@ risk_shmem_startup(void)
 	worker_shmem_startup();
 	queue_shmem_startup();
 	progress_shmem_startup();
+	tile_build_shmem_startup();
 }
 
 void
@@ -78,6 +84,8 @@ _PG_init(void)
 	version_init();
 	catalog_init();
 	live_init();
+	tiling_init();
+	late_init();
 	worker_init();
 	decide_init();
 

@@ -113,21 +113,51 @@ special(const char *name)
 }
 
 Datum
+rolling_decimal_value(Datum sum, int64 nans, int64 infinities, int64 negative_infinities)
+{
+	if (nans > 0 || (infinities > 0 && negative_infinities > 0))
+		return special("NaN");
+	if (infinities > 0)
+		return special("Infinity");
+	if (negative_infinities > 0)
+		return special("-Infinity");
+	return DirectFunctionCall1(numeric_trim_scale, sum);
+}
+
+Datum
 rolling_decimal_sum(const RollingDecimal *decimal, int64 lower, int64 upper, int64 *count)
 {
 	const Item *begin = &decimal->items[latest_before(decimal, lower)];
 	const Item *end = &decimal->items[latest_before(decimal, Max(lower, upper))];
-	bool		infinity = end->infinities > begin->infinities;
-	bool		negative_infinity = end->negative_infinities > begin->negative_infinities;
 
 	*count = end->values - begin->values;
-	if (end->nans > begin->nans || (infinity && negative_infinity))
-		return special("NaN");
-	if (infinity)
-		return special("Infinity");
-	if (negative_infinity)
-		return special("-Infinity");
-	return DirectFunctionCall1(numeric_trim_scale, DirectFunctionCall2(numeric_sub, end->sum, begin->sum));
+	return rolling_decimal_value(DirectFunctionCall2(numeric_sub, end->sum, begin->sum),
+								 end->nans - begin->nans, end->infinities - begin->infinities,
+								 end->negative_infinities - begin->negative_infinities);
+}
+
+static double
+to_float8(Datum value)
+{
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+}
+
+double
+rolling_decimal_avg(Datum sum, int64 count)
+{
+	return to_float8(DirectFunctionCall2(numeric_div, sum, NumericGetDatum(int64_to_numeric(count))));
+}
+
+/*
+ * For bigint, whose other averages are correctly rounded.  PostgreSQL divides to
+ * 16 digits, or as many decimals as its arguments have.  An integer over a count
+ * below 2^63 that lies just between two float8s has no more than 63 decimals, and
+ * others are further from there than 10^-54.
+ */
+double
+rolling_decimal_nearest_avg(Datum sum, int64 count)
+{
+	return rolling_decimal_avg(DirectFunctionCall2(numeric_round, sum, Int32GetDatum(80)), count);
 }
 
 /* Seldom, and then much. */

@@ -21,6 +21,15 @@ extern void rolling_decimal_add(RollingDecimal *decimal, int64 time, Datum value
  * its end, and how many they are. */
 extern Datum rolling_decimal_sum(const RollingDecimal *decimal, int64 lower, int64 upper, int64 *count);
 
+/* A sum of the finite ones, and how many are not: as one numeric, without zeros
+ * at its end. */
+extern Datum rolling_decimal_value(Datum sum, int64 nans, int64 infinities, int64 negative_infinities);
+
+/* The average of so many values with that sum: as SQL's avg(numeric) has it, rounded
+ * to float8; or the float8 nearest to it. */
+extern double rolling_decimal_avg(Datum sum, int64 count);
+extern double rolling_decimal_nearest_avg(Datum sum, int64 count);
+
 /* No lower bound will be before a time. */
 extern void rolling_decimal_forget(RollingDecimal *decimal, int64 time);
 

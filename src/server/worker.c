@@ -1,8 +1,8 @@
 /*
  * worker.c
  *		The background workers: they load versions ahead of their use, score
- *		shadows and write what the queue holds, judge rollouts, and look after
- *		the partitions of risk.predictions.
+ *		shadows and write what the queue holds, judge rollouts, make tiles of
+ *		rolling features, and look after the partitions of risk.predictions.
  *
  * One launcher per server, registered at start, keeps the list of databases;
  * it has no database of its own, as autovacuum's launcher.  For each database
@@ -57,6 +57,7 @@
 #include "guc.h"
 #include "queue.h"
 #include "shadow.h"
+#include "tile_build.h"
 #include "version.h"
 #include "worker.h"
 
@@ -80,6 +81,9 @@
 
 /* How long a worker waits for more after the queue's last record. */
 #define LINGER_MS 2000
+
+/* How soon it looks again whether tiles that are asked for can be made. */
+#define TILES_MS 100
 
 typedef struct RegisteredDatabase
 {
@@ -427,11 +431,22 @@ run_errands(void)
 	return Min(upkeep.next_due, rollouts.next_due);
 }
 
+/* Make the tiles that lookups ask for, as far as that can be done now.  Whether
+ * there is more to do. */
+static bool
+make_tiles(void)
+{
+	if (RecoveryInProgress() || ShutdownRequestPending || !tile_build_wanted())
+		return false;
+	(void) attempt(tile_build_step, NULL, "making tiles of rolling features");
+	return tile_build_wanted();
+}
+
 /* Leave, if nothing has come for a while; then the queue is nobody's. */
 static bool
 may_leave(TimestampTz last_work, bool *session)
 {
-	if (shadow_holds() ||
+	if (shadow_holds() || tile_build_wanted() ||
 		!TimestampDifferenceExceeds(last_work, GetCurrentTimestamp(), LINGER_MS))
 		return false;
 	if (*session && !RecoveryInProgress())
@@ -465,6 +480,7 @@ serve_database(Oid database)
 	bool		installed = false;
 	bool		first = true;
 	bool		crowded = false;
+	bool		tiles;			/* more of them are wanted */
 	TimestampTz came_at = GetCurrentTimestamp();
 
 	while (!ShutdownRequestPending)
@@ -494,6 +510,7 @@ serve_database(Oid database)
 		if (!RecoveryInProgress() && !ShutdownRequestPending &&
 			next_due != 0 && next_due <= clock_now())
 			next_due = run_errands();
+		tiles = make_tiles();
 		if (may_leave(last_work, &session))
 			break;
 		if (crowded && TimestampDifferenceExceeds(came_at, GetCurrentTimestamp(), TURN_MS))
@@ -503,7 +520,7 @@ serve_database(Oid database)
 			return;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 guc_flush_interval, PG_WAIT_EXTENSION);
+						 tiles ? Min(TILES_MS, guc_flush_interval) : guc_flush_interval, PG_WAIT_EXTENSION);
 	}
 	if (ShutdownRequestPending && installed)
 		leave_in_haste();

@@ -1,0 +1,232 @@
+/*
+ * late.c
+ *		Rows that tiles have passed by: each change of one leaves a delta.
+ *
+ * The condition of an AFTER ROW trigger, risk.is_late(), is looked at right when a
+ * row is inserted, updated or deleted; for rows in order that is all.  Of the late
+ * ones the trigger, risk.note_late(), inserts deltas when the statement ends.
+ * Until then late_pending() says that they are missing.
+ *
+ * Who looks must know every plan (tiling.c) that was committed before a fence that
+ * does not wait for this transaction: one that was set after the transaction got
+ * its number.  So what is remembered of plans is brought up to date once in each
+ * transaction, when it has a number; a row that was changed has given it one.
+ *
+ * Writers take no lock beyond that of an INSERT into risk.rolling_deltas, so they
+ * wait for nobody.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "late.h"
+#include "tile.h"
+#include "tiling.h"
+
+static int64 pending = 0;		/* late rows of this transaction without delta */
+
+static void
+forget_pending(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		pending = 0;
+}
+
+void
+late_init(void)
+{
+	RegisterXactCallback(forget_pending, NULL);
+}
+
+/* What a subtransaction took back stays pending: that costs lookups time only. */
+bool
+late_pending(void)
+{
+	return pending > 0;
+}
+
+/* Hear of all plans that fences do not make wait for us. */
+static void
+hear_plans(void)
+{
+	static TransactionId heard = InvalidTransactionId;
+	TransactionId ours = GetTopTransactionIdIfAny();
+
+	if (!TransactionIdIsValid(ours) || ours != heard)
+		AcceptInvalidationMessages();
+	heard = ours;
+}
+
+PG_FUNCTION_INFO_V1(risk_is_late);
+
+/* risk.is_late(table, event_time): is a row to leave a delta? */
+Datum
+risk_is_late(PG_FUNCTION_ARGS)
+{
+	static uint64 generation = 0;
+	static Oid	table = InvalidOid;
+	static int64 late_before;
+
+	hear_plans();
+	if (table != PG_GETARG_OID(0) || generation != tiling_generation())
+	{
+		generation = 0;			/* until this has worked */
+		(void) tiling_list(PG_GETARG_OID(0), &late_before);
+		table = PG_GETARG_OID(0);
+		generation = tiling_generation();
+	}
+	if (PG_GETARG_INT64(1) >= late_before)
+		PG_RETURN_BOOL(false);
+	pending++;
+	PG_RETURN_BOOL(true);
+}
+
+/* A row, as a set of rolling features sees it. */
+typedef struct Row
+{
+	int64		time;
+	bool		late;			/* with a key, and so on */
+	Datum	   *key;
+	Datum	   *values;			/* [num_columns] of the tiling */
+	bool	   *nulls;
+} Row;
+
+static Datum
+column(TupleDesc tupdesc, HeapTuple tuple, const char *name, bool *isnull)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, i);
+
+		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
+			return heap_getattr(tuple, i + 1, tupdesc, isnull);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("the table no longer has column \"%s\" of its rolling features", name),
+			 errhint("Name others with risk.alter_rolling_features(), or drop the features with risk.drop_rolling_features().")));
+}
+
+static Row
+read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
+{
+	const LiveQuery *query = tiling->query;
+	Row			row = {
+		.key = palloc(sizeof(Datum) * query->num_keys),
+		.values = palloc(sizeof(Datum) * (tiling->num_columns + 1)),
+		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1))
+	};
+	bool		isnull;
+
+	row.time = DatumGetInt64(column(tupdesc, tuple, query->inputs[query->num_keys].column, &isnull));
+	row.late = !isnull && row.time < tiling->planned;
+	for (int i = 0; i < query->num_keys && row.late; i++)
+	{
+		row.key[i] = column(tupdesc, tuple, query->inputs[i].column, &isnull);
+		row.late = !isnull;
+	}
+	for (int i = 0; i < tiling->num_columns && row.late; i++)
+		row.values[i] = column(tupdesc, tuple, query->columns[tiling->values[i]], &row.nulls[i]);
+	return row;
+}
+
+/* Insert a delta of a row that has come (1) or gone (-1). */
+static void
+insert_delta(const Tiling *tiling, const Row *row, const bytea *key, int sign)
+{
+	Totals	   *totals = totals_create(tiling->columns, tiling->num_columns);
+
+	totals_event(totals, row->values, row->nulls, sign);
+	tile_insert(tiling, key, row->time, totals, true);
+}
+
+/* Does a row add to the totals what another one did, at the same place? */
+static bool
+same_row(const Tiling *tiling, const Row *a, const bytea *a_key, const Row *b, const bytea *b_key)
+{
+	bool		same = a->time == b->time && VARSIZE(a_key) == VARSIZE(b_key) &&
+		memcmp(a_key, b_key, VARSIZE(a_key)) == 0;
+
+	for (int i = 0; i < tiling->num_columns && same; i++)
+	{
+		int16		length;
+		bool		by_value;
+
+		get_typlenbyval(tiling->columns[i].type, &length, &by_value);
+		same = a->nulls[i] == b->nulls[i] &&
+			(a->nulls[i] || datum_image_eq(a->values[i], b->values[i], by_value, length));
+	}
+	return same;
+}
+
+/* Insert the deltas of a change: gone and come are NULL where there is no such row. */
+static void
+note_change(const Tiling *tiling, TupleDesc tupdesc, HeapTuple gone, HeapTuple come)
+{
+	Row			rows[2];
+	bytea	   *keys[2] = {NULL, NULL};
+	HeapTuple	tuples[2] = {gone, come};
+
+	for (int i = 0; i < 2; i++)
+	{
+		if (!tuples[i])
+			continue;
+		rows[i] = read_row(tiling, tupdesc, tuples[i]);
+		if (rows[i].late)
+			keys[i] = tiling_key(tiling->query, rows[i].key);
+	}
+	if (keys[0] && keys[1] && same_row(tiling, &rows[0], keys[0], &rows[1], keys[1]))
+		return;
+	for (int i = 0; i < 2; i++)
+	{
+		if (keys[i])
+			insert_delta(tiling, &rows[i], keys[i], i == 0 ? -1 : 1);
+	}
+}
+
+PG_FUNCTION_INFO_V1(risk_note_late);
+
+/* Trigger: the deltas of a late row. */
+Datum
+risk_note_late(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	MemoryContext context;
+	MemoryContext caller;
+	ListCell   *cell;
+	bool		inserted;
+	bool		deleted;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("risk.note_late() must be fired AFTER INSERT, UPDATE or DELETE, FOR EACH ROW"),
+				 errhint("risk.create_rolling_features() makes its triggers.")));
+	inserted = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk late row", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	foreach(cell, tiling_list(RelationGetRelid(trigger->tg_relation), NULL))
+	{
+		const Tiling *tiling = lfirst(cell);
+
+		if (tiling->id != 0)
+			note_change(tiling, RelationGetDescr(trigger->tg_relation),
+						inserted ? NULL : trigger->tg_trigtuple,
+						deleted ? NULL : inserted ? trigger->tg_trigtuple : trigger->tg_newtuple);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	pending = Max(pending - 1, 0);
+	return PointerGetDatum(NULL);
+}

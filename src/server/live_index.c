@@ -1,0 +1,201 @@
+/*
+ * live_index.c
+ *		The events of a key between two times, straight through an index of a plain
+ *		table: what a prepared statement would do, without what it costs to start
+ *		one.
+ *
+ * Only for tables whose rows need nothing but reading: no partitions, children,
+ * row security that applies to the user, or columns that are computed when read.
+ * Everything else goes through SPI (live_events.c), which may SELECT the same.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "live_query.h"
+
+struct LiveIndex
+{
+	Oid			index;			/* InvalidOid: there is none that serves */
+	ScanKeyData *keys;			/* [num_keys + 2]: key, lower, upper */
+	int		   *key_of;			/* [num_keys]: which of the query's is the index's */
+	AttrNumber	time;
+	AttrNumber *columns;		/* of values, then ids */
+	AttrNumber	last;			/* the last of all these */
+	Datum	   *values;
+	bool	   *nulls;
+};
+
+/* A condition on a column of an index.  False: it cannot have that. */
+static bool
+set_condition(ScanKey key, Relation index, int column, StrategyNumber strategy)
+{
+	Oid			type = index->rd_opcintype[column];
+	Oid			operator = get_opfamily_member(index->rd_opfamily[column], type, type, strategy);
+
+	if (!OidIsValid(operator))
+		return false;
+	ScanKeyEntryInitialize(key, 0, column + 1, strategy, InvalidOid, index->rd_indcollation[column],
+						   get_opcode(operator), (Datum) 0);
+	return true;
+}
+
+/* Which column of the query's key this is; -1: none. */
+static int
+key_column(const LiveQuery *query, AttrNumber attnum)
+{
+	for (int i = 0; i < query->num_keys; i++)
+	{
+		if (get_attnum(query->source, query->inputs[i].column) == attnum)
+			return i;
+	}
+	return -1;
+}
+
+/* Does an index lead from the key to its events in order of time?  Then how. */
+static bool
+set_index(LiveIndex *result, const LiveQuery *query, Relation index)
+{
+	int			n = query->num_keys;
+	uint64		found = 0;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
+		index->rd_index->indnkeyatts <= n || n > 63 || RelationGetIndexPredicate(index) != NIL ||
+		index->rd_index->indkey.values[n] != result->time)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		int			key = key_column(query, index->rd_index->indkey.values[i]);
+
+		if (key < 0 || index->rd_indcollation[i] != query->key_collations[key] ||
+			!set_condition(&result->keys[i], index, i, BTEqualStrategyNumber))
+			return false;
+		result->key_of[i] = key;
+		found |= UINT64CONST(1) << key;
+	}
+	if (found != (UINT64CONST(1) << n) - 1 ||
+		!set_condition(&result->keys[n], index, n, BTGreaterEqualStrategyNumber) ||
+		!set_condition(&result->keys[n + 1], index, n, BTLessStrategyNumber))
+		return false;
+	result->index = RelationGetRelid(index);
+	return true;
+}
+
+/* The columns that are read; false: one needs more than reading. */
+static bool
+set_columns(LiveIndex *result, const LiveQuery *query, Relation rel)
+{
+	int			num_columns = query->spec.num_values + query->spec.num_ids;
+
+	result->time = get_attnum(query->source, query->inputs[query->num_keys].column);
+	result->last = result->time;
+	for (int i = 0; i < num_columns; i++)
+	{
+		AttrNumber	attnum = get_attnum(query->source, query->columns[i]);
+
+		if (attnum <= 0 || compat_is_virtual(TupleDescAttr(RelationGetDescr(rel), attnum - 1)))
+			return false;
+		result->columns[i] = attnum;
+		result->last = Max(result->last, attnum);
+	}
+	return result->time > 0 &&
+		getBaseType(TupleDescAttr(RelationGetDescr(rel), result->time - 1)->atttypid) == query->spec.time_type;
+}
+
+static LiveIndex *
+find_index(const LiveQuery *query)
+{
+	int			n = query->num_keys;
+	int			num_columns = query->spec.num_values + query->spec.num_ids;
+	MemoryContext caller = MemoryContextSwitchTo(query->context);
+	LiveIndex  *result = palloc0(sizeof(LiveIndex));
+	Relation	rel = table_open(query->source, AccessShareLock);
+
+	result->keys = palloc(sizeof(ScanKeyData) * (n + 2));
+	result->key_of = palloc(sizeof(int) * n);
+	result->columns = palloc(sizeof(AttrNumber) * (num_columns + 1));
+	result->values = palloc(sizeof(Datum) * (num_columns + 1));
+	result->nulls = palloc(sizeof(bool) * (num_columns + 1));
+	if (rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass && !rel->rd_rel->relispartition &&
+		set_columns(result, query, rel))
+	{
+		List	   *indexes = RelationGetIndexList(rel);
+		ListCell   *cell;
+
+		foreach(cell, indexes)
+		{
+			Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+			if (!OidIsValid(result->index))
+				(void) set_index(result, query, index);
+			index_close(index, AccessShareLock);
+		}
+	}
+	table_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(caller);
+	return result;
+}
+
+/* Can the current user's lookups go this way?  That the user may SELECT what
+ * they read has been seen to. */
+bool
+live_index_usable(LiveQuery *query)
+{
+	if (!query->index)
+		query->index = find_index(query);
+	return OidIsValid(query->index->index) &&
+		check_enable_rls(query->source, InvalidOid, true) == RLS_NONE;
+}
+
+/* Take the events of a key from lower to before upper, by time, as the active
+ * snapshot sees them. */
+void
+live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+				const LiveView *view, LiveTake take, void *arg)
+{
+	LiveIndex  *by = query->index;
+	int			n = query->num_keys;
+	int			num_columns = query->spec.num_values + query->spec.num_ids;
+	Relation	rel = table_open(query->source, AccessShareLock);
+	Relation	index = index_open(by->index, AccessShareLock);
+	IndexScanDesc scan = compat_index_beginscan(rel, index, GetActiveSnapshot(), n + 2);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+	for (int i = 0; i < n; i++)
+		by->keys[i].sk_argument = key[by->key_of[i]];
+	by->keys[n].sk_argument = Int64GetDatum(lower);
+	by->keys[n + 1].sk_argument = Int64GetDatum(upper);
+	index_rescan(scan, by->keys, n + 2, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (view->old_row && slot->tts_tableOid == view->old_table && ItemPointerEquals(&slot->tts_tid, view->old_row))
+			continue;
+		slot_getsomeattrs(slot, by->last);
+		for (int i = 0; i < num_columns; i++)
+		{
+			by->values[i] = slot->tts_values[by->columns[i] - 1];
+			by->nulls[i] = slot->tts_isnull[by->columns[i] - 1];
+		}
+		take(arg, DatumGetInt64(slot_getattr(slot, by->time, &isnull)), by->values, by->nulls);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+}

@@ -1,0 +1,475 @@
+/*
+ * live_tiles.c
+ *		Lookups that tiles answer: what a hot key costs is what a cold one does.
+ *
+ * A window [lower, upper) of a key is
+ *
+ *	 rows [lower, first)  +  tile(last) - tile(first)  +  deltas [first, last)  +  rows [last, upper)
+ *
+ * where first is the earliest tile not before lower, and last the latest one not
+ * after upper; all under one snapshot.  There are few rows at each edge, since
+ * tiles are made every so many events.  A window without two tiles in it is rows
+ * alone.
+ *
+ * Only aggregates that add up are answered so, and the latest event, which is
+ * among the rows at the end.  A query with others reads rows (live_events.c);
+ * whoever had to read many asks for tiles (tile_build.c).
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "late.h"
+#include "live_query.h"
+#include "tile.h"
+#include "tile_build.h"
+#include "tiling.h"
+
+/* A lookup that had to read more events than this asks for tiles. */
+#define MANY_EVENTS		128
+
+struct LiveTiling
+{
+	uint64		generation;		/* of what follows */
+	Tiling	   *tiling;			/* NULL: none answers the query */
+	int		   *columns;		/* [num_values] of the query: which of the tiling's; -1: none */
+	bool		latest;			/* the latest event is asked for */
+};
+
+/* ---- what can be answered ---- */
+
+static bool
+is_latest(const HistoryFeature *feature)
+{
+	return feature->aggregate == ROLLING_LAST || feature->aggregate == ROLLING_SINCE_LAST;
+}
+
+/* Can tiles with such columns answer all features? */
+static bool
+answers(const LiveQuery *query, LiveTiling *lt)
+{
+	for (int i = 0; i < query->spec.num_features; i++)
+	{
+		const HistoryFeature *feature = &query->spec.features[i];
+
+		switch (feature->aggregate)
+		{
+			case ROLLING_COUNT:
+				break;
+			case ROLLING_SUM:
+			case ROLLING_AVG:
+			case ROLLING_STDDEV:
+				if (lt->columns[feature->column] < 0)
+					return false;
+				break;
+			case ROLLING_LAST:
+			case ROLLING_SINCE_LAST:
+				lt->latest = true;
+				break;
+			default:
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Find the tiling of a query's set, and where its columns are. */
+static void
+find_tiling(const LiveQuery *query, LiveTiling *lt)
+{
+	Tiling	   *tiling;
+
+	lt->generation = tiling_generation();
+	tiling = tiling_find(query->source, query->set);
+	lt->tiling = NULL;
+	lt->latest = false;
+	for (int i = 0; i < query->spec.num_values; i++)
+	{
+		lt->columns[i] = -1;
+		for (int j = 0; tiling && j < tiling->num_columns; j++)
+		{
+			if (strcmp(tiling->query->columns[tiling->values[j]], query->columns[i]) == 0)
+				lt->columns[i] = j;
+		}
+	}
+	if (tiling && answers(query, lt))
+		lt->tiling = tiling;
+}
+
+static LiveTiling *
+query_tiling(LiveQuery *query)
+{
+	if (!query->tiling)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(query->context);
+		LiveTiling *lt = palloc0(sizeof(LiveTiling));
+
+		lt->columns = palloc(sizeof(int) * (query->spec.num_values + 1));
+		MemoryContextSwitchTo(caller);
+		query->tiling = lt;
+	}
+	if (query->tiling->generation != tiling_generation())
+		find_tiling(query, query->tiling);
+	return query->tiling;
+}
+
+/* ---- a lookup ---- */
+
+/* A window: rows from lower to before first and from last to before upper, and
+ * what the tiles of first and last differ by. */
+typedef struct Span
+{
+	int64		lower;
+	int64		first;
+	int64		last;
+	int64		upper;
+	bool		tiled;			/* otherwise rows from lower to before upper */
+	Totals	   *totals;
+} Span;
+
+typedef struct TiledLookup
+{
+	const LiveQuery *query;
+	const LiveTiling *lt;
+	int			num_spans;
+	Span	   *spans;			/* one a window */
+	Datum	   *values;			/* [num_columns] of the tiling */
+	bool	   *nulls;
+	History    *history;		/* of the rows at the end; NULL: not needed */
+	int64		history_from;
+	LiveReading reading;
+} TiledLookup;
+
+static bool
+reads_row(const Span *span, int64 time)
+{
+	if (time < span->lower || time >= span->upper)
+		return false;
+	return !span->tiled || time < span->first || time >= span->last;
+}
+
+/* Take a row: into the spans that it is at an edge of. */
+static void
+take_row(void *arg, int64 time, const Datum *values, const bool *nulls)
+{
+	TiledLookup *lookup = arg;
+
+	live_note_read(&lookup->reading, time);
+	for (int i = 0; i < lookup->query->spec.num_values; i++)
+	{
+		int			column = lookup->lt->columns[i];
+
+		if (column >= 0)
+		{
+			lookup->values[column] = values[i];
+			lookup->nulls[column] = nulls[i];
+		}
+	}
+	for (int i = 0; i < lookup->num_spans; i++)
+	{
+		if (reads_row(&lookup->spans[i], time))
+			totals_event(lookup->spans[i].totals, lookup->values, lookup->nulls, 1);
+	}
+	if (lookup->history && time >= lookup->history_from)
+		history_add(lookup->history, time, HISTORY_ALWAYS, values, nulls);
+}
+
+/*
+ * Find the tiles of a window, and what they differ by.  Where the latest event
+ * is asked for, the last tile is left to the rows, so that it is among them.
+ */
+static void
+set_span(TiledLookup *lookup, TileReader *reader, Span *span)
+{
+	const Tiling *tiling = lookup->lt->tiling;
+	Totals	   *first = NULL;
+
+	span->totals = totals_create(tiling->columns, tiling->num_columns);
+	span->tiled = span->upper > span->lower && tile_find(reader, span->lower, false, &span->first) &&
+		span->first < span->upper;
+	if (!span->tiled)
+		return;
+	first = totals_create(tiling->columns, tiling->num_columns);
+	tile_totals(reader, first);
+	span->tiled = tile_find(reader, span->upper, true, &span->last) &&
+		(!lookup->lt->latest || tile_find(reader, span->last - 1, true, &span->last)) &&
+		span->last > span->first;
+	if (!span->tiled)
+		return;
+	tile_totals(reader, span->totals);
+	totals_merge(span->totals, first, -1);
+}
+
+/* Find the tiles of all windows.  False: there are none, so they are rows. */
+static bool
+set_spans(TiledLookup *lookup, const bytea *key, const int64 *lower, const int64 *upper)
+{
+	TileReader	reader;
+	int64		oldest = lower[0];
+	int64		found;
+	bool		tiled = false;
+	bool		any;
+
+	for (int i = 1; i < lookup->num_spans; i++)
+		oldest = Min(oldest, lower[i]);
+	tile_reader_open(&reader, lookup->lt->tiling, key, false);
+	any = tile_find(&reader, oldest, false, &found);
+	for (int i = 0; any && i < lookup->num_spans; i++)
+	{
+		Span	   *span = &lookup->spans[i];
+
+		span->lower = lower[i];
+		span->upper = upper[i];
+		set_span(lookup, &reader, span);
+		tiled |= span->tiled;
+	}
+	tile_reader_close(&reader);
+	return tiled;
+}
+
+/* Add the deltas between the tiles of the windows. */
+static void
+add_deltas(TiledLookup *lookup, const bytea *key)
+{
+	const Tiling *tiling = lookup->lt->tiling;
+	Totals	   *delta = totals_create(tiling->columns, tiling->num_columns);
+	TileReader	reader;
+	int64		from = PG_INT64_MAX;
+	int64		to = PG_INT64_MIN;
+	int64		time;
+	bool		any;
+
+	for (int i = 0; i < lookup->num_spans; i++)
+	{
+		if (!lookup->spans[i].tiled)
+			continue;
+		from = Min(from, lookup->spans[i].first);
+		to = Max(to, lookup->spans[i].last);
+	}
+	tile_reader_open(&reader, tiling, key, true);
+	for (any = tile_find(&reader, from, false, &time); any && time < to; any = tile_next(&reader, &time))
+	{
+		tile_totals(&reader, delta);
+		live_note_read(&lookup->reading, time);
+		for (int i = 0; i < lookup->num_spans; i++)
+		{
+			Span	   *span = &lookup->spans[i];
+
+			if (span->tiled && time >= span->first && time < span->last)
+				totals_merge(span->totals, delta, 1);
+		}
+	}
+	tile_reader_close(&reader);
+}
+
+/* From a time on, where the rows end that some window reads from there; the time
+ * itself: none does. */
+static int64
+rows_until(const TiledLookup *lookup, int64 from)
+{
+	int64		until = from;
+
+	for (int i = 0; i < lookup->num_spans; i++)
+	{
+		const Span *span = &lookup->spans[i];
+
+		if (reads_row(span, until))
+		{
+			until = span->tiled && until < span->first ? span->first : span->upper;
+			i = -1;				/* another one may go on from there */
+		}
+	}
+	return until;
+}
+
+/* The next time from which some window reads rows; PG_INT64_MAX: none. */
+static int64
+rows_from(const TiledLookup *lookup, int64 time)
+{
+	int64		from = PG_INT64_MAX;
+
+	for (int i = 0; i < lookup->num_spans; i++)
+	{
+		const Span *span = &lookup->spans[i];
+
+		if (reads_row(span, time))
+			return time;
+		if (span->lower >= time && reads_row(span, span->lower))
+			from = Min(from, span->lower);
+		if (span->tiled && span->last >= time && span->last < span->upper)
+			from = Min(from, span->last);
+	}
+	return from;
+}
+
+/* Read the rows at the edges of all windows, each once, in order of time. */
+static void
+read_edges(TiledLookup *lookup, LiveQuery *query, const Datum *key, const LiveView *view)
+{
+	int64		from = PG_INT64_MIN;
+
+	while ((from = rows_from(lookup, from)) != PG_INT64_MAX)
+	{
+		int64		until = rows_until(lookup, from);
+
+		live_scan(query, key, from, until, view, take_row, lookup);
+		from = until;
+	}
+}
+
+/* ---- results ---- */
+
+/* What a feature adds up to in a window.  False: NULL. */
+static bool
+span_result(const TiledLookup *lookup, const HistoryFeature *feature, int window, double *result)
+{
+	const Totals *totals = lookup->spans[window].totals;
+
+	if (feature->aggregate != ROLLING_COUNT)
+		return totals_result(totals, feature->aggregate, lookup->lt->columns[feature->column], result);
+	*result = totals->events;
+	return true;
+}
+
+/* The results that add up. */
+static void
+add_up(const TiledLookup *lookup, double *results, bool *nulls)
+{
+	const HistorySpec *spec = &lookup->query->spec;
+
+	for (int i = 0; i < spec->num_features; i++)
+	{
+		const HistoryFeature *feature = &spec->features[i];
+		double		previous;
+
+		if (is_latest(feature))
+			continue;
+		nulls[i] = !span_result(lookup, feature, feature->window, &results[i]);
+		if (feature->change)
+		{
+			(void) span_result(lookup, feature, feature->window + 1, &previous);
+			results[i] = rolling_change(results[i], previous);
+			nulls[i] = isnan(results[i]);
+		}
+		results[i] += 0.0;		/* -0 is 0 */
+	}
+}
+
+/* From when on all rows of the windows are read in which the latest is asked for. */
+static int64
+latest_from(const TiledLookup *lookup)
+{
+	const HistorySpec *spec = &lookup->query->spec;
+	int64		from = PG_INT64_MAX;
+
+	for (int i = 0; i < spec->num_features; i++)
+	{
+		const Span *span = &lookup->spans[spec->features[i].window];
+
+		if (is_latest(&spec->features[i]))
+			from = Min(from, span->tiled ? span->last : span->lower);
+	}
+	return from;
+}
+
+/* The results of the latest event.  False: it is not among the rows at the end. */
+static bool
+find_latest(const TiledLookup *lookup, int64 time, double *results, bool *nulls)
+{
+	const HistorySpec *spec = &lookup->query->spec;
+	double	   *latest = palloc(sizeof(double) * spec->num_features);
+	bool	   *none = palloc(sizeof(bool) * spec->num_features);
+
+	history_ask(lookup->history, time, NULL, NULL, HISTORY_EVERYTHING, latest, none);
+	for (int i = 0; i < spec->num_features; i++)
+	{
+		const HistoryFeature *feature = &spec->features[i];
+
+		if (!is_latest(feature))
+			continue;
+		if (none[i] && lookup->spans[feature->window].lower < lookup->history_from)
+			return false;
+		results[i] = latest[i];
+		nulls[i] = none[i];
+	}
+	return true;
+}
+
+/* Can tiles answer a query for the current user, in the running statement? */
+static bool
+may_use_tiles(LiveQuery *query, const LiveView *view)
+{
+	Tiling	   *tiling = query_tiling(query)->tiling;
+
+	return tiling && tiling->id != 0 && !view->old_row && !late_pending() &&
+		tiling_stands(tiling) && tiling->footing == tiling->stored_footing &&
+		check_enable_rls(query->source, InvalidOid, true) == RLS_NONE && tiling_visible(tiling);
+}
+
+/*
+ * The features of a key as of a time, as the active snapshot sees it.  False:
+ * tiles cannot tell, or there are none.
+ */
+bool
+live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,
+				  double *results, bool *nulls)
+{
+	int			num_windows = query->spec.num_windows;
+	int64	   *lower = palloc(sizeof(int64) * num_windows);
+	int64	   *upper = palloc(sizeof(int64) * num_windows);
+	bytea	   *bytes;
+	TiledLookup lookup = {.query = query,.num_spans = num_windows};
+
+	if (!may_use_tiles(query, view))
+		return false;
+	bytes = tiling_key(query, key);
+	if (!bytes)
+		return false;
+	lookup.lt = query->tiling;
+	lookup.spans = palloc0(sizeof(Span) * num_windows);
+	lookup.values = palloc(sizeof(Datum) * (lookup.lt->tiling->num_columns + 1));
+	lookup.nulls = palloc(sizeof(bool) * (lookup.lt->tiling->num_columns + 1));
+	memset(lookup.nulls, true, lookup.lt->tiling->num_columns + 1);
+	history_bounds(&query->spec, time, lower, upper);
+	if (!set_spans(&lookup, bytes, lower, upper))
+		return false;
+	if (lookup.lt->latest)
+	{
+		lookup.history = history_create(&query->spec);
+		lookup.history_from = latest_from(&lookup);
+	}
+	add_deltas(&lookup, bytes);
+	read_edges(&lookup, query, key, view);
+	if (lookup.lt->generation != tiling_generation())
+		return false;			/* something has changed meanwhile */
+	live_request_tiles(query, key, time, &lookup.reading);
+	add_up(&lookup, results, nulls);
+	return !lookup.history || find_latest(&lookup, time, results, nulls);
+}
+
+/* Ask for tiles, if they would have spared a lookup as of a time the reading of
+ * many events. */
+void
+live_request_tiles(LiveQuery *query, const Datum *key, int64 time, const LiveReading *reading)
+{
+	int			num_windows = query->spec.num_windows;
+	int64	   *lower = palloc(sizeof(int64) * num_windows);
+	int64	   *upper = palloc(sizeof(int64) * num_windows);
+	Tiling	   *tiling;
+	bytea	   *bytes;
+
+	if (reading->events <= MANY_EVENTS)
+		return;
+	tiling = query_tiling(query)->tiling;
+	if (!tiling || !tiling_stands(tiling) || !(bytes = tiling_key(query, key)))
+		return;
+	history_bounds(&query->spec, time, lower, upper);
+	for (int i = 1; i < num_windows; i++)
+		lower[0] = Min(lower[0], lower[i]);
+	tile_request(tiling, bytes, lower[0], reading->recent[reading->events % LIVE_RECENT_EVENTS]);
+}

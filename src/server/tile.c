@@ -1,0 +1,124 @@
+/*
+ * tile.c
+ *		The rows of risk.rolling_tiles and risk.rolling_deltas.
+ *
+ * Both tables have the same columns and an index on the first three: a tiling, a
+ * key, a time, and totals: of a tile, those of the key's events before that time
+ * (from some time on, the same for all tiles of the key); of a delta, those of a
+ * row of that time that came, or, negative, went.
+ *
+ * Rows are written as heap rows, whoever the user is: only the extension's own
+ * functions get here.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/indexing.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "tile.h"
+
+enum
+{
+	Anum_tile_tiling = 1,
+	Anum_tile_key,
+	Anum_tile_time,
+	Anum_tile_events,
+	Anum_tile_totals
+};
+#define NUM_COLUMNS Anum_tile_totals
+
+void
+tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, bool deltas)
+{
+	const TilingTables *tables = tiling_tables();
+
+	reader->tiling = tiling;
+	reader->rel = table_open(deltas ? tables->deltas : tables->tiles, AccessShareLock);
+	reader->index = index_open(deltas ? tables->deltas_key : tables->tiles_pkey, AccessShareLock);
+	reader->scan = compat_index_beginscan(reader->rel, reader->index, GetActiveSnapshot(), 3);
+	reader->slot = table_slot_create(reader->rel, NULL);
+	ScanKeyInit(&reader->keys[0], Anum_tile_tiling, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tiling->id));
+	ScanKeyInit(&reader->keys[1], Anum_tile_key, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(key));
+}
+
+void
+tile_reader_close(TileReader *reader)
+{
+	index_endscan(reader->scan);
+	ExecDropSingleTupleTableSlot(reader->slot);
+	index_close(reader->index, AccessShareLock);
+	table_close(reader->rel, AccessShareLock);
+}
+
+static bool
+get_row(TileReader *reader, ScanDirection direction, int64 *found)
+{
+	bool		isnull;
+
+	if (!index_getnext_slot(reader->scan, direction, reader->slot))
+		return false;
+	*found = DatumGetInt64(slot_getattr(reader->slot, Anum_tile_time, &isnull));
+	return true;
+}
+
+bool
+tile_find(TileReader *reader, int64 time, bool before, int64 *found)
+{
+	if (before)
+		ScanKeyInit(&reader->keys[2], Anum_tile_time, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(time));
+	else
+		ScanKeyInit(&reader->keys[2], Anum_tile_time, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(time));
+	index_rescan(reader->scan, reader->keys, 3, NULL, 0);
+	return get_row(reader, before ? BackwardScanDirection : ForwardScanDirection, found);
+}
+
+/* After one that was found as not before a time. */
+bool
+tile_next(TileReader *reader, int64 *found)
+{
+	return get_row(reader, ForwardScanDirection, found);
+}
+
+/* The totals of the row at hand. */
+void
+tile_totals(TileReader *reader, Totals *totals)
+{
+	bool		isnull;
+	int64		events = DatumGetInt64(slot_getattr(reader->slot, Anum_tile_events, &isnull));
+
+	totals_load(totals, events, DatumGetByteaPP(slot_getattr(reader->slot, Anum_tile_totals, &isnull)));
+}
+
+/* Delete the row at hand, which nobody else does meanwhile. */
+void
+tile_delete(TileReader *reader)
+{
+	simple_heap_delete(reader->rel, &reader->slot->tts_tid);
+}
+
+void
+tile_insert(const Tiling *tiling, const bytea *key, int64 time, const Totals *totals, bool delta)
+{
+	Relation	rel = table_open(delta ? tiling_tables()->deltas : tiling_tables()->tiles, RowExclusiveLock);
+	Datum		values[NUM_COLUMNS] = {
+		Int32GetDatum(tiling->id),
+		PointerGetDatum(key),
+		Int64GetDatum(time),
+		Int64GetDatum(totals->events),
+		PointerGetDatum(totals_store(totals))
+	};
+	bool		nulls[NUM_COLUMNS] = {false};
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	CatalogTupleInsert(rel, tuple);
+	heap_freetuple(tuple);
+	table_close(rel, RowExclusiveLock);
+}

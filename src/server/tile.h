@@ -1,0 +1,40 @@
+/*
+ * tile.h
+ *		The rows of risk.rolling_tiles and risk.rolling_deltas.
+ */
+#ifndef PG_RISK_TILE_H
+#define PG_RISK_TILE_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "executor/tuptable.h"
+
+#include "tiling.h"
+
+/* What has a key, as the snapshot that was active at first sees it. */
+typedef struct TileReader
+{
+	const Tiling *tiling;
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	ScanKeyData keys[3];		/* tiling, key, time */
+} TileReader;
+
+/* A reader of tiles, or of deltas. */
+extern void tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, bool deltas);
+extern void tile_reader_close(TileReader *reader);
+
+/* Find the last one not after a time, or the first one not before it; then the
+ * next one later.  False: there is none.  time: of a tile, up to when it is. */
+extern bool tile_find(TileReader *reader, int64 time, bool before, int64 *found);
+extern bool tile_next(TileReader *reader, int64 *found);
+extern void tile_totals(TileReader *reader, Totals *totals);
+extern void tile_delete(TileReader *reader);
+
+extern void tile_insert(const Tiling *tiling, const bytea *key, int64 time, const Totals *totals, bool delta);
+
+#endif							/* PG_RISK_TILE_H */

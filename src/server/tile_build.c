@@ -1,0 +1,559 @@
+/*
+ * tile_build.c
+ *		Making tiles: who asks for them, and how they are made.
+ *
+ * A lookup that had to read many events leaves a request in shared memory, and
+ * calls the worker; risk.refresh_rolling_features() makes the tiles of all keys.
+ * Requests are hints: one that is lost, or came too often, comes again with the
+ * next lookup.
+ *
+ * Making tiles takes several transactions (tiling.c): one that plans, one that sets
+ * the fence, and when that is passed those that build.  Each takes the advisory lock
+ * of the source first, as declarations do, and only then the snapshot with which it
+ * reads rows, tiles and deltas, so what it writes follows from one state; writers
+ * and lookups do not wait for any of that.
+ *
+ * A tile is made every TILE_EVENTS events of a key, between two instants.  Deltas
+ * that tiles have passed by are folded in by making the tiles after them anew, from
+ * the rows; then all deltas of the key that the snapshot sees are done with: what is
+ * not in a tile is read as a row.  Tiles that no window reaches from the
+ * planned time, or from as much earlier, go.
+ *
+ * The lock of the requests is held for a few memory accesses.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "history.h"
+#include "tile.h"
+#include "tile_build.h"
+#include "worker.h"
+
+#define TILE_EVENTS		32
+
+/* ---- requests ---- */
+
+#define NUM_REQUESTS	64
+
+/* A key is not looked after again within so many ms. */
+#define REST_MS			1000
+
+/* Nor is it waited for longer than this many ms: whoever needs it asks again. */
+#define PATIENCE_MS		60000
+
+typedef struct Request
+{
+	Oid			database;		/* InvalidOid: free */
+	Oid			source;
+	NameData	set;
+	int64		from;
+	int64		until;
+	bool		wanted;
+	TimestampTz asked_at;
+	TimestampTz served_at;
+	char		key[TILING_KEY_BYTES];	/* a bytea */
+} Request;
+
+typedef struct Requests
+{
+	LWLock	   *lock;
+	Request		of[NUM_REQUESTS];
+} Requests;
+
+static Requests *requests = NULL;
+
+void
+tile_build_shmem_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Requests)));
+	RequestNamedLWLockTranche("PgRiskTiles", 1);
+}
+
+void
+tile_build_shmem_startup(void)
+{
+	bool		found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	requests = ShmemInitStruct("pg_risk tiles", sizeof(Requests), &found);
+	if (!found)
+	{
+		memset(requests, 0, sizeof(Requests));
+		requests->lock = &(GetNamedLWLockTranche("PgRiskTiles"))->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+static bool
+same_request(const Request *a, const Request *b)
+{
+	return a->database == b->database && a->source == b->source &&
+		strcmp(NameStr(a->set), NameStr(b->set)) == 0 &&
+		VARSIZE(a->key) == VARSIZE(b->key) && memcmp(a->key, b->key, VARSIZE(a->key)) == 0;
+}
+
+/* The place of a request: its own, a free one, or that of what was done longest
+ * ago; NULL: all are wanted.  The lock is held. */
+static Request *
+request_place(const Request *request)
+{
+	Request    *place = NULL;
+
+	for (int i = 0; i < NUM_REQUESTS; i++)
+	{
+		Request    *other = &requests->of[i];
+
+		if (OidIsValid(other->database) && same_request(other, request))
+			return other;
+		if (!other->wanted && (!place || other->served_at < place->served_at))
+			place = other;
+	}
+	return place;
+}
+
+void
+tile_request(const Tiling *tiling, const bytea *key, int64 from, int64 until)
+{
+	Request		request = {
+		.database = MyDatabaseId,
+		.source = tiling->query->source,
+		.from = from,
+		.until = until,
+		.wanted = true,
+		.asked_at = GetCurrentTimestamp()
+	};
+	Request    *place;
+	bool		call = false;
+
+	if (RecoveryInProgress())
+		return;
+	namestrcpy(&request.set, tiling->query->set);
+	memcpy(request.key, key, VARSIZE(key));
+
+	LWLockAcquire(requests->lock, LW_EXCLUSIVE);
+	place = request_place(&request);
+	if (place && place->wanted)
+	{
+		place->from = Min(place->from, from);
+		place->until = Max(place->until, until);
+	}
+	else if (place && (!OidIsValid(place->database) || !same_request(place, &request) ||
+					   TimestampDifferenceExceeds(place->served_at, request.asked_at, REST_MS)))
+	{
+		*place = request;
+		call = true;
+	}
+	LWLockRelease(requests->lock);
+	if (call)
+		worker_call();
+}
+
+/* What is wanted in this database, in the current memory context. */
+static int
+wanted_requests(Request *result)
+{
+	int			count = 0;
+
+	LWLockAcquire(requests->lock, LW_SHARED);
+	for (int i = 0; i < NUM_REQUESTS; i++)
+	{
+		if (requests->of[i].wanted && requests->of[i].database == MyDatabaseId)
+			result[count++] = requests->of[i];
+	}
+	LWLockRelease(requests->lock);
+	return count;
+}
+
+/* Note that a request is wanted still, or not. */
+static void
+set_wanted(const Request *request, bool wanted)
+{
+	LWLockAcquire(requests->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < NUM_REQUESTS; i++)
+	{
+		if (same_request(&requests->of[i], request))
+		{
+			requests->of[i].wanted = wanted;
+			requests->of[i].served_at = GetCurrentTimestamp();
+		}
+	}
+	LWLockRelease(requests->lock);
+}
+
+bool
+tile_build_wanted(void)
+{
+	Request    *wanted = palloc(sizeof(Request) * NUM_REQUESTS);
+	int			count = wanted_requests(wanted);
+
+	pfree(wanted);
+	return count > 0;
+}
+
+/* ---- the row of a tiling ---- */
+
+/* Insert the row of a tiling, or write what has changed of it. */
+static void
+write_row(Tiling *tiling, bool insert)
+{
+	Relation	rel = table_open(tiling_tables()->tilings, RowExclusiveLock);
+	bool		fenced = FullTransactionIdIsValid(tiling->fence);
+	Datum		values[] = {
+		Int32GetDatum(tiling->id),
+		ObjectIdGetDatum(tiling->query->source),
+		CStringGetTextDatum(tiling->query->set),
+		Int64GetDatum(tiling->stored_footing),
+		Int64GetDatum(tiling->planned),
+		UInt64GetDatum(U64FromFullTransactionId(tiling->fence)),
+		Int64GetDatum(tiling->built)
+	};
+	bool		nulls[lengthof(values)] = {[5] = !fenced};
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	if (insert)
+		CatalogTupleInsert(rel, tuple);
+	else
+		CatalogTupleUpdate(rel, &tiling->row, tuple);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/* The tiling has another footing: it goes, and so do its tiles, in time. */
+static void
+retire(Tiling *tiling)
+{
+	Relation	rel = table_open(tiling_tables()->tilings, RowExclusiveLock);
+
+	CatalogTupleDelete(rel, &tiling->row);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+static int32
+next_id(void)
+{
+	return DatumGetInt64(DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(tiling_tables()->ids)));
+}
+
+/* Are all transactions over that the fence was set for, as a snapshot sees it? */
+static bool
+fence_passed(FullTransactionId fence, Snapshot snapshot)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		oldest = next - (uint32) ((uint32) next - snapshot->xmin);
+
+	return oldest >= U64FromFullTransactionId(fence);
+}
+
+/* Plan no further than now: a row from the future must not make all others late. */
+static int64
+sensible_plan(const Tiling *tiling, int64 until)
+{
+	int64		now = clock_now();
+
+	if (tiling->query->spec.time_type == TIMESTAMPOID)
+		now = DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone,
+													CStringGetTextDatum(pg_get_timezone_name(tiling->query->spec.zone)),
+													TimestampTzGetDatum(now)));
+	return Min(until, now);
+}
+
+/*
+ * Take the next step towards tiles of what is before a time; snapshot is younger
+ * than the lock.  True: they can be made.  Each step is for a transaction of its own,
+ * and seen by a later one when the former is over for all.
+ */
+static bool
+prepare(Tiling *tiling, int64 until, Snapshot snapshot)
+{
+	Tiling		changed = *tiling;
+
+	until = sensible_plan(tiling, until);
+	if (tiling->id != 0 && TransactionIdIsCurrentTransactionId(tiling->written_by))
+		return false;
+	if (tiling->id != 0 && tiling->footing != tiling->stored_footing)
+	{
+		retire(tiling);
+		return false;
+	}
+	if (tiling->id == 0 || (tiling->planned == tiling->built && tiling->planned < until))
+	{
+		bool		insert = tiling->id == 0;
+
+		if (insert)
+		{
+			changed.id = next_id();
+			changed.stored_footing = tiling->footing;
+			changed.built = DT_NOBEGIN;
+		}
+		changed.planned = until;
+		changed.fence = InvalidFullTransactionId;
+		write_row(&changed, insert);
+		return false;
+	}
+	if (tiling->planned > tiling->built)
+	{
+		if (!FullTransactionIdIsValid(tiling->fence))
+		{
+			changed.fence = ReadNextFullTransactionId();
+			write_row(&changed, false);
+			return false;
+		}
+		if (!fence_passed(tiling->fence, snapshot))
+			return false;
+		changed.built = tiling->planned;
+		write_row(&changed, false);
+	}
+	return true;
+}
+
+/* ---- building ---- */
+
+typedef struct Builder
+{
+	const Tiling *tiling;
+	const bytea *key;
+	MemoryContext scratch;		/* of an event */
+	Totals	   *totals;			/* of the key's events so far */
+	int64		since;			/* events since the last tile */
+	int64		last;			/* time of the last event */
+	Datum	   *values;			/* [num_columns] */
+	bool	   *nulls;
+} Builder;
+
+static void
+build_event(void *arg, int64 time, const Datum *values, const bool *nulls)
+{
+	Builder    *builder = arg;
+	const Tiling *tiling = builder->tiling;
+	MemoryContext caller = MemoryContextSwitchTo(builder->scratch);
+
+	if (builder->since >= TILE_EVENTS && time > builder->last)
+	{
+		tile_insert(tiling, builder->key, builder->last + 1, builder->totals, false);
+		builder->since = 0;
+	}
+	for (int i = 0; i < tiling->num_columns; i++)
+	{
+		builder->values[i] = values[tiling->values[i]];
+		builder->nulls[i] = nulls[tiling->values[i]];
+	}
+	totals_event(builder->totals, builder->values, builder->nulls, 1);
+	builder->since++;
+	builder->last = time;
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(builder->scratch);
+}
+
+/* The times that windows can reach from what is built, and from as much earlier. */
+static int64
+kept_from(const Tiling *tiling)
+{
+	const HistorySpec *spec = &tiling->query->spec;
+	int64	   *lower = palloc(sizeof(int64) * spec->num_windows);
+	int64	   *upper = palloc(sizeof(int64) * spec->num_windows);
+
+	history_bounds(spec, tiling->planned, lower, upper);
+	for (int i = 1; i < spec->num_windows; i++)
+		lower[0] = Min(lower[0], lower[i]);
+	return lower[0] - Min(tiling->planned - lower[0], lower[0] - MIN_TIMESTAMP);
+}
+
+/* Delete the tiles (or deltas) of a key with times from one to before another. */
+static void
+delete_rows(const Tiling *tiling, const bytea *key, bool deltas, int64 from, int64 to)
+{
+	TileReader	reader;
+	int64		time;
+
+	tile_reader_open(&reader, tiling, key, deltas);
+	for (bool any = tile_find(&reader, from, false, &time); any && time < to; any = tile_next(&reader, &time))
+		tile_delete(&reader);
+	tile_reader_close(&reader);
+}
+
+/* The earliest delta of a key among times; to: there is none. */
+static int64
+earliest_delta(const Tiling *tiling, const bytea *key, int64 from, int64 to)
+{
+	TileReader	reader;
+	int64		time;
+	bool		any;
+
+	tile_reader_open(&reader, tiling, key, true);
+	any = tile_find(&reader, from, false, &time);
+	tile_reader_close(&reader);
+	return any && time < to ? time : to;
+}
+
+/*
+ * Where building goes on: the last tile that is right, with its totals; those
+ * after it go.  Where tiles begin later than what is asked for (and kept), or there
+ * are none, the first one is made, of nothing.  All are deleted that end before kept.
+ */
+static int64
+begin_tiles(Builder *builder, int64 from, int64 kept)
+{
+	const Tiling *tiling = builder->tiling;
+	TileReader	reader;
+	int64		begin = Max(from, kept);
+	int64		first;
+	int64		last;
+	bool		any;
+
+	delete_rows(tiling, builder->key, false, PG_INT64_MIN, kept);
+	tile_reader_open(&reader, tiling, builder->key, false);
+	any = tile_find(&reader, kept, false, &first) && (first <= begin || from < kept);
+	if (any)
+	{
+		(void) tile_find(&reader, PG_INT64_MAX, true, &last);
+		begin = earliest_delta(tiling, builder->key, first, last);
+		(void) tile_find(&reader, begin, true, &begin);
+		tile_totals(&reader, builder->totals);
+	}
+	tile_reader_close(&reader);
+	delete_rows(tiling, builder->key, false, any ? begin + 1 : kept, PG_INT64_MAX);
+	if (!any)
+		tile_insert(tiling, builder->key, begin, builder->totals, false);
+	return begin;
+}
+
+/* Take the events of a key, as the table's owner, whom row security does not stop. */
+static void
+read_as_owner(Builder *builder, const Datum *key, int64 from, int64 to)
+{
+	LiveQuery  *query = builder->tiling->query;
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(query->source));
+	Oid			user;
+	int			security;
+	int			nesting;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
+						   security | SECURITY_RESTRICTED_OPERATION);
+	ReleaseSysCache(tuple);
+	nesting = NewGUCNestLevel();
+	live_scan(query, key, from, to, &(LiveView) {0}, build_event, builder);
+	AtEOXact_GUC(false, nesting);
+	SetUserIdAndSecContext(user, security);
+}
+
+/* Make the tiles of a key, as the active snapshot sees its events; from: the
+ * earliest time that is asked for. */
+static void
+build(const Tiling *tiling, const bytea *key, int64 from)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk tiles", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	int64		kept = kept_from(tiling);
+	Datum	   *values = palloc(sizeof(Datum) * tiling->query->num_keys);
+	Builder		builder = {
+		.tiling = tiling,
+		.key = key,
+		.scratch = AllocSetContextCreate(context, "pg_risk tiled event", ALLOCSET_SMALL_SIZES),
+		.totals = totals_create(tiling->columns, tiling->num_columns),
+		.values = palloc(sizeof(Datum) * (tiling->num_columns + 1)),
+		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1))
+	};
+
+	tiling_key_values(tiling->query, key, values);
+	from = begin_tiles(&builder, from, kept);
+	if (from < tiling->planned)
+		read_as_owner(&builder, values, from, tiling->planned);
+	delete_rows(tiling, key, true, PG_INT64_MIN, PG_INT64_MAX);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/* The lock that declarations of a source take, too; false: somebody else has it. */
+static bool
+lock_source(Oid source, bool wait)
+{
+	Datum		key = DirectFunctionCall2(hashtextextended, CStringGetTextDatum("pg_risk.rolling"), Int64GetDatum((int64) source));
+
+	if (!wait)
+		return DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, key));
+	(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, key);
+	return true;
+}
+
+/*
+ * Take the next step towards tiles of a set, and of a key if it is given, with the
+ * lock of its source.  True: there is nothing more to do.
+ */
+static bool
+advance(Oid source, const char *set, int64 until, const bytea *key, int64 from)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Tiling	   *tiling;
+	bool		done;
+
+	PushActiveSnapshot(snapshot);
+	tiling = tiling_find(source, set);
+	done = !tiling || !tiling_stands(tiling);
+	if (!done && prepare(tiling, until, snapshot))
+	{
+		done = true;
+		if (key)
+			build(tiling_find(source, set), key, from);
+	}
+	PopActiveSnapshot();
+	UnregisterSnapshot(snapshot);
+	return done;
+}
+
+void
+tile_build_step(void *unused)
+{
+	Request    *wanted = palloc(sizeof(Request) * NUM_REQUESTS);
+	int			count = wanted_requests(wanted);
+
+	for (int i = 0; i < count; i++)
+	{
+		const Request *request = &wanted[i];
+
+		CHECK_FOR_INTERRUPTS();
+		set_wanted(request, false); /* also if there is an error */
+		if (!TimestampDifferenceExceeds(request->asked_at, GetCurrentTimestamp(), PATIENCE_MS) &&
+			!(lock_source(request->source, false) &&
+			  advance(request->source, NameStr(request->set), request->until, (const bytea *) request->key, request->from)))
+			set_wanted(request, true);
+	}
+}
+
+/* The same for who refreshes a set, who waits for the lock.  A key of none of the
+ * values is NULL. */
+bool
+tile_build_advance(Oid source, const char *set, int64 until, const bytea *key)
+{
+	(void) lock_source(source, true);
+	return advance(source, set, until, key, PG_INT64_MIN);
+}

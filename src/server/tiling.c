@@ -1,0 +1,585 @@
+/*
+ * tiling.c
+ *		Which sets of rolling features have tiles, and whether these can be trusted.
+ *
+ * A tile says what the events of a key up to a moment add up to.  Rows that come
+ * later but happened before it leave a delta in their own transaction (late.c);
+ * a lookup takes the difference of two tiles, the deltas between them, and the
+ * rows at the edges (live_tiles.c).  Tiles, deltas and rows are read with one
+ * snapshot, so a lookup says what the rows alone would.
+ *
+ * That rests on triggers having seen every change of the rows, and on the rows
+ * being those that were added up.  The footing is a hash of all of that: the
+ * files of the table and its partitions, and the columns and triggers with the
+ * transactions that last touched them.  TRUNCATE, a partition that comes or goes,
+ * a trigger that was disabled for a while change it; rolled back, it is as before.
+ * A tiling whose stored footing is another one is not used, and is made anew.
+ *
+ * A tiling has two times.  Rows before `planned` leave deltas; `built` follows
+ * when all transactions that may have seen an earlier plan are over (`fence`):
+ * then all rows before it are in the table for a new snapshot, or will leave a
+ * delta.  Tiles are made of what is before `built` (tile_build.c).
+ *
+ * Owns risk.rolling_tilings' memory in a process: one cache, dropped whenever
+ * anything of it may have changed.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/pg_locale.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "tiling.h"
+
+/* Columns, in the order of the install script. */
+enum
+{
+	Anum_tilings_tiling = 1,
+	Anum_tilings_source,
+	Anum_tilings_set_name,
+	Anum_tilings_footing,
+	Anum_tilings_planned,
+	Anum_tilings_fence,
+	Anum_tilings_built
+};
+
+/* The tilings that a table's rows belong to. */
+typedef struct TableTilings
+{
+	Oid			relid;
+	List	   *tilings;		/* of it, and of what it is a partition of */
+	int64		late_before;	/* rows before this leave deltas somewhere */
+} TableTilings;
+
+static uint64 changes = 1;		/* of risk.rolling_tilings */
+static TilingTables tables;
+static uint64 cached_generation = 0;
+static MemoryContext cache_context = NULL;
+static HTAB *cache = NULL;
+
+static void
+relation_invalidated(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == tables.tilings)
+		changes++;
+}
+
+void
+tiling_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
+}
+
+uint64
+tiling_generation(void)
+{
+	return changes + live_generation();
+}
+
+/* ---- footing ---- */
+
+/* The number of a user's column in a trigger's condition. */
+static bool
+condition_has_column(HeapTuple trigger, Relation triggers, AttrNumber attnum)
+{
+	bool		isnull;
+	Datum		condition = heap_getattr(trigger, Anum_pg_trigger_tgqual, RelationGetDescr(triggers), &isnull);
+	Bitmapset  *columns = NULL;
+	Node	   *node;
+
+	if (isnull)
+		return false;
+	node = stringToNode(TextDatumGetCString(condition));
+	pull_varattnos(node, PRS2_OLD_VARNO, &columns);
+	pull_varattnos(node, PRS2_NEW_VARNO, &columns);
+	return bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, columns);
+}
+
+/* Add the triggers of a table that note late rows.  False: they do not see all. */
+static bool
+add_triggers(StringInfo footing, Oid relid, AttrNumber time, Oid note_late)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			seen = 0;
+	const int	all = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+		TransactionId touched = HeapTupleHeaderGetRawXmin(tuple->t_data);
+
+		if (trigger->tgfoid != note_late || trigger->tgenabled != TRIGGER_FIRES_ALWAYS ||
+			!condition_has_column(tuple, triggers, time))
+			continue;
+		seen |= trigger->tgtype & all;
+		appendBinaryStringInfo(footing, (const char *) &trigger->oid, sizeof(Oid));
+		appendBinaryStringInfo(footing, (const char *) &touched, sizeof(touched));
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return seen == all;
+}
+
+/* Add a column, with the transaction that last touched what it is; its number, or
+ * 0 if its values are not simply there. */
+static AttrNumber
+add_column(StringInfo footing, Oid relid, const char *name)
+{
+	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
+	Form_pg_attribute attribute;
+	TransactionId touched;
+	AttrNumber	attnum;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidAttrNumber;
+	attribute = (Form_pg_attribute) GETSTRUCT(tuple);
+	touched = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	attnum = compat_is_virtual(attribute) ? InvalidAttrNumber : attribute->attnum;
+	appendBinaryStringInfo(footing, (const char *) &attnum, sizeof(attnum));
+	appendBinaryStringInfo(footing, (const char *) &touched, sizeof(touched));
+	ReleaseSysCache(tuple);
+	return attnum;
+}
+
+/* Add a table: its file, the places of the columns, and the triggers.  False: its
+ * rows could change unseen. */
+static bool
+add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	AttrNumber	attnum = InvalidAttrNumber;
+	bool		stands;
+
+	if (!rel)
+		return false;
+	stands = (rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
+		!(rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass) &&
+		!rel->rd_rel->relforcerowsecurity;
+	appendBinaryStringInfo(footing, (const char *) &relid, sizeof(Oid));
+	appendBinaryStringInfo(footing, (const char *) &rel->rd_rel->relfilenode, sizeof(Oid));
+	for (int i = 0; i < query->spec.num_values + query->num_keys + 1; i++)
+	{
+		const char *name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
+
+		attnum = add_column(footing, relid, name);
+		stands = stands && attnum > 0;
+	}
+	stands = stands && add_triggers(footing, relid, attnum, note_late);
+	relation_close(rel, AccessShareLock);
+	return stands;
+}
+
+/* ---- what is tiled ---- */
+
+/* Can totals answer a feature? */
+static bool
+adds_up(const HistoryFeature *feature)
+{
+	return feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG ||
+		feature->aggregate == ROLLING_STDDEV;
+}
+
+/* The columns of a set that are added up. */
+static void
+find_columns(Tiling *tiling)
+{
+	const HistorySpec *spec = &tiling->query->spec;
+
+	tiling->columns = palloc0(sizeof(TotalsColumn) * (spec->num_values + 1));
+	tiling->values = palloc(sizeof(int) * (spec->num_values + 1));
+	for (int i = 0; i < spec->num_values; i++)
+	{
+		TotalsColumn column = {spec->values[i].type, false};
+		bool		needed = false;
+
+		for (int j = 0; j < spec->num_features; j++)
+		{
+			const HistoryFeature *feature = &spec->features[j];
+
+			if (feature->column != i || !adds_up(feature))
+				continue;
+			needed = true;
+			column.squares |= feature->aggregate == ROLLING_STDDEV;
+		}
+		if (needed)
+		{
+			tiling->values[tiling->num_columns] = i;
+			tiling->columns[tiling->num_columns++] = column;
+		}
+	}
+}
+
+/* Read the row of a tiling, if there is one. */
+static void
+read_row(Tiling *tiling)
+{
+	Relation	rel = table_open(tables.tilings, AccessShareLock);
+	TupleDesc	tupdesc = RelationGetDescr(rel);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull;
+
+	ScanKeyInit(&keys[0], Anum_tilings_source, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(tiling->query->source));
+	ScanKeyInit(&keys[1], Anum_tilings_set_name, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(tiling->query->set));
+	keys[1].sk_collation = DEFAULT_COLLATION_OID;
+	scan = systable_beginscan(rel, tables.tilings_set_key, true, NULL, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		tiling->id = DatumGetInt32(heap_getattr(tuple, Anum_tilings_tiling, tupdesc, &isnull));
+		tiling->stored_footing = DatumGetInt64(heap_getattr(tuple, Anum_tilings_footing, tupdesc, &isnull));
+		tiling->planned = DatumGetInt64(heap_getattr(tuple, Anum_tilings_planned, tupdesc, &isnull));
+		tiling->built = DatumGetInt64(heap_getattr(tuple, Anum_tilings_built, tupdesc, &isnull));
+		tiling->fence = FullTransactionIdFromU64(DatumGetUInt64(heap_getattr(tuple, Anum_tilings_fence, tupdesc, &isnull)));
+		if (isnull)
+			tiling->fence = InvalidFullTransactionId;
+		tiling->row = tuple->t_self;
+		tiling->written_by = HeapTupleHeaderGetXmin(tuple->t_data);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* Can keys of a type be told apart by bytes, without calling anybody's code? */
+static bool
+key_has_bytes(Oid type, Oid collation)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case UUIDOID:
+		case BYTEAOID:
+		case NUMERICOID:
+			return true;
+		case TEXTOID:
+		case VARCHAROID:
+			return !OidIsValid(collation) || get_collation_isdeterministic(collation);
+		default:
+			return false;
+	}
+}
+
+/* What the tiles of a set would rest on.  False: on nothing. */
+static bool
+find_footing(const LiveQuery *query, int64 *result)
+{
+	static const Oid no_arguments[1] = {InvalidOid};
+	Oid			note_late = LookupFuncName(list_make2(makeString("risk"), makeString("note_late")), 0, no_arguments, true);
+	StringInfoData footing;
+	bool		stands = OidIsValid(note_late);
+	ListCell   *cell;
+
+	initStringInfo(&footing);
+	for (int i = 0; i < query->num_keys; i++)
+		stands = stands && key_has_bytes(query->inputs[i].type, query->key_collations[i]);
+	foreach(cell, find_all_inheritors(query->source, NoLock, NULL))
+	{
+		live_watch(lfirst_oid(cell));
+		stands = stands && add_table(&footing, query, lfirst_oid(cell), note_late);
+	}
+	*result = (int64) hash_bytes_extended((unsigned char *) footing.data, footing.len, 0);
+	return stands;
+}
+
+bool
+tiling_stands(Tiling *tiling)
+{
+	if (!tiling->footing_known)
+	{
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk footing", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		tiling->stands = find_footing(tiling->query, &tiling->footing);
+		tiling->footing_known = true;
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(context);
+	}
+	return tiling->stands;
+}
+
+static Tiling *
+make_tiling(LiveQuery *query)
+{
+	Tiling	   *tiling = palloc0(sizeof(Tiling));
+
+	tiling->query = query;
+	find_columns(tiling);
+	read_row(tiling);
+	return tiling;
+}
+
+/* Find the tables.  False: the extension is not there. */
+static bool
+find_tables(void)
+{
+	Oid			namespace = get_namespace_oid("risk", true);
+
+	if (!OidIsValid(namespace))
+		return false;
+	tables = (TilingTables)
+	{
+		.tilings = get_relname_relid("rolling_tilings", namespace),
+		.tilings_pkey = get_relname_relid("rolling_tilings_pkey", namespace),
+		.tilings_set_key = get_relname_relid("rolling_tilings_source_set_name_key", namespace),
+		.ids = get_relname_relid("rolling_tilings_tiling_seq", namespace),
+		.tiles = get_relname_relid("rolling_tiles", namespace),
+		.tiles_pkey = get_relname_relid("rolling_tiles_pkey", namespace),
+		.deltas = get_relname_relid("rolling_deltas", namespace),
+		.deltas_key = get_relname_relid("rolling_deltas_key", namespace)
+	};
+	return OidIsValid(tables.tilings);
+}
+
+const TilingTables *
+tiling_tables(void)
+{
+	return &tables;
+}
+
+static void
+reset_cache(void)
+{
+	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(TableTilings)};
+
+	if (cache_context)
+		MemoryContextReset(cache_context);
+	else
+		cache_context = AllocSetContextCreate(TopMemoryContext, "pg_risk tilings", ALLOCSET_DEFAULT_SIZES);
+	control.hcxt = cache_context;
+	cache = hash_create("pg_risk tilings", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* The tilings of a table, in the current memory context. */
+static List *
+make_list(Oid relid)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	if (!find_tables())
+		return NIL;
+	foreach(cell, live_queries(relid, NULL, 0, NULL))
+		result = lappend(result, make_tiling(lfirst(cell)));
+	return result;
+}
+
+/*
+ * The tilings (Tiling *) of the sets that are declared on a table or on what it
+ * is a partition of; late_before: rows of it before that time leave a delta in one.
+ */
+List *
+tiling_list(Oid relid, int64 *late_before)
+{
+	uint64		generation = tiling_generation();
+	TableTilings *entry;
+
+	if (generation != cached_generation)
+		reset_cache();
+	entry = hash_search(cache, &relid, HASH_FIND, NULL);
+	if (!entry)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(cache_context);
+		List	   *tilings;
+		ListCell   *cell;
+
+		cached_generation = 0;	/* until this has worked */
+		tilings = make_list(relid);
+		MemoryContextSwitchTo(caller);
+		entry = hash_search(cache, &relid, HASH_ENTER, NULL);
+		entry->tilings = tilings;
+		entry->late_before = PG_INT64_MIN;
+		foreach(cell, tilings)
+		{
+			const Tiling *tiling = lfirst(cell);
+
+			if (tiling->id != 0)
+				entry->late_before = Max(entry->late_before, tiling->planned);
+		}
+	}
+	cached_generation = generation;
+	if (late_before)
+		*late_before = entry->late_before;
+	return entry->tilings;
+}
+
+/* NULL: nothing of that name is declared on the table. */
+Tiling *
+tiling_find(Oid source, const char *set)
+{
+	ListCell   *cell;
+
+	foreach(cell, tiling_list(source, NULL))
+	{
+		Tiling	   *tiling = lfirst(cell);
+
+		if (tiling->query->source == source && strcmp(tiling->query->set, set) == 0)
+			return tiling;
+	}
+	return NULL;
+}
+
+bool
+tiling_visible(const Tiling *tiling)
+{
+	Relation	rel = table_open(tables.tilings, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		visible;
+
+	ScanKeyInit(&key, Anum_tilings_tiling, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tiling->id));
+	scan = systable_beginscan(rel, tables.tilings_pkey, true, GetActiveSnapshot(), 1, &key);
+	visible = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return visible;
+}
+
+/* ---- keys ---- */
+
+/* The bytes of a value whose equality is not that of its Datum; NULL: it is. */
+static const void *
+value_bytes(Oid type, Datum value, int32 *length)
+{
+	switch (type)
+	{
+		case UUIDOID:
+			*length = UUID_LEN;
+			return DatumGetUUIDP(value)->data;
+		case TEXTOID:
+		case VARCHAROID:
+		case BYTEAOID:
+			{
+				struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+
+				*length = VARSIZE_ANY_EXHDR(bytes);
+				return VARDATA_ANY(bytes);
+			}
+		case NUMERICOID:
+			{
+				const char *text = numeric_normalize(DatumGetNumeric(value));
+
+				*length = strlen(text);
+				return text;
+			}
+		default:
+			return NULL;
+	}
+}
+
+/* What equals nothing else has its length before it. */
+bytea *
+tiling_key(const LiveQuery *query, const Datum *key)
+{
+	StringInfoData bytes;
+
+	initStringInfo(&bytes);
+	appendStringInfoSpaces(&bytes, VARHDRSZ);
+	for (int i = 0; i < query->num_keys; i++)
+	{
+		int32		length;
+		const void *data = value_bytes(query->inputs[i].type, key[i], &length);
+
+		if (data)
+		{
+			appendBinaryStringInfo(&bytes, (const char *) &length, sizeof(length));
+			appendBinaryStringInfo(&bytes, data, length);
+		}
+		else
+			appendBinaryStringInfo(&bytes, (const char *) &key[i], sizeof(Datum));
+		if (bytes.len > TILING_KEY_BYTES)
+			return NULL;
+	}
+	SET_VARSIZE(bytes.data, bytes.len);
+	return (bytea *) bytes.data;
+}
+
+static Datum
+value_of_bytes(Oid type, const char *data, int32 length)
+{
+	switch (type)
+	{
+		case UUIDOID:
+			return PointerGetDatum(memcpy(palloc(UUID_LEN), data, UUID_LEN));
+		case NUMERICOID:
+			return DirectFunctionCall3(numeric_in, CStringGetDatum(pnstrdup(data, length)),
+									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		default:
+			return PointerGetDatum(cstring_to_text_with_len(data, length));
+	}
+}
+
+/* The key that the bytes are of.  Errors: 22023 tiling_key() did not make them. */
+void
+tiling_key_values(const LiveQuery *query, const bytea *bytes, Datum *key)
+{
+	const char *data = VARDATA_ANY(bytes);
+	const char *end = data + VARSIZE_ANY_EXHDR(bytes);
+	bool		valid = true;
+
+	for (int i = 0; i < query->num_keys && valid; i++)
+	{
+		Oid			type = query->inputs[i].type;
+		int32		length;
+
+		if (get_typbyval(type))
+		{
+			valid = end - data >= sizeof(Datum);
+			if (valid)
+				memcpy(&key[i], data, sizeof(Datum));
+			data += sizeof(Datum);
+			continue;
+		}
+		valid = end - data >= sizeof(length);
+		if (valid)
+			memcpy(&length, data, sizeof(length));
+		data += sizeof(length);
+		valid = valid && length >= 0 && length <= end - data && (type != UUIDOID || length == UUID_LEN);
+		if (valid)
+			key[i] = value_of_bytes(type, data, length);
+		data += valid ? length : 0;
+	}
+	if (!valid || data != end)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("not a key of rolling features \"%s\"", query->set),
+				 errhint("risk.tile_key() makes keys.")));
+}
