@@ -31,6 +31,7 @@
 #include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
@@ -497,7 +498,8 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 static bool
 lock_source(Oid source, bool wait)
 {
-	Datum		key = DirectFunctionCall2(hashtextextended, CStringGetTextDatum("pg_risk.rolling"), Int64GetDatum((int64) source));
+	Datum		key = DirectFunctionCall2Coll(hashtextextended, DEFAULT_COLLATION_OID,
+											CStringGetTextDatum("pg_risk.rolling"), Int64GetDatum((int64) source));
 
 	if (!wait)
 		return DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, key));
