@@ -239,19 +239,26 @@ CREATE VIEW risk.rolling_refresh_progress AS
 COMMENT ON VIEW risk.rolling_refresh_progress IS
 	'Calls of risk.refresh_rolling_features() that are running, and how many keys they have done';
 
+CREATE FUNCTION risk.tile_counters(source regclass, name text, OUT by_tiles bigint, OUT by_rows bigint, OUT events bigint)
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'risk_tile_counters';
+COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
+	'Lookups in a set of rolling features since the server started: answered by tiles, or by rows alone, and the rows and changes that they read';
+
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
 		   t.planned > t.built AS waiting,
-		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas
+		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,
+		   l.by_tiles AS lookups_by_tiles, l.by_rows AS lookups_by_rows, l.events AS events_read
 	FROM risk.rolling_sets AS s
 	LEFT JOIN risk.rolling_tilings AS t ON t.source = s.source AND t.set_name = s.name
 	LEFT JOIN LATERAL (SELECT pg_catalog.count(DISTINCT i.key) AS keys, pg_catalog.count(*) AS tiles,
 							  pg_catalog.sum(pg_catalog.pg_column_size(i.*)) AS bytes
 					   FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling) AS n ON true
-	LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS deltas FROM risk.rolling_deltas AS i WHERE i.tiling = t.tiling) AS d ON true;
+	LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS deltas FROM risk.rolling_deltas AS i WHERE i.tiling = t.tiling) AS d ON true
+	CROSS JOIN LATERAL risk.tile_counters(s.source, s.name) AS l;
 COMMENT ON VIEW risk.rolling_tiles_info IS
-	'Tiles of rolling features: until when, of how many keys, and changes that are not in them yet';
+	'Tiles of rolling features: until when, of how many keys, changes that are not in them yet, and how many lookups they have answered since the server started';
 
 -- What no tiling needs any more; a part of risk.worker_upkeep().  Deltas of keys without tiles
 -- are looked for with the lock of who makes tiles, so that none is missed that is being made.

@@ -25,6 +25,7 @@ int			guc_queue_size;
 int			guc_queue_databases;
 int			guc_flush_interval;
 bool		guc_log_queries;
+bool		guc_use_tiles;
 int			guc_kernel;
 char	   *guc_forward_to;
 int			guc_max_workers;
@@ -141,6 +142,12 @@ define_worker_settings(void)
 							"A queue that is half full is flushed at once.",
 							&guc_flush_interval, 1000, 10, 60 * 1000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("pg_risk.use_tiles",
+							 "Have tiles answer lookups of rolling features, where there are some.",
+							 "Without them the same results come from rows alone.",
+							 &guc_use_tiles, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("pg_risk.log_queries",
 							 "Scores of this session's queries are logged, where the model logs.",

@@ -273,7 +273,7 @@ read_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, bool
 	if (has_key)
 	{
 		live_scan(query, inputs, lower[0], upper[0], view, read_event, &reader);
-		live_request_tiles(query, inputs, time, &reader.reading);
+		live_note_lookup(query, inputs, time, false, &reader.reading);
 	}
 	history_ask(reader.history, time, inputs + n + 1, input_nulls + n + 1, HISTORY_EVERYTHING, results, nulls);
 }

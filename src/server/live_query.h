@@ -72,6 +72,7 @@ extern void live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int
 /* live_tiles.c */
 extern bool live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,
 							  double *results, bool *nulls);
-extern void live_request_tiles(LiveQuery *query, const Datum *key, int64 time, const LiveReading *reading);
+extern void live_note_lookup(LiveQuery *query, const Datum *key, int64 time, bool by_tiles,
+							 const LiveReading *reading);
 
 #endif							/* PG_RISK_LIVE_QUERY_H */

@@ -24,10 +24,11 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "guc.h"
 #include "late.h"
 #include "live_query.h"
 #include "tile.h"
-#include "tile_build.h"
+#include "tile_shared.h"
 #include "tiling.h"
 
 /* A lookup that had to read more events than this asks for tiles. */
@@ -39,6 +40,7 @@ struct LiveTiling
 	Tiling	   *tiling;			/* NULL: none answers the query */
 	int		   *columns;		/* [num_values] of the query: which of the tiling's; -1: none */
 	bool		latest;			/* the latest event is asked for */
+	TileCounters *counters;		/* of the set; NULL: not counted */
 };
 
 /* ---- what can be answered ---- */
@@ -88,6 +90,7 @@ find_tiling(const LiveQuery *query, LiveTiling *lt)
 	tiling = tiling_find(query->source, query->set);
 	lt->tiling = NULL;
 	lt->latest = false;
+	lt->counters = tile_counters(query->source, query->set);
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
 		lt->columns[i] = -1;
@@ -406,7 +409,7 @@ may_use_tiles(LiveQuery *query, const LiveView *view)
 {
 	Tiling	   *tiling = query_tiling(query)->tiling;
 
-	return tiling && tiling->id != 0 && !view->old_row && !late_pending() &&
+	return guc_use_tiles && tiling && tiling->id != 0 && !view->old_row && !late_pending() &&
 		tiling_stands(tiling) && tiling->footing == tiling->stored_footing &&
 		check_enable_rls(query->source, InvalidOid, true) == RLS_NONE && tiling_visible(tiling);
 }
@@ -447,29 +450,41 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	read_edges(&lookup, query, key, view);
 	if (lookup.lt->generation != tiling_generation())
 		return false;			/* something has changed meanwhile */
-	live_request_tiles(query, key, time, &lookup.reading);
+	if (lookup.history && !find_latest(&lookup, time, results, nulls))
+		return false;
+	live_note_lookup(query, key, time, true, &lookup.reading);
 	add_up(&lookup, results, nulls);
-	return !lookup.history || find_latest(&lookup, time, results, nulls);
+	return true;
 }
 
-/* Ask for tiles, if they would have spared a lookup as of a time the reading of
- * many events. */
-void
-live_request_tiles(LiveQuery *query, const Datum *key, int64 time, const LiveReading *reading)
+/* Ask for tiles of a key. */
+static void
+ask_for_tiles(LiveQuery *query, Tiling *tiling, const Datum *key, int64 time, const LiveReading *reading)
 {
-	int			num_windows = query->spec.num_windows;
-	int64	   *lower = palloc(sizeof(int64) * num_windows);
-	int64	   *upper = palloc(sizeof(int64) * num_windows);
-	Tiling	   *tiling;
-	bytea	   *bytes;
+	int64	   *lower = palloc(sizeof(int64) * query->spec.num_windows);
+	int64	   *upper = palloc(sizeof(int64) * query->spec.num_windows);
+	bytea	   *bytes = tiling_key(query, key);
 
-	if (reading->events <= MANY_EVENTS)
-		return;
-	tiling = query_tiling(query)->tiling;
-	if (!tiling || !tiling_stands(tiling) || !(bytes = tiling_key(query, key)))
+	if (!bytes)
 		return;
 	history_bounds(&query->spec, time, lower, upper);
-	for (int i = 1; i < num_windows; i++)
+	for (int i = 1; i < query->spec.num_windows; i++)
 		lower[0] = Min(lower[0], lower[i]);
 	tile_request(tiling, bytes, lower[0], reading->recent[reading->events % LIVE_RECENT_EVENTS]);
+}
+
+/* Count a lookup as of a time, and ask for tiles if they would have spared it the
+ * reading of many events. */
+void
+live_note_lookup(LiveQuery *query, const Datum *key, int64 time, bool by_tiles, const LiveReading *reading)
+{
+	const LiveTiling *lt = query_tiling(query);
+
+	if (lt->counters)
+	{
+		pg_atomic_fetch_add_u64(by_tiles ? &lt->counters->by_tiles : &lt->counters->by_rows, 1);
+		pg_atomic_fetch_add_u64(&lt->counters->events, reading->events);
+	}
+	if (reading->events > MANY_EVENTS && guc_use_tiles && lt->tiling && tiling_stands(lt->tiling))
+		ask_for_tiles(query, lt->tiling, key, time, reading);
 }

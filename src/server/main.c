@@ -9,7 +9,7 @@
  *		never across I/O, palloc or anything that can raise an error;
  *	 3. the worker registry's LWLock (worker.c): likewise; never with 2;
  *	 4. the LWLocks of batches (progress.c) and of requests for tiles
- *		(tile_build.c): likewise; never with another one.
+ *		(tile_shared.c): likewise; never with another one.
  */
 #include "postgres.h"
 
@@ -27,7 +27,7 @@
 #include "live.h"
 #include "progress.h"
 #include "queue.h"
-#include "tile_build.h"
+#include "tile_shared.h"
 #include "tiling.h"
 #include "version.h"
 #include "worker.h"
@@ -46,7 +46,7 @@ risk_shmem_request(void)
 	worker_shmem_request();
 	queue_shmem_request();
 	progress_shmem_request();
-	tile_build_shmem_request();
+	tile_shared_shmem_request();
 }
 
 static void
@@ -58,7 +58,7 @@ risk_shmem_startup(void)
 	worker_shmem_startup();
 	queue_shmem_startup();
 	progress_shmem_startup();
-	tile_build_shmem_startup();
+	tile_shared_shmem_startup();
 }
 
 void

@@ -1,11 +1,7 @@
 /*
  * tile_build.c
- *		Making tiles: who asks for them, and how they are made.
- *
- * A lookup that had to read many events leaves a request in shared memory, and
- * calls the worker; risk.refresh_rolling_features() makes the tiles of all keys.
- * Requests are hints: one that is lost, or came too often, comes again with the
- * next lookup.
+ *		Making tiles: of the keys that lookups ask for (tile_shared.c), or of all
+ *		that risk.refresh_rolling_features() finds.
  *
  * Making tiles takes several transactions (tiling.c): one that plans, one that sets
  * the fence, and when that is passed those that build.  Each takes the advisory lock
@@ -18,8 +14,6 @@
  * the rows; then all deltas of the key that the snapshot sees are done with: what is
  * not in a tile is read as a row.  Tiles that no window reaches from the
  * planned time, or from as much earlier, go.
- *
- * The lock of the requests is held for a few memory accesses.
  */
 #include "postgres.h"
 
@@ -28,14 +22,11 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -52,168 +43,12 @@
 #include "history.h"
 #include "tile.h"
 #include "tile_build.h"
-#include "worker.h"
+#include "tile_shared.h"
 
 #define TILE_EVENTS		32
 
-/* ---- requests ---- */
-
-#define NUM_REQUESTS	64
-
-/* A key is not looked after again within so many ms. */
-#define REST_MS			1000
-
-/* Nor is it waited for longer than this many ms: whoever needs it asks again. */
+/* A request is not waited for longer than this many ms: whoever needs it asks again. */
 #define PATIENCE_MS		60000
-
-typedef struct Request
-{
-	Oid			database;		/* InvalidOid: free */
-	Oid			source;
-	NameData	set;
-	int64		from;
-	int64		until;
-	bool		wanted;
-	TimestampTz asked_at;
-	TimestampTz served_at;
-	char		key[TILING_KEY_BYTES];	/* a bytea */
-} Request;
-
-typedef struct Requests
-{
-	LWLock	   *lock;
-	Request		of[NUM_REQUESTS];
-} Requests;
-
-static Requests *requests = NULL;
-
-void
-tile_build_shmem_request(void)
-{
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Requests)));
-	RequestNamedLWLockTranche("PgRiskTiles", 1);
-}
-
-void
-tile_build_shmem_startup(void)
-{
-	bool		found;
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	requests = ShmemInitStruct("pg_risk tiles", sizeof(Requests), &found);
-	if (!found)
-	{
-		memset(requests, 0, sizeof(Requests));
-		requests->lock = &(GetNamedLWLockTranche("PgRiskTiles"))->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-static bool
-same_request(const Request *a, const Request *b)
-{
-	return a->database == b->database && a->source == b->source &&
-		strcmp(NameStr(a->set), NameStr(b->set)) == 0 &&
-		VARSIZE(a->key) == VARSIZE(b->key) && memcmp(a->key, b->key, VARSIZE(a->key)) == 0;
-}
-
-/* The place of a request: its own, a free one, or that of what was done longest
- * ago; NULL: all are wanted.  The lock is held. */
-static Request *
-request_place(const Request *request)
-{
-	Request    *place = NULL;
-
-	for (int i = 0; i < NUM_REQUESTS; i++)
-	{
-		Request    *other = &requests->of[i];
-
-		if (OidIsValid(other->database) && same_request(other, request))
-			return other;
-		if (!other->wanted && (!place || other->served_at < place->served_at))
-			place = other;
-	}
-	return place;
-}
-
-void
-tile_request(const Tiling *tiling, const bytea *key, int64 from, int64 until)
-{
-	Request		request = {
-		.database = MyDatabaseId,
-		.source = tiling->query->source,
-		.from = from,
-		.until = until,
-		.wanted = true,
-		.asked_at = GetCurrentTimestamp()
-	};
-	Request    *place;
-	bool		call = false;
-
-	if (RecoveryInProgress())
-		return;
-	namestrcpy(&request.set, tiling->query->set);
-	memcpy(request.key, key, VARSIZE(key));
-
-	LWLockAcquire(requests->lock, LW_EXCLUSIVE);
-	place = request_place(&request);
-	if (place && place->wanted)
-	{
-		place->from = Min(place->from, from);
-		place->until = Max(place->until, until);
-	}
-	else if (place && (!OidIsValid(place->database) || !same_request(place, &request) ||
-					   TimestampDifferenceExceeds(place->served_at, request.asked_at, REST_MS)))
-	{
-		*place = request;
-		call = true;
-	}
-	LWLockRelease(requests->lock);
-	if (call)
-		worker_call();
-}
-
-/* What is wanted in this database, in the current memory context. */
-static int
-wanted_requests(Request *result)
-{
-	int			count = 0;
-
-	LWLockAcquire(requests->lock, LW_SHARED);
-	for (int i = 0; i < NUM_REQUESTS; i++)
-	{
-		if (requests->of[i].wanted && requests->of[i].database == MyDatabaseId)
-			result[count++] = requests->of[i];
-	}
-	LWLockRelease(requests->lock);
-	return count;
-}
-
-/* Note that a request is wanted still, or not. */
-static void
-set_wanted(const Request *request, bool wanted)
-{
-	LWLockAcquire(requests->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < NUM_REQUESTS; i++)
-	{
-		if (same_request(&requests->of[i], request))
-		{
-			requests->of[i].wanted = wanted;
-			requests->of[i].served_at = GetCurrentTimestamp();
-		}
-	}
-	LWLockRelease(requests->lock);
-}
-
-bool
-tile_build_wanted(void)
-{
-	Request    *wanted = palloc(sizeof(Request) * NUM_REQUESTS);
-	int			count = wanted_requests(wanted);
-
-	pfree(wanted);
-	return count > 0;
-}
 
 /* ---- the row of a tiling ---- */
 
@@ -535,19 +370,19 @@ advance(Oid source, const char *set, int64 until, const bytea *key, int64 from)
 void
 tile_build_step(void *unused)
 {
-	Request    *wanted = palloc(sizeof(Request) * NUM_REQUESTS);
-	int			count = wanted_requests(wanted);
+	TileRequest *wanted;
+	int			count = tile_requests_wanted(&wanted);
 
 	for (int i = 0; i < count; i++)
 	{
-		const Request *request = &wanted[i];
+		const TileRequest *request = &wanted[i];
 
 		CHECK_FOR_INTERRUPTS();
-		set_wanted(request, false); /* also if there is an error */
+		tile_request_set_wanted(request, false); /* also if there is an error */
 		if (!TimestampDifferenceExceeds(request->asked_at, GetCurrentTimestamp(), PATIENCE_MS) &&
 			!(lock_source(request->source, false) &&
 			  advance(request->source, NameStr(request->set), request->until, (const bytea *) request->key, request->from)))
-			set_wanted(request, true);
+			tile_request_set_wanted(request, true);
 	}
 }
 

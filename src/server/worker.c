@@ -58,6 +58,7 @@
 #include "queue.h"
 #include "shadow.h"
 #include "tile_build.h"
+#include "tile_shared.h"
 #include "version.h"
 #include "worker.h"
 
@@ -436,17 +437,17 @@ run_errands(void)
 static bool
 make_tiles(void)
 {
-	if (RecoveryInProgress() || ShutdownRequestPending || !tile_build_wanted())
+	if (RecoveryInProgress() || ShutdownRequestPending || !tile_wanted())
 		return false;
 	(void) attempt(tile_build_step, NULL, "making tiles of rolling features");
-	return tile_build_wanted();
+	return tile_wanted();
 }
 
 /* Leave, if nothing has come for a while; then the queue is nobody's. */
 static bool
 may_leave(TimestampTz last_work, bool *session)
 {
-	if (shadow_holds() || tile_build_wanted() ||
+	if (shadow_holds() || tile_wanted() ||
 		!TimestampDifferenceExceeds(last_work, GetCurrentTimestamp(), LINGER_MS))
 		return false;
 	if (*session && !RecoveryInProgress())

@@ -56,6 +56,7 @@ is( $node->safe_psql('postgres', <<~'SQL'), <<~'TEXT' =~ s/\n\z//r, 'settings an
 	pg_risk.prediction_retention = 90|sighup
 	pg_risk.queue_databases = 4|postmaster
 	pg_risk.queue_size = 4MB|postmaster
+	pg_risk.use_tiles = on|user
 	pg_risk.worker_naptime = 1min|sighup
 	TEXT
 $node->safe_psql('postgres', 'CREATE ROLE nobody LOGIN');
