@@ -237,6 +237,18 @@ sub process
 	return $pid;
 }
 
+# Kill the server, and wait until all its processes have gone.
+sub kill_server
+{
+	my ($node) = @_;
+	my @pids = split /\n/, $node->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+
+	push @pids, PostgreSQL::Test::Utils::slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+	$node->kill9;
+	wait_until(sub { !grep { kill(0, $_) } @pids });
+	return;
+}
+
 # Set something in the configuration file, and wait until new sessions see it.
 sub set_and_reload
 {

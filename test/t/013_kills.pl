@@ -94,11 +94,7 @@ my %kill = (
 	'the worker' => sub { kill('KILL', one_of('pg_risk worker')); return 1; },
 	'the launcher' => sub { kill('KILL', one_of('pg_risk launcher')); return 1; },
 	'the server' => sub {
-		my @pids = split /\n/, value('pid FROM pg_stat_activity');
-
-		push @pids, slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-		$node->kill9;
-		wait_until(sub { !grep { kill(0, $_) } @pids });
+		$node->kill_server;
 		$node->start;
 		return 1;
 	});
