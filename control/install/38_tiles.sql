@@ -87,8 +87,8 @@ COMMENT ON FUNCTION risk.is_late(oid, timestamptz) IS
 COMMENT ON FUNCTION risk.is_late(oid, timestamp) IS 'The same for timestamp';
 COMMENT ON FUNCTION risk.note_late() IS 'Trigger: a row that changes after tiles have passed by it leaves a delta';
 
--- The triggers of a source, one for each kind of change.  They take a lock that
--- writers wait for, so they are not waited for long.
+-- The triggers of a source, one for each kind of change, enabled.  They take a lock
+-- that writers wait for, so they are not waited for long.
 CREATE FUNCTION risk.make_late_triggers(source regclass, event_time text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_variable
@@ -102,10 +102,13 @@ BEGIN
 		('DELETE', 'risk.is_late(OLD.tableoid, OLD.%1$I)'),
 		('UPDATE', 'risk.is_late(OLD.tableoid, OLD.%1$I) OR risk.is_late(NEW.tableoid, NEW.%1$I)') LOOP
 		name := format('pg_risk_late_%s_%s', lower(kind), event_time)::name;
-		CONTINUE WHEN EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name);
-		EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || format(condition, event_time) || ') EXECUTE FUNCTION risk.note_late()',
-			name, kind, source);
-		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', source, name);
+		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name) THEN
+			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || format(condition, event_time) || ') EXECUTE FUNCTION risk.note_late()',
+				name, kind, source);
+		END IF;
+		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name AND t.tgenabled = 'A') THEN
+			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', source, name);
+		END IF;
 	END LOOP;
 	RETURN true;
 EXCEPTION WHEN lock_not_available THEN
@@ -198,7 +201,7 @@ DECLARE
 	done integer;
 BEGIN
 	IF NOT EXISTS (SELECT FROM risk.rolling_set_times(source) AS t WHERE name IS NULL OR t.name = name) THEN
-		RAISE EXCEPTION 'table "%" has no rolling features%', source, coalesce(format(' "%s"', name), '')
+		RAISE EXCEPTION 'table "%" has no rolling features%', source, CASE WHEN name IS NULL THEN '' ELSE pg_catalog.format(' "%s"', name) END
 			USING ERRCODE = 'undefined_object',
 				  HINT = 'SELECT * FROM risk.rolling_features_info lists those that exist.';
 	END IF;
@@ -246,6 +249,9 @@ COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
+		   CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS g
+					  WHERE g.tgrelid = s.source AND g.tgfoid = 'risk.note_late()'::regprocedure AND g.tgenabled = 'A') < 3
+				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END AS problem,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
 		   t.planned > t.built AS waiting,
 		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,

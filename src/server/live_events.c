@@ -19,6 +19,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "funcapi.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "tcop/dest.h"
@@ -172,22 +173,26 @@ execute(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *para
 
 /*
  * The same, planned for the index: a plan that was made while the table was
- * small, or had no statistics, would go on to read all of it as it grows.
+ * small, or had no statistics, would go on to read all of it as it grows.  Where
+ * there is no index, its cost must not make the few rows wait for a compiler.
  */
 static void
 execute_by_index(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *parameters,
 				 DestReceiver *receiver)
 {
 	bool		seqscan = enable_seqscan;
+	bool		jit = jit_enabled;
 
 	PG_TRY();
 	{
 		enable_seqscan = false;
+		jit_enabled = false;
 		execute(plan, num_parameters, types, parameters, receiver);
 	}
 	PG_FINALLY();
 	{
 		enable_seqscan = seqscan;
+		jit_enabled = jit;
 	}
 	PG_END_TRY();
 }

@@ -157,7 +157,7 @@ live_index_usable(LiveQuery *query)
 	if (!query->index)
 		query->index = find_index(query);
 	return OidIsValid(query->index->index) &&
-		check_enable_rls(query->source, InvalidOid, true) == RLS_NONE;
+		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
 }
 
 /* Take the events of a key from lower to before upper, by time, as the active

@@ -411,7 +411,7 @@ may_use_tiles(LiveQuery *query, const LiveView *view)
 
 	return guc_use_tiles && tiling && tiling->id != 0 && !view->old_row && !late_pending() &&
 		tiling_stands(tiling) && tiling->footing == tiling->stored_footing &&
-		check_enable_rls(query->source, InvalidOid, true) == RLS_NONE && tiling_visible(tiling);
+		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED && tiling_visible(tiling);
 }
 
 /*

@@ -184,7 +184,6 @@ add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 	if (!rel)
 		return false;
 	stands = (rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		!(rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass) &&
 		!rel->rd_rel->relforcerowsecurity;
 	appendBinaryStringInfo(footing, (const char *) &relid, sizeof(Oid));
 	appendBinaryStringInfo(footing, (const char *) &rel->rd_rel->relfilenode, sizeof(Oid));
@@ -304,6 +303,7 @@ find_footing(const LiveQuery *query, int64 *result)
 {
 	static const Oid no_arguments[1] = {InvalidOid};
 	Oid			note_late = LookupFuncName(list_make2(makeString("risk"), makeString("note_late")), 0, no_arguments, true);
+	List	   *tables = find_all_inheritors(query->source, NoLock, NULL);
 	StringInfoData footing;
 	bool		stands = OidIsValid(note_late);
 	ListCell   *cell;
@@ -311,7 +311,9 @@ find_footing(const LiveQuery *query, int64 *result)
 	initStringInfo(&footing);
 	for (int i = 0; i < query->num_keys; i++)
 		stands = stands && key_has_bytes(query->inputs[i].type, query->key_collations[i]);
-	foreach(cell, find_all_inheritors(query->source, NoLock, NULL))
+	/* Of children that are no partitions triggers may see nothing. */
+	stands = stands && (list_length(tables) == 1 || get_rel_relkind(query->source) == RELKIND_PARTITIONED_TABLE);
+	foreach(cell, tables)
 	{
 		live_watch(lfirst_oid(cell));
 		stands = stands && add_table(&footing, query, lfirst_oid(cell), note_late);

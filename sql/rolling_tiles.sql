@@ -1,0 +1,214 @@
+-- Tiles of declared rolling features: whatever happens to the table, lookups say what its rows say.
+SET TimeZone = 'UTC';
+SET client_min_messages = warning;
+CREATE TABLE ledger (id bigserial PRIMARY KEY, k text, ts timestamptz, v float8, n numeric);
+CREATE INDEX ON ledger (k, ts);
+INSERT INTO ledger (k, ts, v, n) SELECT CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, '2026-01-01'::timestamptz + i * interval '1 minute', i % 100, i % 7 / 10.0
+	FROM generate_series(1, 3000) AS i;
+SELECT risk.create_rolling_features('ledger', 'k', 'ts', 'v', windows => '{1 hour,24 hours}', aggregates => '{count,sum,stddev,last,sum(n),avg(n)}');
+SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'ledger'::regclass ORDER BY 1;
+
+-- How a lookup is answered, and whether rows say the same.
+CREATE FUNCTION lookup(source regclass, key anyelement, t timestamptz, OUT how text, OUT same boolean) LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint := by_tiles FROM risk.tile_counters(source, 'k');
+	answer jsonb := risk.rolling_features(source, key, t, 'k');
+BEGIN
+	how := CASE WHEN (risk.tile_counters(source, 'k')).by_tiles > before THEN 'tiles' ELSE 'rows' END;
+	PERFORM set_config('pg_risk.use_tiles', 'off', true);
+	same := answer = risk.rolling_features(source, key, t, 'k');
+	PERFORM set_config('pg_risk.use_tiles', 'on', true);
+END $$;
+CREATE FUNCTION lookups(source regclass, OUT keys text, OUT how text, OUT same boolean) RETURNS SETOF record LANGUAGE sql AS $$
+	SELECT string_agg(DISTINCT k, ' '), l.how, bool_and(l.same) FROM unnest('{hot,cold,none}'::text[]) AS k, generate_series(0, 20) AS i,
+		lookup(source, k, '2026-01-03 01:30'::timestamptz - i * interval '17 minutes') AS l GROUP BY l.how ORDER BY 1
+$$;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+SELECT built_until, waiting, keys, tiles, deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+SELECT * FROM lookups('ledger');
+
+-- Late rows, corrections, deletions.
+INSERT INTO ledger (k, ts, v, n) VALUES ('hot', '2026-01-02 12:00', 5, 'NaN'), ('hot', '2026-01-02 12:00', NULL, NULL), ('hot', '2026-01-04', 7, 1), ('hot', NULL, 7, 1), (NULL, '2026-01-02', 1, 1);
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+SELECT * FROM lookups('ledger');
+UPDATE ledger SET v = v WHERE k = 'hot' AND ts = '2026-01-02 12:00';		-- nothing changes
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+UPDATE ledger SET v = -1e300 WHERE k = 'hot' AND ts = '2026-01-02 12:00' AND v = 5;
+UPDATE ledger SET k = 'cold' WHERE ts BETWEEN '2026-01-02 13:00' AND '2026-01-02 13:05';
+DELETE FROM ledger WHERE ts BETWEEN '2026-01-02 14:00' AND '2026-01-02 14:05';
+SELECT * FROM lookups('ledger');
+BEGIN;
+DELETE FROM ledger WHERE k = 'hot';
+SELECT * FROM lookups('ledger');
+ROLLBACK;
+SELECT * FROM lookups('ledger');
+SET session_replication_role = replica;
+INSERT INTO ledger (k, ts, v) VALUES ('hot', '2026-01-02 12:00', 11);
+RESET session_replication_role;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger', 'k');
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+SELECT * FROM lookups('ledger');
+
+-- Within a statement, what it has written is seen.
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	l record := lookup('ledger'::regclass, NEW.k, NEW.ts);
+BEGIN
+	RAISE WARNING 'by %, same: %, count: %', l.how, l.same, risk.rolling_features('ledger', NEW.k, NEW.ts, 'k') ->> 'k_cnt_prev_1h';
+	RETURN NEW;
+END $$;
+CREATE TRIGGER look BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION look();
+INSERT INTO ledger (k, ts) VALUES ('hot', '2026-01-02 20:00'), ('hot', '2026-01-02 20:00:01'), ('hot', '2026-01-02 20:00:02');
+INSERT INTO ledger (k, ts) VALUES ('hot', '2026-01-02 20:00:03');
+DROP TRIGGER look ON ledger;
+
+-- What tiles rest on is gone, and comes back.
+BEGIN;
+TRUNCATE ledger;
+SELECT * FROM lookups('ledger');
+INSERT INTO ledger (k, ts, v) VALUES ('hot', '2026-01-02 20:00', 1);
+SELECT * FROM lookups('ledger');
+ROLLBACK;
+SELECT * FROM lookups('ledger');
+ALTER TABLE ledger DISABLE TRIGGER ALL;
+SELECT * FROM lookups('ledger');
+INSERT INTO ledger (k, ts, v) VALUES ('hot', '2026-01-02 20:00', 1);
+ALTER TABLE ledger ENABLE TRIGGER ALL;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+SELECT * FROM lookups('ledger');
+ALTER TABLE ledger RENAME v TO w;
+INSERT INTO ledger (k, ts, w) VALUES ('hot', '2026-01-02 20:00', 1);
+ALTER TABLE ledger RENAME w TO v;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+VACUUM FULL ledger;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+SELECT * FROM lookups('ledger');
+ALTER TABLE ledger ALTER v TYPE numeric;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+SELECT * FROM lookups('ledger');
+DROP TRIGGER pg_risk_late_delete_ts ON ledger;
+DELETE FROM ledger WHERE ts BETWEEN '2026-01-02 15:00' AND '2026-01-02 15:05';
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+SELECT * FROM lookups('ledger');
+CREATE TABLE child () INHERITS (ledger);
+INSERT INTO child (k, ts, v) VALUES ('hot', '2026-01-02 20:00', 1);
+SELECT * FROM lookups('ledger');
+DROP TABLE child;
+
+-- Other features, other tiles; none, no triggers.
+CALL risk.refresh_rolling_features('ledger');
+SELECT risk.alter_rolling_features('ledger', 'k', windows => '{24 hours}', aggregates => '{count,avg}');
+SELECT built_until, tiles FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+SELECT * FROM lookups('ledger');
+CALL risk.refresh_rolling_features('ledger');
+SELECT * FROM lookups('ledger');
+SELECT risk.alter_rolling_features('ledger', 'k', aggregates => '{count,max}');		-- which does not add up
+CALL risk.refresh_rolling_features('ledger');
+SELECT * FROM lookups('ledger');
+SELECT risk.drop_rolling_features('ledger');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'ledger'::regclass;
+SELECT risk.sweep_tiles();
+SELECT (SELECT count(*) FROM risk.rolling_tiles), (SELECT count(*) FROM risk.rolling_deltas);
+
+-- Partitions.
+CREATE TABLE months (k text, ts timestamptz, v int8) PARTITION BY RANGE (ts);
+CREATE TABLE months_1 PARTITION OF months FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE months_2 PARTITION OF months FOR VALUES FROM ('2026-01-02') TO ('2026-01-03');
+CREATE INDEX ON months (k, ts);
+SELECT risk.create_rolling_features('months', 'k', 'ts', 'v', windows => '{24 hours,2 days}', aggregates => '{count,sum,avg,change}');
+INSERT INTO months SELECT CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, '2026-01-01'::timestamptz + i * interval '1 minute', (1::int8 << 60) + i FROM generate_series(1, 2800) AS i;
+CALL risk.refresh_rolling_features('months');
+SELECT * FROM lookups('months');
+INSERT INTO months VALUES ('hot', '2026-01-01 12:00', 1);
+UPDATE months SET ts = '2026-01-02 12:00' WHERE ts = '2026-01-01 12:00' AND v = 1;		-- into the other partition
+SELECT * FROM lookups('months');
+CREATE TABLE months_3 PARTITION OF months FOR VALUES FROM ('2026-01-03') TO ('2026-01-04');
+SELECT * FROM lookups('months');
+CALL risk.refresh_rolling_features('months');
+SELECT * FROM lookups('months');
+ALTER TABLE months DETACH PARTITION months_1;
+SELECT * FROM lookups('months');
+INSERT INTO months_1 VALUES ('hot', '2026-01-01 12:00', 1);
+ALTER TABLE months ATTACH PARTITION months_1 FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+SELECT * FROM lookups('months');
+CALL risk.refresh_rolling_features('months');
+SELECT * FROM lookups('months');
+TRUNCATE months_1;
+SELECT * FROM lookups('months');
+
+-- Keys of other types, compound ones, and such as have no tiles.
+CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
+INSERT INTO keyed SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s',
+	CASE WHEN i % 3 = 0 THEN repeat('x', 600) ELSE '' END, i FROM generate_series(1, 2000) AS i;
+SELECT risk.create_rolling_features('keyed', '{b,a}'::name[], 'c', 'v', windows => '{10 minutes}', aggregates => '{count,sum}', name => 'k', create_index => true);
+SELECT risk.create_rolling_features('keyed', 'd', 'c', windows => '{10 minutes}', create_index => true);
+CALL risk.refresh_rolling_features('keyed');
+SELECT set_name, built_until, keys, deltas FROM risk.rolling_tiles_info WHERE source = 'keyed'::regclass ORDER BY 1;
+SELECT * FROM lookup('keyed'::regclass, ROW('00000000-0000-0000-0000-00000000000f'::uuid, 1), '2026-01-01 00:30');
+INSERT INTO keyed VALUES (1.000, '00000000-0000-0000-0000-00000000000f', '2026-01-01', repeat('x', 600), 1), (NULL, NULL, '2026-01-01', NULL, 1);
+SELECT * FROM lookup('keyed'::regclass, ROW('00000000-0000-0000-0000-00000000000f'::uuid, 1), '2026-01-01 00:30');
+
+-- A row from the future does not make all others late.
+INSERT INTO keyed VALUES (2, NULL, '2999-01-01', 'z', 1);
+CALL risk.refresh_rolling_features('keyed');
+SELECT set_name, built_until <= now() AS until_now FROM risk.rolling_tiles_info WHERE source = 'keyed'::regclass ORDER BY 1;
+
+-- Rights: totals are of all rows, so they are for who sees all of them.
+CREATE ROLE risk_test_tiler;
+GRANT USAGE ON SCHEMA risk, public TO risk_test_tiler;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA risk TO risk_test_tiler;
+GRANT EXECUTE ON ALL PROCEDURES IN SCHEMA risk TO risk_test_tiler;
+CREATE TABLE seen (k text, ts timestamptz, v int, who text DEFAULT current_user);
+CREATE INDEX ON seen (k, ts);
+INSERT INTO seen SELECT 'hot', '2026-01-03'::timestamptz - i * interval '1 minute', i, CASE WHEN i % 2 = 0 THEN 'risk_test_tiler' ELSE 'x' END FROM generate_series(1, 2000) AS i;
+SELECT risk.create_rolling_features('seen', 'k', 'ts', 'v', aggregates => '{count,sum}');
+CALL risk.refresh_rolling_features('seen');
+SELECT * FROM lookups('seen');
+SET ROLE risk_test_tiler;
+SELECT risk.rolling_features('seen', 'hot'::text, '2026-01-03') ->> 'k_cnt_prev_24h';
+RESET ROLE;
+GRANT SELECT (k, ts, v) ON seen TO risk_test_tiler;
+GRANT INSERT ON seen TO risk_test_tiler;
+CALL risk.refresh_rolling_features('seen');		-- rights on columns change what they are
+SET ROLE risk_test_tiler;
+SELECT * FROM lookups('seen');
+INSERT INTO seen VALUES ('hot', '2026-01-02', 1);		-- late, by who may write no delta
+SELECT * FROM lookups('seen');
+CALL risk.refresh_rolling_features('seen');
+SELECT risk.refresh_step('seen', 'k', now());
+SELECT risk.create_rolling_features('seen', 'k', 'ts', 'v', aggregates => '{count}', windows => '{3 hours}', name => 'theirs');
+RESET ROLE;
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'seen'::regclass;
+ALTER TABLE seen ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON seen USING (v % 2 = 0);
+SET ROLE risk_test_tiler;
+SELECT * FROM lookups('seen');
+SELECT risk.rolling_features('seen', 'hot'::text, '2026-01-03', 'k') ->> 'k_cnt_prev_24h';
+RESET ROLE;
+SELECT * FROM lookups('seen');
+SELECT risk.advance_tiles('seen', 'k', '2026-01-01', '\x01');
+ALTER TABLE seen FORCE ROW LEVEL SECURITY;
+SELECT * FROM lookups('seen');
+
+-- Wrong use.
+\set VERBOSITY terse
+SELECT risk.create_rolling_features('seen', 'k', 'ts', name => repeat('x', 64));
+CALL risk.refresh_rolling_features('seen', 'other');
+CALL risk.refresh_rolling_features('pg_class');
+BEGIN;
+CALL risk.refresh_rolling_features('seen');
+ROLLBACK;
+SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
+SELECT risk.note_late();
+DROP TABLE ledger, months, months_1, keyed, seen;
+SELECT risk.sweep_tiles();
+DROP OWNED BY risk_test_tiler;
+DROP ROLE risk_test_tiler;
+DROP FUNCTION lookups, lookup, look;
