@@ -18,7 +18,7 @@ SELECT risk.promote('m', 'v1');
 SELECT risk.import_artifact('x', NULL, false);
 SELECT * FROM risk.models;
 RESET ROLE;
-SELECT oid::regprocedure::text AS public_can_execute FROM pg_proc WHERE pronamespace = 'risk'::regnamespace AND has_function_privilege('risk_test_nobody', oid, 'EXECUTE') ORDER BY 1 COLLATE "C";
+SELECT oid::regprocedure::text AS public_can_execute FROM pg_proc WHERE pronamespace = 'risk'::regnamespace AND has_function_privilege('risk_test_nobody', oid, 'EXECUTE') ORDER BY oid::regprocedure::text COLLATE "C";
 SELECT count(*) AS public_can_touch FROM pg_class WHERE relnamespace = 'risk'::regnamespace AND relkind IN ('r', 'v')
 	AND has_table_privilege('risk_test_nobody', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER');
 
