@@ -41,6 +41,7 @@ struct LiveTiling
 	int		   *columns;		/* [num_values] of the query: which of the tiling's; -1: none */
 	bool		latest;			/* the latest event is asked for */
 	TileCounters *counters;		/* of the set; NULL: not counted */
+	int64		reach;			/* of tile_find_near() */
 };
 
 /* ---- what can be answered ---- */
@@ -135,10 +136,21 @@ typedef struct Span
 	Totals	   *totals;
 } Span;
 
+/* A tile at an edge. */
+typedef struct Edge
+{
+	int64		time;			/* of the edge */
+	bool		before;
+	int64		tile;			/* up to when it is */
+	Totals	   *totals;			/* NULL: there is none */
+} Edge;
+
 typedef struct TiledLookup
 {
 	const LiveQuery *query;
-	const LiveTiling *lt;
+	LiveTiling *lt;
+	int			num_edges;
+	Edge	   *edges;			/* [num_windows * 2 + 1] */
 	int			num_spans;
 	Span	   *spans;			/* one a window */
 	Datum	   *values;			/* [num_columns] of the tiling */
@@ -183,29 +195,51 @@ take_row(void *arg, int64 time, const Datum *values, const bool *nulls)
 }
 
 /*
- * Find the tiles of a window, and what they differ by.  Where the latest event
- * is asked for, the last tile is left to the rows, so that it is among them.
+ * Find the tile at an edge of a window: the last one before its upper bound, or the
+ * first one after its lower bound.  Windows that end together have it in common.
+ * Where the latest event is asked for, the very last tile is left to the rows, so
+ * that it is among them.  NULL: there is none.
  */
+static const Edge *
+find_edge(TiledLookup *lookup, TileReader *reader, int64 time, bool before)
+{
+	LiveTiling *lt = lookup->lt;
+	Edge	   *edge;
+
+	for (int i = 0; i < lookup->num_edges; i++)
+	{
+		edge = &lookup->edges[i];
+		if (edge->time == time && edge->before == before)
+			return edge->totals ? edge : NULL;
+	}
+	edge = &lookup->edges[lookup->num_edges++];
+	edge->time = time;
+	edge->before = before;
+	edge->totals = NULL;
+	if (!tile_find_near(reader, time, before, &lt->reach, &edge->tile) ||
+		(before && lt->latest && !tile_find_near(reader, edge->tile - 1, true, &lt->reach, &edge->tile)))
+		return NULL;
+	edge->totals = totals_create(lt->tiling->columns, lt->tiling->num_columns);
+	tile_totals(reader, edge->totals);
+	return edge;
+}
+
+/* Find the tiles of a window, and what they differ by. */
 static void
 set_span(TiledLookup *lookup, TileReader *reader, Span *span)
 {
 	const Tiling *tiling = lookup->lt->tiling;
-	Totals	   *first = NULL;
+	const Edge *first = find_edge(lookup, reader, span->lower, false);
+	const Edge *last = first && first->tile < span->upper ? find_edge(lookup, reader, span->upper, true) : NULL;
 
 	span->totals = totals_create(tiling->columns, tiling->num_columns);
-	span->tiled = span->upper > span->lower && tile_find(reader, span->lower, false, &span->first) &&
-		span->first < span->upper;
+	span->tiled = last && first->tile < last->tile;
 	if (!span->tiled)
 		return;
-	first = totals_create(tiling->columns, tiling->num_columns);
-	tile_totals(reader, first);
-	span->tiled = tile_find(reader, span->upper, true, &span->last) &&
-		(!lookup->lt->latest || tile_find(reader, span->last - 1, true, &span->last)) &&
-		span->last > span->first;
-	if (!span->tiled)
-		return;
-	tile_totals(reader, span->totals);
-	totals_merge(span->totals, first, -1);
+	span->first = first->tile;
+	span->last = last->tile;
+	totals_merge(span->totals, last->totals, 1);
+	totals_merge(span->totals, first->totals, -1);
 }
 
 /* Find the tiles of all windows.  False: there are none, so they are rows. */
@@ -214,14 +248,13 @@ set_spans(TiledLookup *lookup, const bytea *key, const int64 *lower, const int64
 {
 	TileReader	reader;
 	int64		oldest = lower[0];
-	int64		found;
 	bool		tiled = false;
 	bool		any;
 
 	for (int i = 1; i < lookup->num_spans; i++)
 		oldest = Min(oldest, lower[i]);
 	tile_reader_open(&reader, lookup->lt->tiling, key, false);
-	any = tile_find(&reader, oldest, false, &found);
+	any = find_edge(lookup, &reader, oldest, false) != NULL;
 	for (int i = 0; any && i < lookup->num_spans; i++)
 	{
 		Span	   *span = &lookup->spans[i];
@@ -434,6 +467,7 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	if (!bytes)
 		return false;
 	lookup.lt = query->tiling;
+	lookup.edges = palloc(sizeof(Edge) * (num_windows * 2 + 1));
 	lookup.spans = palloc0(sizeof(Span) * num_windows);
 	lookup.values = palloc(sizeof(Datum) * (lookup.lt->tiling->num_columns + 1));
 	lookup.nulls = palloc(sizeof(bool) * (lookup.lt->tiling->num_columns + 1));

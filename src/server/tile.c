@@ -18,6 +18,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/indexing.h"
+#include "common/int.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -43,7 +44,7 @@ tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, boo
 	reader->tiling = tiling;
 	reader->rel = table_open(deltas ? tables->deltas : tables->tiles, AccessShareLock);
 	reader->index = index_open(deltas ? tables->deltas_key : tables->tiles_pkey, AccessShareLock);
-	reader->scan = compat_index_beginscan(reader->rel, reader->index, GetActiveSnapshot(), 3);
+	reader->scan = compat_index_beginscan(reader->rel, reader->index, GetActiveSnapshot(), lengthof(reader->keys));
 	reader->slot = table_slot_create(reader->rel, NULL);
 	ScanKeyInit(&reader->keys[0], Anum_tile_tiling, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tiling->id));
 	ScanKeyInit(&reader->keys[1], Anum_tile_key, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(key));
@@ -69,15 +70,53 @@ get_row(TileReader *reader, ScanDirection direction, int64 *found)
 	return true;
 }
 
+/* Find the last one from low on and not after high, or the first one. */
+static bool
+find_between(TileReader *reader, int64 low, int64 high, ScanDirection direction, int64 *found)
+{
+	ScanKeyInit(&reader->keys[2], Anum_tile_time, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(low));
+	ScanKeyInit(&reader->keys[3], Anum_tile_time, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(high));
+	index_rescan(reader->scan, reader->keys, lengthof(reader->keys), NULL, 0);
+	return get_row(reader, direction, found);
+}
+
 bool
 tile_find(TileReader *reader, int64 time, bool before, int64 *found)
 {
 	if (before)
-		ScanKeyInit(&reader->keys[2], Anum_tile_time, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(time));
-	else
-		ScanKeyInit(&reader->keys[2], Anum_tile_time, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(time));
-	index_rescan(reader->scan, reader->keys, 3, NULL, 0);
-	return get_row(reader, before ? BackwardScanDirection : ForwardScanDirection, found);
+		return find_between(reader, PG_INT64_MIN, time, BackwardScanDirection, found);
+	return find_between(reader, time, PG_INT64_MAX, ForwardScanDirection, found);
+}
+
+/*
+ * A scan of a btree looks at all rows of a page that it may return, even if one
+ * is wanted, and a page has some hundred tiles of a hot key.  So it is asked for a
+ * few first: those within reach, some eight times the distance in which tiles were
+ * found lately.
+ */
+bool
+tile_find_near(TileReader *reader, int64 time, bool before, int64 *reach, int64 *found)
+{
+	int64		low;
+	int64		high;
+	int64		distance;
+
+	if (pg_sub_s64_overflow(time, *reach, &low))
+		low = PG_INT64_MIN;
+	if (pg_add_s64_overflow(time, *reach, &high))
+		high = PG_INT64_MAX;
+	if (before ? find_between(reader, low, time, BackwardScanDirection, found) :
+		find_between(reader, time, high, ForwardScanDirection, found))
+	{
+		distance = before ? time - *found : *found - time;
+		*reach = Min(*reach - *reach / 8 + distance, PG_INT64_MAX / 4);
+		return true;
+	}
+	if (!tile_find(reader, time, before, found))
+		return false;
+	if (*reach == 0)
+		*reach = Min(Min((before ? time - *found : *found - time), PG_INT64_MAX / 64) * 8, PG_INT64_MAX / 4);
+	return true;
 }
 
 /* After one that was found as not before a time. */

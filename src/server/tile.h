@@ -21,7 +21,7 @@ typedef struct TileReader
 	Relation	index;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
-	ScanKeyData keys[3];		/* tiling, key, time */
+	ScanKeyData keys[4];		/* tiling, key, time from, time to */
 } TileReader;
 
 /* A reader of tiles, or of deltas. */
@@ -32,6 +32,9 @@ extern void tile_reader_close(TileReader *reader);
  * next one later.  False: there is none.  time: of a tile, up to when it is. */
 extern bool tile_find(TileReader *reader, int64 time, bool before, int64 *found);
 extern bool tile_next(TileReader *reader, int64 *found);
+
+/* Find one that is likely to be near; no other one can be asked for afterwards. */
+extern bool tile_find_near(TileReader *reader, int64 time, bool before, int64 *reach, int64 *found);
 extern void tile_totals(TileReader *reader, Totals *totals);
 extern void tile_delete(TileReader *reader);
 
