@@ -125,6 +125,7 @@ $node->append_conf('postgresql.conf', "max_worker_processes = 3");
 $node->restart;
 ok($node->wait_for_cached('postgres', 'm/v1'), 'one slot is enough');
 my $forced = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
+$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_risk worker'");
 ($session) = $node->session('postgres');
 $session->query_until(qr/started/, "\\echo started\nSET $forced = on; SELECT pg_sleep(1000);\n");
 my $parallel = $node->process('parallel worker');
