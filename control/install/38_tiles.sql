@@ -222,9 +222,10 @@ BEGIN
 			PERFORM risk.note_refresh(source, this, pg_catalog.array_length(keys, 1), done);
 			COMMIT;
 			done := done + 1;
-			IF keys[done] IS NOT NULL THEN
-				PERFORM risk.refresh_step(source, this, until, keys[done]);
-			END IF;
+			WHILE keys[done] IS NOT NULL AND NOT risk.refresh_step(source, this, until, keys[done]) LOOP
+				COMMIT;			-- the worker has planned further
+				PERFORM pg_catalog.pg_sleep(0.02);
+			END LOOP;
 		END LOOP;
 		PERFORM risk.note_refresh(source, this, NULL, NULL);
 		COMMIT;

@@ -460,6 +460,7 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	int64	   *upper = palloc(sizeof(int64) * num_windows);
 	bytea	   *bytes;
 	TiledLookup lookup = {.query = query,.num_spans = num_windows};
+	uint64		generation = live_generation();
 
 	if (!may_use_tiles(query, view))
 		return false;
@@ -482,8 +483,8 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	}
 	add_deltas(&lookup, bytes);
 	read_edges(&lookup, query, key, view);
-	if (lookup.lt->generation != tiling_generation())
-		return false;			/* something has changed meanwhile */
+	if (generation != live_generation())
+		return false;			/* the table may have changed under us */
 	if (lookup.history && !find_latest(&lookup, time, results, nulls))
 		return false;
 	live_note_lookup(query, key, time, true, &lookup.reading);
