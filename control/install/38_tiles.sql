@@ -218,7 +218,7 @@ BEGIN
 			pg_catalog.string_agg(pg_catalog.quote_ident(k), ', '), source) INTO query FROM pg_catalog.unnest(s.key) AS k;
 		EXECUTE query INTO keys USING source, this;
 		done := 0;
-		WHILE done < coalesce(pg_catalog.array_length(keys, 1), 0) LOOP
+		WHILE until IS NOT NULL AND done < coalesce(pg_catalog.array_length(keys, 1), 0) LOOP
 			PERFORM risk.note_refresh(source, this, pg_catalog.array_length(keys, 1), done);
 			COMMIT;
 			done := done + 1;

@@ -19,7 +19,8 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -436,13 +437,21 @@ find_latest(const TiledLookup *lookup, int64 time, double *results, bool *nulls)
 	return true;
 }
 
+/* Has the running statement changed rows of which deltas are missing?  The parallel
+ * workers of one that may have do not know. */
+static bool
+deltas_missing(void)
+{
+	return late_pending() || (IsParallelWorker() && TransactionIdIsValid(GetTopTransactionIdIfAny()));
+}
+
 /* Can tiles answer a query for the current user, in the running statement? */
 static bool
 may_use_tiles(LiveQuery *query, const LiveView *view)
 {
 	Tiling	   *tiling = query_tiling(query)->tiling;
 
-	return guc_use_tiles && tiling && tiling->id != 0 && !view->old_row && !late_pending() &&
+	return guc_use_tiles && tiling && tiling->id != 0 && !view->old_row && !deltas_missing() &&
 		tiling_stands(tiling) && tiling->footing == tiling->stored_footing &&
 		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED && tiling_visible(tiling);
 }

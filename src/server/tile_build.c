@@ -50,6 +50,9 @@
 /* A request is not waited for longer than this many ms: whoever needs it asks again. */
 #define PATIENCE_MS		60000
 
+/* After so long the worker commits what it has made. */
+#define STEP_MS			500
+
 /* ---- the row of a tiling ---- */
 
 /* Insert the row of a tiling, or write what has changed of it. */
@@ -372,8 +375,9 @@ tile_build_step(void *unused)
 {
 	TileRequest *wanted;
 	int			count = tile_requests_wanted(&wanted);
+	TimestampTz start = GetCurrentTimestamp();
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STEP_MS); i++)
 	{
 		const TileRequest *request = &wanted[i];
 
