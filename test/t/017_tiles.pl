@@ -112,18 +112,6 @@ sub scripts
 			INSERT INTO $table (tx, k, ts, v) SELECT 'tx' || i, 'hot', date_trunc('minute', now_there()), i FROM generate_series(1, 10) AS i
 			ON CONFLICT ($conflict) DO UPDATE SET $moved v = excluded.v + 1;
 			SQL
-		# Tiles must wait for who began before they were planned ...
-		'open@1' => <<~"SQL",
-			BEGIN;
-			INSERT INTO $table (k, ts, v) SELECT key(), tick(), value() FROM generate_series(1, 3);
-			\\sleep 300 ms
-			COMMIT;
-			SQL
-		# ... and who has read the clock before, and writes afterwards, must hear of them.
-		'sleeping@1' => <<~"SQL",
-			\\set id random(1000000, 1000000000)
-			INSERT INTO $table (id, k, ts, v) SELECT :id, 'hot', n.t, 1 FROM (SELECT now_there() AS t OFFSET 0) AS n, LATERAL (SELECT n.t, pg_sleep(0.3) OFFSET 0) AS s;
-			SQL
 		'rollback@1' => <<~"SQL",
 			BEGIN;
 			INSERT INTO $table (k, ts, v) VALUES ('hot', now_there() - interval '2 minutes', 7);
@@ -153,6 +141,26 @@ sub scripts
 			SQL
 }
 
+# Those that take their time.
+sub slow_scripts
+{
+	my ($table) = @_;
+
+	return (
+		# Tiles must wait for who began before they were planned ...
+		'open@1' => <<~"SQL",
+			BEGIN;
+			INSERT INTO $table (k, ts, v) SELECT key(), tick(), value() FROM generate_series(1, 3);
+			\\sleep 1500 ms
+			COMMIT;
+			SQL
+		# ... and who has read the clock before, and writes afterwards, must hear of them.
+		'sleeping@1' => <<~"SQL");
+			\\set id random(1000000, 1000000000)
+			INSERT INTO $table (id, k, ts, v) SELECT :id, 'hot', n.t, 1 FROM (SELECT now_there() AS t OFFSET 0) AS n, LATERAL (SELECT n.t, pg_sleep(1.5) OFFSET 0) AS s;
+			SQL
+}
+
 sub value
 {
 	my ($sql) = @_;
@@ -161,7 +169,7 @@ sub value
 }
 
 # Deadlocks and serialization failures are the clients' own.
-my @pgbench = ('-c', 6, '-M', 'prepared', '--max-tries', 100);
+my @pgbench = ('-c', 4, '-M', 'prepared', '--max-tries', 100);
 
 sub check_all
 {
@@ -179,8 +187,9 @@ sub check_all
 for my $table (qw(plain parts))
 {
 	my $checks = value('last_value FROM checks');
+	my $slow = $node->begin_pgbench([ @pgbench, '-T', $seconds ], slow_scripts($table));
 	my $traffic = $node->begin_pgbench([ @pgbench, '-T', $seconds ], scripts($table));
-	my ($output) = end_pgbench($traffic);
+	my $output = join '', map { end_pgbench($_) } ($traffic, $slow);
 	unlike($output, qr/different|ERROR/, "$table: tiles and rows say the same");
 	my ($by_tiles, $by_rows, $tiles, $deltas) = split /\|/, value(<<~"SQL");
 		lookups_by_tiles, lookups_by_rows, tiles, deltas FROM risk.rolling_tiles_info WHERE source = '$table'::regclass AND set_name = 'k'
