@@ -2,7 +2,8 @@
 #
 # setup.sh [build|demo|test|bench|matrix]
 #	Install the Debian packages that a task needs and that are not there yet.
-#	Asks apt for nothing when all are there.
+#	Asks apt for nothing when all are there.  The benchmarks compare with some
+#	more where apt offers them.
 #
 # PG_CONFIG chooses the PostgreSQL; without it the newest major with installed
 # headers is taken, else the one that this Debian release offers.
@@ -80,13 +81,17 @@ command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
 }
 
 pg=
+optional=
 [ "$task" = matrix ] || pg=$(major)
 build="gcc make libc6-dev libxgboost-dev ${pg:+postgresql-$pg postgresql-server-dev-$pg}"
 case $task in
 	build) packages=$build ;;
 	demo) packages="$build python3" ;;
 	test) packages="$build clang libclang-rt-dev perl libipc-run-perl libio-pty-perl python3" ;;
-	bench) packages="$build python3 python3-xgboost ${pg:+postgresql-plpython3-$pg}" ;;
+	bench)
+		packages="$build python3 python3-xgboost ${pg:+postgresql-plpython3-$pg}"
+		optional="python3-pandas python3-psycopg2 python3-flask gunicorn"
+		;;
 	matrix) packages="mmdebstrap" ;;
 	*) fail "unknown task \"$task\"" ;;
 esac
@@ -94,6 +99,9 @@ esac
 missing=
 for package in $packages; do
 	installed "$package" || missing="$missing $package"
+done
+for package in $optional; do
+	installed "$package" || [ -z "$(candidate "$package")" ] || missing="$missing $package"
 done
 missing=${missing# }
 [ -n "$missing" ] || exit 0

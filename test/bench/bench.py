@@ -7,24 +7,33 @@ that is compared is measured in turn, in rounds (see report.Samples).
 """
 import argparse
 import fcntl
+import importlib.util
 import json
 import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 
 import report
+from goals import GOALS, Figures
+import live
+import recipes
 import rolling
 import rollout
+from recipes import FEATURES
 from report import Samples, mebibytes, number, progress, times
 from server import Connection, pgbench, private_memory
 
-MODELS = ["trees100_depth6", "trees500_depth6", "trees2000_depth8"]
+IN_PROCESS = ["trees100_depth6", "trees500_depth6", "trees2000_depth8", "trees500_depth6_wide"]
 SERVED = "trees500_depth6"      # the model of everything in the server
-FEATURES = 30
+LARGE = "trees2000_depth8"      # but of first scores
 PYTHON_ROWS = 5000
 PYTHON_BATCH_ROWS = 100000
+INSERT_ROWS = 50000             # of a bulk insert
+PYTHON_INSERT_ROWS = 2000
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 1e-6                    # how far PL/Python's score may be from ours (1 ulp of libm)
 
 COLUMNS = ", ".join(f"f{i}" for i in range(FEATURES))
@@ -41,6 +50,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.report = report.Report()
+        self.figures = Figures()
         self.server = Connection()
         path = self.server.value("SHOW data_directory") + "/postmaster.pid"
         with open(path, encoding="ascii") as file:
@@ -49,13 +59,13 @@ class Bench:
     def model(self, name, ending="ubj"):
         return os.path.join(self.options.models, f"{name}.{ending}")
 
-    def register(self):
-        """Make the served model the champion of model m; its certificate."""
-        with open(self.model(SERVED), "rb") as file:
+    def register(self, model, name):
+        """Make a trained model the champion; its certificate."""
+        with open(self.model(name), "rb") as file:
             artifact = file.read().hex()
-        self.server.query("SELECT risk.create_model('m')")
-        certificate = self.server.value(f"SELECT risk.register_model('m', 'v1', '\\x{artifact}')")
-        self.server.query("SELECT risk.promote('m', 'v1')")
+        self.server.query(f"SELECT risk.create_model('{model}')")
+        certificate = self.server.value(f"SELECT risk.register_model('{model}', 'v1', '\\x{artifact}')")
+        self.server.query(f"SELECT risk.promote('{model}', 'v1')")
         return json.loads(certificate)
 
     def rounds(self, what, count=None):
@@ -70,11 +80,11 @@ class Bench:
     def introduce(self, certificate):
         """The machine, the versions and the rules."""
         write = self.report.write
-        write("# Benchmarks")
+        write("# Performance")
         write()
         command = " ".join(["make bench"] + [
             f"{name}={shlex.quote(os.environ[name])}"
-            for name in ("REPORT", "PARTS", "ROWS", "ROUNDS", "SECONDS_EACH")
+            for name in ("REPORT", "PARTS", "KINDS", "ROWS", "DAYS", "ROUNDS", "SECONDS_EACH")
             if os.environ.get(name)])
         write(f"Printed by `{command}` on {report.today()}: every figure of this page comes from "
               "that one run.")
@@ -88,8 +98,9 @@ class Bench:
               f"{self.options.rounds} rounds unless stated. A ratio or difference is the median of "
               "those within a round, so it is not exactly that of the medians. Compare ratios, "
               "not absolute times, with those of other machines.")
-        write(f"- Models: 30 features, binary:logistic; in the server: {SERVED}. Rows: synthetic, "
-              "a tenth of the values missing.")
+        write(f"- Models: {FEATURES} features ({recipes.MODELS['trees500_depth6_wide'].features} the wide one), "
+              f"binary:logistic; in the server: {SERVED}. Rows: synthetic, a tenth of the values "
+              "missing.")
 
     def agree(self):
         """PL/Python and pg_risk give the same scores, or there is nothing to compare."""
@@ -110,7 +121,7 @@ class Bench:
             "(`XGBoosterPredictFromDense`), margins compared bit for bit; medians of 9 passes, "
             "processor time.")
         rows = []
-        for name in MODELS:
+        for name in IN_PROCESS:
             progress(f"in process: {name}")
             image = os.path.join(self.options.scratch, name + ".image")
             with open(image, "wb") as file:
@@ -119,6 +130,8 @@ class Bench:
             for found in re.finditer(r" trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
                                      r"(\d+) ns .*differing rows (\d+ of \d+)", lines):
                 xgboost, forest = int(found[3]), int(found[4])
+                if (goal := (found[2], name, found[1])) in GOALS:
+                    self.figures.add(goal, xgboost / forest)
                 rows.append([name, found[2], found[1], number(xgboost), number(forest),
                              times(xgboost / forest), found[5]])
         self.report.table(["model", "call", "kernel", "libxgboost", "forest",
@@ -127,8 +140,8 @@ class Bench:
 
     def run_forest_bench(self, name, image, *arguments):
         """What the program prints."""
-        return subprocess.run([self.options.forest_bench, self.model(name), image, str(FEATURES),
-                               *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run([self.options.forest_bench, self.model(name), image,
+                               str(recipes.MODELS[name].features), *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def contributions(self):
         """The same for what each feature adds; images are those of in_process()."""
@@ -137,7 +150,7 @@ class Bench:
             "Likewise: `forest_contributions()` against libxgboost's `pred_contribs`, microseconds "
             "a row; the largest difference of two contributions, and the largest contribution.")
         rows = []
-        for name in MODELS:
+        for name in IN_PROCESS:
             image = os.path.join(self.options.scratch, name + ".image")
             line = self.run_forest_bench(name, image, "contributions")
             found = re.search(r" libxgboost +(\d+) ns +forest +(\d+) ns .*"
@@ -145,6 +158,8 @@ class Bench:
             xgboost, forest = int(found[1]), int(found[2])
             rows.append([name, number(xgboost / 1000), number(forest / 1000),
                          times(xgboost / forest), found[3], found[4]])
+            if name == SERVED:
+                self.figures.add(("contributions", "row"), xgboost / forest)
         self.report.table(["model", "libxgboost", "forest", "libxgboost / forest",
                            "largest difference", "largest"], rows)
 
@@ -207,6 +222,11 @@ class Bench:
                 number(elapsed.median(parallel)) if parallel in elapsed.values else ""])
         self.report.table(["sum of", "processor time", "over sum(f29)", "PL/Python / this",
                            "elapsed, serial", "elapsed, parallel"], table)
+        self.figures.add("per row", cpu.ratio(python, "score, row"))
+        self.figures.add("row argument", cpu.ratio("score, row", "score, real[]"))
+        processes = min(3, len(os.sched_getaffinity(0)))
+        self.figures.add("parallel", elapsed.ratio(("serial", "score, row"),
+                                                   ("parallel", "score, row")) / processes)
 
     def require_plan(self, sql, mode):
         """Workers where they are to be measured, and only there."""
@@ -233,21 +253,45 @@ class Bench:
             f"which reads {python_rows:,} of the rows with a cursor, predicts blocks of 10,000 "
             "of them as NumPy arrays with the Booster cached, and yields id and score as "
             "`risk.score_batch()` does. One process each, no parallel query; processor time in "
-            "nanoseconds a row, the statement's whole cost.")
+            "nanoseconds a row, the statement's whole cost. COPY out, where pandas is installed: "
+            "the same rows as PL/Python's as CSV into pandas, then libxgboost with 2 threads, "
+            "nothing written back; elapsed time, beside that of `score_batch()` over all rows.")
         self.server.query("SET max_parallel_workers_per_gather = 0")
         ours, theirs = (float(self.server.value(sql)) for sql in (
             BY_BATCH.format(python_source), forms["PL/Python"][0]))
         if not abs(ours - theirs) <= LIMIT * python_rows:
             raise RuntimeError(f"sums of scores: {ours} and PL/Python's {theirs}")
-        cpu = Samples()
+        exports = importlib.util.find_spec("pandas") is not None
+        elapsed, cpu = Samples(), Samples()
         for _ in self.rounds("whole tables"):
             for name, (sql, count) in forms.items():
-                cpu.add(name, self.server.cost(sql)[1] / count * 1e9)
+                seconds, cpu_seconds = self.server.cost(sql)
+                elapsed.add(name, seconds / count * 1e9)
+                cpu.add(name, cpu_seconds / count * 1e9)
+            if exports:
+                elapsed.add("COPY out", self.export(python_rows, theirs) / python_rows * 1e9)
         self.server.query("RESET ALL")
+        names = [*forms, *(["COPY out"] if exports else [])]
         self.report.table(
-            ["form", "processor time", "PL/Python / this", "score_transaction() / this"],
-            [[name, number(cpu.median(name)), times(cpu.ratio("PL/Python", name)),
-              times(cpu.ratio("score_transaction(), row", name))] for name in forms])
+            ["form", "elapsed", "processor time", "PL/Python / this", "score_transaction() / this",
+             "COPY out / this, elapsed"],
+            [[name, number(elapsed.median(name)), *(
+                [number(cpu.median(name)), times(cpu.ratio("PL/Python", name)),
+                 times(cpu.ratio("score_transaction(), row", name))] if name in forms else [""] * 3),
+              times(elapsed.ratio("COPY out", name)) if exports else ""] for name in names])
+        self.figures.add("whole table", cpu.ratio("PL/Python", "score_batch()"))
+        if exports:
+            self.figures.add("copy", elapsed.ratio("COPY out", "score_batch()"))
+
+    def export(self, count, wanted):
+        """Seconds of export.py for so many rows, whose scores must add up to what is wanted."""
+        line = subprocess.run(
+            [sys.executable, os.path.join(FOLDER, "export.py"), self.model(SERVED),
+             f"SELECT {COLUMNS} FROM transactions WHERE id <= {count}"],
+            stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        if not abs(float(line[1]) - wanted) <= LIMIT * count:
+            raise RuntimeError(f"sums of scores: COPY out's {line[1]} and {wanted}")
+        return float(line[0])
 
     # --- 3: statements of clients -------------------------------------------
 
@@ -280,6 +324,7 @@ class Bench:
             [[name, number(rates.median(name)), number(costs.median(name)),
               number(costs.difference(name, "f29")) if name != "f29" else ""]
              for name in scripts])
+        self.figures.add("by key", costs.difference("score, row", "f29"))
 
     @staticmethod
     def insert_script(table):
@@ -290,6 +335,34 @@ class Bench:
         parameters = ", ".join(f":f{i}" for i in range(FEATURES))
         return (f"\\set id random(1, 1000000000)\n{values}"
                 f"INSERT INTO {table} (id, {COLUMNS}) VALUES (:id, {parameters});")
+
+    def bulk_insert(self, table, count):
+        """The processor time of INSERT ... SELECT into an empty table, microseconds a row."""
+        columns = "id, " + COLUMNS
+        seconds = self.server.cost(f"INSERT INTO {table} ({columns}) SELECT {columns} "
+                                   f"FROM transactions WHERE id <= {count}")[1]
+        self.server.query(f"TRUNCATE {table}")
+        return seconds / count * 1e6
+
+    def bulk_inserts(self):
+        """What triggers cost where nothing else does."""
+        tables = {"none": ("inserts_plain", INSERT_ROWS), "plpgsql, empty": ("inserts_noop", INSERT_ROWS),
+                  "pg_risk": ("inserts_scored", INSERT_ROWS),
+                  "PL/Python": ("inserts_python", PYTHON_INSERT_ROWS)}
+        costs = Samples()
+        for i in self.rounds("bulk inserts", self.options.rounds + 1):
+            for name, (table, count) in tables.items():
+                cost = self.bulk_insert(table, count)
+                if i > 0:                       # the first round is for what is prepared once
+                    costs.add(name, cost)
+        self.report.section(
+            "Bulk inserts with a scoring trigger",
+            f"`INSERT ... SELECT` of {INSERT_ROWS:,} rows of {FEATURES} values "
+            f"({PYTHON_INSERT_ROWS:,} for PL/Python): the server's processor time, microseconds a row.")
+        self.report.table(["trigger", "us", "over none"], [
+            [name, number(costs.median(name)),
+             number(costs.difference(name, "none")) if name != "none" else ""] for name in tables])
+        self.figures.add("bulk insert", costs.difference("pg_risk", "none"))
 
     def inserts(self):
         self.report.section(
@@ -314,6 +387,8 @@ class Bench:
                     name, commit, number(rates.median(name)), times(rates.ratio(name, "none")),
                     number(costs.median(name)),
                     number(costs.difference(name, "none")) if name != "none" else ""])
+            if commit == "off":
+                self.figures.add("insert", rates.ratio("pg_risk", "none"))
         self.report.table(["trigger", "synchronous_commit", "inserts/s", "rate / none",
                            "server us", "over none"], table)
 
@@ -326,13 +401,15 @@ class Bench:
             "Milliseconds from before connecting to the first answer, and the server process's "
             "private memory after it (private mappings only; shared memory holds the model). "
             f"Each line is a statement in connections of its own; medians of {count} rounds.")
+        self.register("large", LARGE)
         key = "FROM transactions AS t WHERE id = 1"
+        base, by_key, large = "a C function", "score, row by key", f"score by {LARGE}"
         first = {
-            "select pg_backend_pid()": "SELECT pg_backend_pid()",
-            "select f29 by key": f"SELECT f29 {key}",
-            "score, row by key": f"SELECT {BY_ROW} {key}",
+            base: "SELECT risk.window_name('1 hour')",
+            "f29 by key": f"SELECT f29 {key}",
+            by_key: f"SELECT {BY_ROW} {key}",
+            large: f"SELECT risk.score_transaction('large', t) {key}",
             "PL/Python by key": f"SELECT {BY_PYTHON} {key}"}
-        base = "select f29 by key"
         durations, memories = Samples(), Samples()
         for _ in self.rounds("new connection", count):
             for name, sql in first.items():
@@ -342,16 +419,22 @@ class Bench:
                     durations.add(name, (time.perf_counter() - start) * 1000)
                     memories.add(name, private_memory(connection.pid))
         self.report.table(
-            ["first statement", "connect to answer, ms", "over select f29", "private memory",
-             "over select f29"],
+            ["first statement", "connect to answer, ms", "over a C function", "private memory",
+             "over a C function"],
             [[name, number(durations.median(name)),
-              number(durations.difference(name, base)) if "key" in name and name != base else "",
+              number(durations.difference(name, base)) if name != base else "",
               mebibytes(memories.median(name)),
-              mebibytes(memories.difference(name, base)) if "key" in name and name != base else ""]
+              mebibytes(memories.difference(name, base)) if name != base else ""]
              for name in first])
-        size, images = self.server.query("SELECT used_bytes, images FROM risk.cache_status()")[0]
-        self.report.write(f"\nIn shared memory, once for all connections: {images} image, "
-                          f"{mebibytes(int(size))}.")
+        image, plan = map(int, self.server.query(
+            "SELECT image_bytes, plan_bytes FROM risk.cached_models WHERE model = 'm'")[0])
+        self.report.write(
+            f"\nIn shared memory, once for all connections, of {SERVED}: the plan, which scoring touches, "
+            f"{mebibytes(plan)}; the image, {mebibytes(image)}.")
+        self.figures.add("first score", durations.difference(by_key, base))
+        self.figures.add("first score, memory", max(memories.difference(name, base)
+                                                    for name in (by_key, large)) / (1 << 20))
+        self.figures.add("plan", plan / 1024)
 
     # --- 5: import ----------------------------------------------------------
 
@@ -378,7 +461,7 @@ class Bench:
             "flatten and certify a model, and its memory at the peak; medians of "
             f"{count} rounds.")
         durations, memories, images = Samples(), Samples(), {}
-        files = [(name, ending) for name in MODELS for ending in ("ubj", "json")]
+        files = [(name, ending) for name in IN_PROCESS for ending in ("ubj", "json")]
         for _ in self.rounds("import", count):
             for key in files:
                 answer, seconds, memory = self.run_import(self.model(*key))
@@ -394,22 +477,28 @@ class Bench:
     def run(self):
         progress("tables")
         subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "bench", "-f",
-                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "setup.sql"),
+                        os.path.join(FOLDER, "setup.sql"),
                         "-v", f"rows={self.options.rows}",
                         "-v", f"json_rows={self.options.json_rows}"],
                        check=True, stdout=subprocess.DEVNULL)
-        certificate = self.register()
+        certificate = self.register("m", SERVED)
         self.agree()
         self.introduce(certificate)
+        place = len(self.report.text)
         if "scoring" in self.options.parts:
             for section in (self.in_process, self.many_rows, self.whole_tables, self.lookups,
-                            self.inserts, self.connections, self.imports):
+                            self.bulk_inserts, self.inserts, self.connections, self.imports):
                 section()
         if "rollout" in self.options.parts:
             rollout.Rollout(self).run()
         if "rolling" in self.options.parts:
             rolling.Rolling(self).run()
+        if "live" in self.options.parts:
+            live.Live(self).run()
         self.report.write(f"\nLoad average at the end: {report.load()}.")
+        end = len(self.report.text)
+        self.figures.write(self.report)
+        self.report.move_up(end, place)
 
 
 def main():
@@ -419,8 +508,9 @@ def main():
     parser.add_argument("--importer", required=True, help="the program")
     parser.add_argument("--scratch", required=True, help="folder for what is made")
     parser.add_argument("--report", help="file that the report is written to as well")
-    parser.add_argument("--parts", default="scoring rollout rolling", type=str.split,
-                        help="what is measured, of scoring, rollout and rolling")
+    parser.add_argument("--parts", default="scoring rollout rolling live", type=str.split,
+                        help="what is measured")
+    parser.add_argument("--days", type=int, default=8, help="of events for live features")
     parser.add_argument("--rows", type=int, default=1000000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one run of pgbench")

@@ -46,6 +46,10 @@ class Report:
         print(text, flush=True)
         self.text += text + "\n"
 
+    def move_up(self, start, place):
+        """What was written last, from `start` on, stands in the file where `place` was."""
+        self.text = self.text[:place] + self.text[start:] + self.text[place:start]
+
     def section(self, title, text):
         self.write(f"\n## {title}\n\n{text}\n")
 

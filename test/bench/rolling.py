@@ -79,6 +79,7 @@ class Rolling:
         self.bench = bench
         self.server = bench.server
         self.report = bench.report
+        self.figures = bench.figures
 
     def prepare(self):
         progress("rolling features: events")
@@ -162,6 +163,12 @@ class Rolling:
               times(cpu.median(exclude) / cpu.median(name)) if name in forms else "",
               times(cpu.ratio(duckdb, name)) if name in forms and command else ""]
              for name in [exclude, *([duckdb] if command else []), *forms, floor]])
+        for name in ("rolling_table", "rolling_array: one call"):
+            goal = name.partition(":")[0]
+            self.figures.add(f"{goal}, native", cpu.ratio(best, name))
+            if command:
+                self.figures.add(f"{goal}, DuckDB", cpu.ratio(duckdb, name))
+        self.figures.add("rolling_table, EXCLUDE GROUP", cpu.median(exclude) / cpu.median("rolling_table"))
 
     def by_size(self):
         """Nanoseconds a row as keys grow."""
@@ -179,6 +186,8 @@ class Rolling:
             "The same for one key of so many events in 30 days: nanoseconds of processor time a row.")
         self.report.table(["form"] + [f"{size:,} rows" for size in SIZES],
                           [[name] + [number(elapsed.median((name, size))) for size in SIZES] for name in forms])
+        self.figures.add("rolling_array, flat",
+                         elapsed.ratio(("rolling_array", max(SIZES)), ("rolling_array", min(SIZES))))
 
     def run(self):
         self.prepare()

@@ -5,9 +5,11 @@
 #	`make bench` runs after set-up, build and installation.
 #
 # Environment:
-#	REPORT		a file to write the report to as well (docs/benchmarks.md)
-#	PARTS		what is measured: "scoring rollout rolling" by default, or some of them
+#	REPORT		a file to write the report to as well (docs/performance.md)
+#	PARTS		what is measured: "scoring rollout rolling live" by default, or some of them
 #	ROWS		rows of the large table, 1000000 by default
+#	DAYS		days of events for live features, 8 by default: windows of 7 days are full, and
+#			a run is short; 30 for 2.5 million events
 #	ROUNDS		rounds of each comparison, 5 by default
 #	SECONDS_EACH	seconds of each run of pgbench, 2 by default
 #	PG_CONFIG	which PostgreSQL
@@ -47,4 +49,4 @@ scripts/cluster.sh psql "$dir/cluster" -q -c "CREATE DATABASE bench"
 scripts/cluster.sh run "$dir/cluster" $python test/bench/bench.py \
 	--models $models --forest-bench build/bench/forest_bench --importer ./pg_risk_xgboost \
 	--scratch "$dir" ${REPORT:+--report "$REPORT"} ${PARTS:+--parts "$PARTS"} ${ROWS:+--rows "$ROWS"} \
-	${ROUNDS:+--rounds "$ROUNDS"} ${SECONDS_EACH:+--seconds "$SECONDS_EACH"}
+	${DAYS:+--days "$DAYS"} ${ROUNDS:+--rounds "$ROUNDS"} ${SECONDS_EACH:+--seconds "$SECONDS_EACH"}

@@ -113,18 +113,29 @@ def ended_processes_cpu(postmaster):
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
-def _run_pgbench(script, length, postmaster, settings):
-    """One run with 2 clients: transactions, seconds, processor seconds of the server."""
-    before = ended_processes_cpu(postmaster)
+def _run_pgbench(script, length, settings, clients=2):
+    """One run, prepared statements: transactions, and transactions a second."""
     run = subprocess.run(
-        ["pgbench", "-n", "-M", "prepared", "-c", "2", "-j", "2", *length, "-f", "-", "bench"],
+        ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2)), *length,
+         "-f", "-", "bench"],
         input=script, env=dict(os.environ, PGOPTIONS=settings), capture_output=True, text=True,
         check=False)
     if run.returncode != 0:
         raise RuntimeError(run.stderr)
+    return (int(re.search(r"actually processed: (\d+)", run.stdout)[1]),
+            float(re.search(r"tps = ([\d.]+)", run.stdout)[1]))
+
+
+def pgbench_rate(script, seconds, settings="", clients=2):
+    """Transactions a second, connecting left out."""
+    return _run_pgbench(script, ["-T", str(seconds)], settings, clients)[1]
+
+
+def _pgbench_cost(script, length, postmaster, settings):
+    """One run with 2 clients: transactions, seconds, processor seconds of the server."""
+    before = ended_processes_cpu(postmaster)
+    transactions, rate = _run_pgbench(script, length, settings)
     time.sleep(0.3)                             # for its server processes to end
-    transactions = int(re.search(r"actually processed: (\d+)", run.stdout)[1])
-    rate = float(re.search(r"tps = ([\d.]+)", run.stdout)[1])
     return transactions, transactions / rate, ended_processes_cpu(postmaster) - before
 
 
@@ -132,8 +143,8 @@ def pgbench(script, seconds, postmaster, settings=""):
     """Run a script with prepared statements: transactions a second, and microseconds of the
     server's processor time for each.  Connecting and each client's first transaction (which may
     load a model) are measured alone and taken off."""
-    first = _run_pgbench(script, ["-t", "1"], postmaster, settings)
+    first = _pgbench_cost(script, ["-t", "1"], postmaster, settings)
     length = seconds + math.ceil(first[1])
-    whole = _run_pgbench(script, ["-T", str(length)], postmaster, settings)
+    whole = _pgbench_cost(script, ["-T", str(length)], postmaster, settings)
     transactions, elapsed, cpu = (w - f for w, f in zip(whole, first))
     return transactions / elapsed, cpu / transactions * 1e6

@@ -31,7 +31,7 @@ import numpy
 import xgboost
 
 booster = xgboost.Booster()
-model = plpy.execute("SELECT artifact FROM risk.model_versions")[0]["artifact"]
+model = plpy.execute("SELECT artifact FROM risk.model_versions WHERE model = 'm'")[0]["artifact"]
 booster.load_model(bytearray(model))
 booster.set_param("nthread", 1)
 GD["predict"] = lambda rows: booster.inplace_predict(numpy.array(rows, dtype=numpy.float32))
@@ -64,12 +64,16 @@ TD["new"]["score"] = GD["score"]([TD["new"][f"f{i}"] for i in range(30)])
 return "MODIFY"
 $$;
 
+CREATE FUNCTION do_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+
 -- Where the inserts go.
 CREATE TABLE inserts_plain (LIKE transactions);
 ALTER TABLE inserts_plain ADD score float8;
 CREATE TABLE inserts_scored (LIKE inserts_plain);
 CREATE TRIGGER score BEFORE INSERT ON inserts_scored FOR EACH ROW
   EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+CREATE TABLE inserts_noop (LIKE inserts_plain);
+CREATE TRIGGER score BEFORE INSERT ON inserts_noop FOR EACH ROW EXECUTE FUNCTION do_nothing();
 CREATE TABLE inserts_python (LIKE inserts_plain);
 CREATE TRIGGER score BEFORE INSERT ON inserts_python FOR EACH ROW
   EXECUTE FUNCTION python_score_on_insert();
