@@ -160,7 +160,7 @@ unit:		## the pure cores' unit tests alone, sanitized
 matrix:		## the tests in Debian 12, 13 and testing: PostgreSQL 15, 17, 18 (root)
 	@test/matrix/run.sh
 
-bench:		## set up, build, install; then measure
+bench:		## set up, build, install; then measure (PARTS=..., KINDS=all, REPORT=docs/performance.md)
 	@scripts/build.sh bench
 	@test/bench/run.sh
 

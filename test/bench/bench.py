@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import compiled
+import kinds
 import report
 from goals import GOALS, Figures
 import live
@@ -27,6 +29,7 @@ from report import Samples, mebibytes, number, progress, times
 from server import Connection, pgbench, private_memory
 
 IN_PROCESS = ["trees100_depth6", "trees500_depth6", "trees2000_depth8", "trees500_depth6_wide"]
+COMPILED = "compiled if-else"   # as forest_bench calls it
 SERVED = "trees500_depth6"      # the model of everything in the server
 LARGE = "trees2000_depth8"      # but of first scores
 PYTHON_ROWS = 5000
@@ -119,40 +122,53 @@ class Bench:
             "each kernel of the forest that this processor has, the first being the one that the "
             "server takes, against libxgboost's in-place prediction "
             "(`XGBoosterPredictFromDense`), margins compared bit for bit; medians of 9 passes, "
-            "processor time.")
+            f"processor time. {COMPILED}: the model as C code, as TL2cgen writes it, each tree as "
+            "nested ifs, compiled by the system's compiler with -O3.")
         rows = []
         for name in IN_PROCESS:
             progress(f"in process: {name}")
-            image = os.path.join(self.options.scratch, name + ".image")
-            with open(image, "wb") as file:
-                file.write(self.run_import(self.model(name))[0].partition(b"\n")[2])
-            lines = self.run_forest_bench(name, image)
+            spent = {}
             for found in re.finditer(r" trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
-                                     r"(\d+) ns .*differing rows (\d+ of \d+)", lines):
-                xgboost, forest = int(found[3]), int(found[4])
-                if (goal := (found[2], name, found[1])) in GOALS:
-                    self.figures.add(goal, xgboost / forest)
-                rows.append([name, found[2], found[1], number(xgboost), number(forest),
+                                     r"(\d+) ns .*differing rows (\d+ of \d+)",
+                                     self.run_forest_bench(name, recipes.MODELS[name],
+                                                           *self.compiled(name))):
+                kernel, call, xgboost, forest = found[1], found[2], int(found[3]), int(found[4])
+                spent[call, kernel] = forest
+                if (call, name, kernel) in GOALS:
+                    self.figures.add((call, name, kernel), xgboost / forest)
+                rows.append([name, call, kernel, number(xgboost), number(forest),
                              times(xgboost / forest), found[5]])
-        self.report.table(["model", "call", "kernel", "libxgboost", "forest",
-                           "libxgboost / forest", "rows that differ"], rows)
+            if ("row", COMPILED) in spent and ("row", "ranks, AVX-512") in spent:
+                self.figures.add("compiled", spent["row", COMPILED] / spent["row", "ranks, AVX-512"])
+        self.report.table(["model", "call", "kernel", "libxgboost", "this", "libxgboost / this",
+                           "rows that differ"], rows)
         self.contributions()
 
-    def run_forest_bench(self, name, image, *arguments):
-        """What the program prints."""
+    def compiled(self, name):
+        """The library of a model as code, of the served one alone: compiling takes long."""
+        if name != SERVED:
+            return []
+        progress(f"in process: {name} as code")
+        return [compiled.library(self.model(name, "json"), self.options.scratch)]
+
+    def run_forest_bench(self, name, recipe, *arguments):
+        """What the program prints of a model, which is imported for it."""
+        image = os.path.join(self.options.scratch, "image")
+        with open(image, "wb") as file:
+            file.write(self.run_import(self.model(name))[0].partition(b"\n")[2])
         return subprocess.run([self.options.forest_bench, self.model(name), image,
-                               str(recipes.MODELS[name].features), *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+                               str(recipe.features), *arguments],
+                              stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def contributions(self):
-        """The same for what each feature adds; images are those of in_process()."""
+        """The same for what each feature adds."""
         self.report.section(
             "Contributions of one row, in process",
             "Likewise: `forest_contributions()` against libxgboost's `pred_contribs`, microseconds "
             "a row; the largest difference of two contributions, and the largest contribution.")
         rows = []
         for name in IN_PROCESS:
-            image = os.path.join(self.options.scratch, name + ".image")
-            line = self.run_forest_bench(name, image, "contributions")
+            line = self.run_forest_bench(name, recipes.MODELS[name], "contributions")
             found = re.search(r" libxgboost +(\d+) ns +forest +(\d+) ns .*"
                               r"largest difference (\S+) of (\S+)", line)
             xgboost, forest = int(found[1]), int(found[2])
@@ -489,6 +505,8 @@ class Bench:
             for section in (self.in_process, self.many_rows, self.whole_tables, self.lookups,
                             self.bulk_inserts, self.inserts, self.connections, self.imports):
                 section()
+        if "kinds" in self.options.parts:
+            kinds.Kinds(self).run()
         if "rollout" in self.options.parts:
             rollout.Rollout(self).run()
         if "rolling" in self.options.parts:

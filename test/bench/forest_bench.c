@@ -3,9 +3,12 @@
  *		What a row costs: forest_margins() and forest_margins_batch() against
  *		libxgboost's in-place prediction, one row a call and all rows in one
  *		call, in one process, alternating, over the same rows; with
- *		"contributions", forest_contributions() against its pred_contribs.
+ *		"contributions", forest_contributions() against its pred_contribs;
+ *		with "matrix", forest_margins() against its prediction by way of a
+ *		DMatrix, for boosters that cannot predict in place, or give other bits
+ *		then (dart); with a library of compiled.py, its margin() as well.
  *
- *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions]
+ *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions | matrix | LIBRARY.so]
  *
  * Prints two lines for each kernel that the forest and the processor have, the one
  * that the server would take first: "row" and "batch", with the median nanoseconds a row of each side over
@@ -27,12 +30,26 @@
 #define NUM_ROWS		2000
 #define REPETITIONS		9
 #define NUM_KERNELS		3
+#define NUM_SIDES		(NUM_KERNELS + 1)
 #define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
 #define EXPLAINED_ROWS	20		/* contributions take libxgboost longer */
 
 static const char predict_config[] =
 "{\"type\": 1, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, "
 "\"strict_shape\": true, \"missing\": NaN, \"cache_id\": 0}";
+
+static const char contributions_config[] =
+"{\"type\": 2, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, "
+"\"strict_shape\": true}";
+
+/* What measures libxgboost: its booster, and how it is asked for margins. */
+typedef struct Rival
+{
+	BoosterHandle booster;
+	DMatrixHandle proxy;		/* of predictions in place */
+	bool		matrix;			/* by way of a DMatrix */
+	float		(*compiled) (const float *row); /* the same model as code, or NULL */
+} Rival;
 
 /* Give up with a message. */
 static void
@@ -138,9 +155,42 @@ median(double *values)
 	return values[REPETITIONS / 2];
 }
 
+/* A prediction in place. */
+static const float *
+predict_in_place(const Rival *rival, const float *rows, size_t num_rows, uint32_t num_features)
+{
+	char		values[160];
+	const bst_ulong *shape;
+	bst_ulong	dimensions;
+	const float *result;
+
+	snprintf(values, sizeof(values),
+			 "{\"data\": [%zu, true], \"shape\": [%zu, %u], \"typestr\": \"<f4\", "
+			 "\"version\": 3}", (size_t) rows, num_rows, num_features);
+	xgboost(XGBoosterPredictFromDense(rival->booster, values, predict_config, rival->proxy,
+									  &shape, &dimensions, &result));
+	return result;
+}
+
+/* A prediction by way of a DMatrix, of which `width` values a row are copied. */
+static void
+predict_matrix(BoosterHandle booster, const char *config, const float *rows, size_t num_rows,
+			   uint32_t num_features, size_t width, float *values)
+{
+	DMatrixHandle matrix;
+	const bst_ulong *shape;
+	bst_ulong	dimensions;
+	const float *result;
+
+	xgboost(XGDMatrixCreateFromMat(rows, num_rows, num_features, NAN, &matrix));
+	xgboost(XGBoosterPredictFromDMatrix(booster, matrix, config, &shape, &dimensions, &result));
+	memcpy(values, result, num_rows * width * sizeof(float));
+	xgboost(XGDMatrixFree(matrix));
+}
+
 /* libxgboost, so many rows a call; returns seconds. */
 static double
-run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows, size_t rows_a_call,
+run_xgboost(const Rival *rival, const float *rows, size_t rows_a_call,
 			const ForestHeader *header, float *margins)
 {
 	double		start = seconds();
@@ -148,21 +198,28 @@ run_xgboost(BoosterHandle booster, DMatrixHandle proxy, const float *rows, size_
 
 	for (row = 0; row < NUM_ROWS; row += rows_a_call)
 	{
-		char		values[160];
-		const bst_ulong *shape;
-		bst_ulong	dimensions;
-		const float *result;
+		const float *values = rows + row * header->num_features;
+		float	   *into = margins + row * header->num_outputs;
 
-		snprintf(values, sizeof(values),
-				 "{\"data\": [%zu, true], \"shape\": [%zu, %u], \"typestr\": \"<f4\", "
-				 "\"version\": 3}",
-				 (size_t) (rows + row * header->num_features), rows_a_call,
-				 header->num_features);
-		xgboost(XGBoosterPredictFromDense(booster, values, predict_config, proxy,
-										  &shape, &dimensions, &result));
-		memcpy(margins + row * header->num_outputs, result,
-			   rows_a_call * header->num_outputs * sizeof(float));
+		if (rival->matrix)
+			predict_matrix(rival->booster, predict_config, values, rows_a_call,
+						   header->num_features, header->num_outputs, into);
+		else
+			memcpy(into, predict_in_place(rival, values, rows_a_call, header->num_features),
+				   rows_a_call * header->num_outputs * sizeof(float));
 	}
+	return seconds() - start;
+}
+
+/* The model as code, row by row; returns seconds. */
+static double
+run_compiled(const Rival *rival, const float *rows, uint32_t num_features, float *margins)
+{
+	double		start = seconds();
+	size_t		row;
+
+	for (row = 0; row < NUM_ROWS; row++)
+		margins[row] = rival->compiled(rows + row * num_features);
 	return seconds() - start;
 }
 
@@ -191,26 +248,13 @@ static double
 run_xgboost_contributions(BoosterHandle booster, const float *rows,
 						  const ForestHeader *header, float *contributions)
 {
-	static const char config[] = "{\"type\": 2, \"training\": false, \"iteration_begin\": 0, "
-	"\"iteration_end\": 0, \"strict_shape\": true}";
 	size_t		width = (size_t) header->num_outputs * (header->num_features + 1);
 	double		start = seconds();
 	size_t		row;
 
 	for (row = 0; row < EXPLAINED_ROWS; row++)
-	{
-		DMatrixHandle matrix;
-		const bst_ulong *shape;
-		bst_ulong	dimensions;
-		const float *result;
-
-		xgboost(XGDMatrixCreateFromMat(rows + row * header->num_features, 1,
-									   header->num_features, NAN, &matrix));
-		xgboost(XGBoosterPredictFromDMatrix(booster, matrix, config, &shape, &dimensions,
-											&result));
-		memcpy(contributions + row * width, result, width * sizeof(float));
-		xgboost(XGDMatrixFree(matrix));
-	}
+		predict_matrix(booster, contributions_config, rows + row * header->num_features, 1,
+					   header->num_features, width, contributions + row * width);
 	return seconds() - start;
 }
 
@@ -261,17 +305,19 @@ load_booster(const char *name)
 	return booster;
 }
 
-/* One kernel: its forest and what was measured. */
+/* One kernel, or the model as code: its forest and what was measured. */
 typedef struct Side
 {
 	Forest		forest;
+	const char *name;
+	bool		compiled;
 	double		nanoseconds[REPETITIONS];
 	int			differing;		/* rows */
 } Side;
 
-/* The forest with each kernel that there is; returns their number. */
+/* The forest with each kernel that there is, and the code if there is any; returns their number. */
 static int
-find_kernels(const Forest *forest, Side *sides)
+find_sides(const Forest *forest, const Rival *rival, bool batch, Side *sides)
 {
 	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
 	FOREST_KERNEL_WALK};
@@ -280,9 +326,15 @@ find_kernels(const Forest *forest, Side *sides)
 
 	for (i = 0; i < NUM_KERNELS; i++)
 	{
-		sides[count].forest = *forest;
-		count += forest_set_kernel(&sides[count].forest, kernels[i]);
+		Side	   *side = &sides[count];
+
+		side->forest = *forest;
+		side->compiled = false;
+		count += forest_set_kernel(&side->forest, kernels[i]);
+		side->name = side->forest.kernel_name;
 	}
+	if (rival->compiled != NULL && !batch)
+		sides[count++] = (Side) {.forest = *forest, .name = "compiled if-else", .compiled = true};
 	return count;
 }
 
@@ -299,9 +351,19 @@ count_differing(const float *expected, const float *margins, size_t width)
 	return differing;
 }
 
+/* One pass of a side over the rows; returns seconds. */
+static double
+run_side(const Side *side, const Rival *rival, const float *rows, bool batch, void *scratch,
+		 float *margins)
+{
+	if (side->compiled)
+		return run_compiled(rival, rows, side->forest.header->num_features, margins);
+	return run_forest(&side->forest, rows, batch, scratch, margins);
+}
+
 /* Measure all sides in turn, row by row or all rows at once, and print their lines. */
 static void
-compare(const char *name, const Forest *forest, BoosterHandle booster, bool batch)
+compare(const char *name, const Forest *forest, const Rival *rival, bool batch)
 {
 	const ForestHeader *header = forest->header;
 	size_t		rows_a_call = batch ? NUM_ROWS : 1;
@@ -310,36 +372,32 @@ compare(const char *name, const Forest *forest, BoosterHandle booster, bool batc
 	float	   *expected = allocate(NUM_ROWS * width);
 	float	   *margins = allocate(NUM_ROWS * width);
 	void	   *scratch = allocate(forest_batch_scratch_size(forest));
-	DMatrixHandle proxy;
 	double		theirs[REPETITIONS];
-	Side		sides[NUM_KERNELS];
-	int			num_sides = find_kernels(forest, sides);
+	Side		sides[NUM_SIDES];
+	int			num_sides = find_sides(forest, rival, batch, sides);
 	int			i;
 	int			k;
 
 	fill_rows(rows, header->num_features);
-	xgboost(XGProxyDMatrixCreate(&proxy));
-	run_xgboost(booster, proxy, rows, rows_a_call, header, expected);
+	run_xgboost(rival, rows, rows_a_call, header, expected);
 	for (k = 0; k < num_sides; k++)
 	{
-		run_forest(&sides[k].forest, rows, batch, scratch, margins);
+		run_side(&sides[k], rival, rows, batch, scratch, margins);
 		sides[k].differing = count_differing(expected, margins, width);
 	}
 	for (i = 0; i < REPETITIONS; i++)
 	{
-		theirs[i] = run_xgboost(booster, proxy, rows, rows_a_call, header, expected) *
-			1e9 / NUM_ROWS;
+		theirs[i] = run_xgboost(rival, rows, rows_a_call, header, expected) * 1e9 / NUM_ROWS;
 		for (k = 0; k < num_sides; k++)
-			sides[k].nanoseconds[i] = run_forest(&sides[k].forest, rows, batch, scratch, margins) *
+			sides[k].nanoseconds[i] = run_side(&sides[k], rival, rows, batch, scratch, margins) *
 				1e9 / NUM_ROWS;
 	}
 	for (k = 0; k < num_sides; k++)
 		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
 			   "differing rows %d of %d\n", name, header->num_trees,
-			   sides[k].forest.kernel_name, batch ? "batch" : "row", median(theirs),
+			   sides[k].name, batch ? "batch" : "row", median(theirs),
 			   median(sides[k].nanoseconds), median(theirs) / median(sides[k].nanoseconds),
 			   sides[k].differing, NUM_ROWS);
-	XGDMatrixFree(proxy);
 	free(rows);
 	free(expected);
 	free(margins);
@@ -395,22 +453,39 @@ compare_contributions(const char *name, const Forest *forest, BoosterHandle boos
 	free(scratch);
 }
 
+/* margin() of a library of compiled.py; it stays. */
+static float (*
+load_compiled(const char *name)) (const float *)
+{
+	void	   *library = dlopen(name, RTLD_NOW);
+	float		(*margin) (const float *) = NULL;
+
+	if (library != NULL)
+		*(void **) &margin = dlsym(library, "margin");
+	if (margin == NULL)
+		fail(name, dlerror());
+	return margin;
+}
+
 int
 main(int argc, char **argv)
 {
-	BoosterHandle booster;
+	Rival		rival = {NULL};
 	Forest		forest;
 	size_t		size;
 	void	   *image;
 	const char *slash;
 	const char *name;
 	const char *wrong;
+	const char *mode;
 
-	if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "contributions") != 0))
+	if (argc < 4 || argc > 5)
 	{
-		fprintf(stderr, "usage: forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions]\n");
+		fprintf(stderr, "usage: forest_bench MODEL.ubj IMAGE_FILE FEATURES "
+				"[contributions | matrix | LIBRARY.so]\n");
 		return 2;
 	}
+	mode = argc == 5 ? argv[4] : "";
 	image = read_file(argv[2], &size);
 	wrong = forest_check(image, size);
 	if (wrong != NULL)
@@ -419,17 +494,22 @@ main(int argc, char **argv)
 	if (strtoul(argv[3], NULL, 10) != forest.header->num_features)
 		fail(argv[2], "another number of features");
 	make_plan(&forest);
-	booster = load_booster(argv[1]);
+	rival.booster = load_booster(argv[1]);
+	xgboost(XGProxyDMatrixCreate(&rival.proxy));
+	rival.matrix = strcmp(mode, "matrix") == 0;
+	if (strstr(mode, ".so") != NULL)
+		rival.compiled = load_compiled(mode);
 	slash = strrchr(argv[1], '/');
 	name = slash != NULL ? slash + 1 : argv[1];
-	if (argc == 5)
-		compare_contributions(name, &forest, booster);
+	if (strcmp(mode, "contributions") == 0)
+		compare_contributions(name, &forest, rival.booster);
 	else
 	{
-		compare(name, &forest, booster, false);
-		compare(name, &forest, booster, true);
+		compare(name, &forest, &rival, false);
+		compare(name, &forest, &rival, true);
 	}
-	XGBoosterFree(booster);
+	XGDMatrixFree(rival.proxy);
+	XGBoosterFree(rival.booster);
 	free(image);
 	return 0;
 }

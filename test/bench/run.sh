@@ -7,6 +7,8 @@
 # Environment:
 #	REPORT		a file to write the report to as well (docs/performance.md)
 #	PARTS		what is measured: "scoring rollout rolling live" by default, or some of them
+#	KINDS		all: also the kinds of models that there are, each with its kernel (the first
+#			time it takes minutes to train them); with PARTS=kinds nothing else
 #	ROWS		rows of the large table, 1000000 by default
 #	DAYS		days of events for live features, 8 by default: windows of 7 days are full, and
 #			a run is short; 30 for 2.5 million events
@@ -21,6 +23,12 @@ cd "$(dirname "$0")/../.."
 
 python=/usr/bin/python3
 models=build/bench/models
+parts=${PARTS:-scoring rollout rolling live}
+case ${KINDS:-} in
+	'') ;;
+	all) parts="$parts kinds" ;;
+	*) echo "KINDS is \"$KINDS\": there is only \"all\"" >&2; exit 1 ;;
+esac
 dir=$(mktemp -d /var/tmp/pg_risk-bench.XXXXXX)
 
 # Leave nothing running and nothing behind.
@@ -33,7 +41,7 @@ trap clean EXIT
 trap 'exit 1' INT TERM
 
 make --no-print-directory -s benchmarks
-nice $python test/bench/train_models.py $models
+nice $python test/bench/train_models.py $models $([[ $parts != *kinds* ]] || echo all)
 
 chmod 711 "$dir"					# root's cluster is another user's
 PG_RISK_CONF="shared_buffers = 1GB
@@ -48,5 +56,5 @@ scripts/cluster.sh psql "$dir/cluster" -q -c "CREATE DATABASE bench"
 
 scripts/cluster.sh run "$dir/cluster" $python test/bench/bench.py \
 	--models $models --forest-bench build/bench/forest_bench --importer ./pg_risk_xgboost \
-	--scratch "$dir" ${REPORT:+--report "$REPORT"} ${PARTS:+--parts "$PARTS"} ${ROWS:+--rows "$ROWS"} \
+	--scratch "$dir" ${REPORT:+--report "$REPORT"} --parts "$parts" ${ROWS:+--rows "$ROWS"} \
 	${DAYS:+--days "$DAYS"} ${ROUNDS:+--rounds "$ROUNDS"} ${SECONDS_EACH:+--seconds "$SECONDS_EACH"}
