@@ -19,7 +19,7 @@ import time
 import compiled
 import kinds
 import report
-from goals import GOALS, Figures
+from goals import AVX512, GOALS, Figures
 import live
 import recipes
 import rolling
@@ -62,12 +62,13 @@ class Bench:
     def model(self, name, ending="ubj"):
         return os.path.join(self.options.models, f"{name}.{ending}")
 
-    def register(self, model, name):
-        """Make a trained model the champion; its certificate."""
-        with open(self.model(name), "rb") as file:
+    def register(self, model, path):
+        """Make the model of a file the champion; its certificate."""
+        with open(path, "rb") as file:
             artifact = file.read().hex()
         self.server.query(f"SELECT risk.create_model('{model}')")
-        certificate = self.server.value(f"SELECT risk.register_model('{model}', 'v1', '\\x{artifact}')")
+        certificate = self.server.value(
+            f"SELECT risk.register_model('{model}', 'v1', '\\x{artifact}')")
         self.server.query(f"SELECT risk.promote('{model}', 'v1')")
         return json.loads(certificate)
 
@@ -138,8 +139,8 @@ class Bench:
                     self.figures.add((call, name, kernel), xgboost / forest)
                 rows.append([name, call, kernel, number(xgboost), number(forest),
                              times(xgboost / forest), found[5]])
-            if ("row", COMPILED) in spent and ("row", "ranks, AVX-512") in spent:
-                self.figures.add("compiled", spent["row", COMPILED] / spent["row", "ranks, AVX-512"])
+            if ("row", COMPILED) in spent and ("row", AVX512) in spent:
+                self.figures.add("compiled", spent["row", COMPILED] / spent["row", AVX512])
         self.report.table(["model", "call", "kernel", "libxgboost", "this", "libxgboost / this",
                            "rows that differ"], rows)
         self.contributions()
@@ -417,7 +418,7 @@ class Bench:
             "Milliseconds from before connecting to the first answer, and the server process's "
             "private memory after it (private mappings only; shared memory holds the model). "
             f"Each line is a statement in connections of its own; medians of {count} rounds.")
-        self.register("large", LARGE)
+        self.register("large", self.model(LARGE))
         key = "FROM transactions AS t WHERE id = 1"
         base, by_key, large = "a C function", "score, row by key", f"score by {LARGE}"
         first = {
@@ -497,7 +498,7 @@ class Bench:
                         "-v", f"rows={self.options.rows}",
                         "-v", f"json_rows={self.options.json_rows}"],
                        check=True, stdout=subprocess.DEVNULL)
-        certificate = self.register("m", SERVED)
+        certificate = self.register("m", self.model(SERVED))
         self.agree()
         self.introduce(certificate)
         place = len(self.report.text)
@@ -530,9 +531,11 @@ def main():
                         help="what is measured")
     parser.add_argument("--days", type=int, default=8, help="of events for live features")
     parser.add_argument("--rows", type=int, default=1000000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of one run of pgbench")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=1, help="of one run of pgbench")
     options = parser.parse_args()
+    if options.days < 8:
+        parser.error("windows of 7 days before any moment of the last day need 8 days")
     options.json_rows = max(options.rows // 10, 1)
 
     start = time.monotonic()

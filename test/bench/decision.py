@@ -61,7 +61,8 @@ class Remote:
         return self.ask("GET", f"/score?id={transaction['id']}")
 
     def insert(self, transaction):
-        return self.ask("POST", "/insert", json.dumps(transaction), {"Content-Type": "application/json"})
+        return self.ask("POST", "/insert", json.dumps(transaction),
+                        {"Content-Type": "application/json"})
 
     def close(self):
         self.connection.close()
@@ -75,7 +76,8 @@ class Local:
     def __init__(self, table):
         self.query = service.connect()
         for statement in (
-                f"PREPARE decide (bigint) AS SELECT risk.score_transaction('live', t) FROM {table} AS t WHERE id = $1",
+                "PREPARE decide (bigint) AS "
+                f"SELECT risk.score_transaction('live', t) FROM {table} AS t WHERE id = $1",
                 "SET synchronous_commit = off",
                 f"PREPARE store AS {service.insert_statement(table)} RETURNING score"):
             self.query(statement)
@@ -91,8 +93,8 @@ class Local:
 
 
 class Decision:
-    """The section: decisions about the transactions of one table, `scored`, which has live features
-    and the scoring trigger; services insert into one that has none, `plain`."""
+    """The section: decisions about the transactions of one table, `scored`, which has live
+    features and the scoring trigger; services insert into one that has none, `plain`."""
 
     def __init__(self, bench, model, scored, plain, count):
         self.bench = bench
@@ -112,8 +114,9 @@ class Decision:
         gunicorn = shutil.which("gunicorn")
         if gunicorn and importlib.util.find_spec("flask"):
             port = free_port()
-            clients[FLASK] = Remote([gunicorn, "--worker-class", "gthread", "--threads", "4", "--log-level", "error",
-                                     "--bind", f"127.0.0.1:{port}", "service:app"], port, self.environment)
+            clients[FLASK] = Remote(
+                [gunicorn, "--worker-class", "gthread", "--threads", "4", "--log-level", "error",
+                 "--bind", f"127.0.0.1:{port}", "service:app"], port, self.environment)
             stack.callback(clients[FLASK].close)
         return clients
 
@@ -122,7 +125,8 @@ class Decision:
         choice = random.Random(1)
         ids = choice.sample(range(self.count // 2, self.count), DECISIONS)
         columns = ", ".join(service.COLUMNS)
-        rows = self.server.query(f"SELECT id, account, amount, {columns} FROM {self.scored} WHERE id = ANY ('{set(ids)}')")
+        rows = self.server.query(f"SELECT id, account, amount, {columns} FROM {self.scored} "
+                                 f"WHERE id = ANY ('{set(ids)}')")
         return [{"id": int(row[0]), "account": int(row[1]), "amount": float(row[2]),
                  "features": [None if value is None else float(value) for value in row[3:]]} for row in rows]
 
@@ -136,7 +140,8 @@ class Decision:
 
     def measure(self, clients, transactions):
         """Medians and 99th percentiles, microseconds, by client and what it was asked for."""
-        forms = {(name, what): getattr(client, what) for name, client in clients.items() for what in ("score", "insert")}
+        forms = {(name, what): getattr(client, what)
+                 for name, client in clients.items() for what in ("score", "insert")}
         forms["empty statement", ""] = clients[IN_DATABASE].nothing
         halves, ends = Samples(), Samples()
         for _ in self.bench.rounds("decisions", self.rounds):
@@ -164,15 +169,21 @@ class Decision:
         driver = "psycopg2" if importlib.util.find_spec("psycopg2") else "a driver in Python"
         self.report.section(
             "A whole decision",
-            "What a client waits for, microseconds: 28 features of a transaction, count and sum of the 24 hours before it of its account, and the score of 500 trees "
-            "of depth 6. `score`: the transaction is stored, and named by its id. `insert`: the client sends it, and it is stored with its score. In the database each is one prepared statement, by "
-            "`risk.score_transaction()` or the scoring trigger; the services run plain SQL on an index that covers it, prepared, and libxgboost with one thread, and keep connections. "
-            f"One client, {DECISIONS} decisions in turn, through {driver}; medians of {self.rounds} rounds; all gave the same scores before. synchronous_commit off. Accounts have some 3 events a day: "
-            "a busy one would cost the services more.")
+            "What a client waits for, microseconds: 28 values of a transaction, count and sum of the 24 "
+            "hours before it of its account, and the score of 500 trees of depth 6. `score`: the "
+            "transaction is stored, and named by its id. `insert`: the client sends it, and it is stored "
+            "with its score, synchronous_commit off. In the database each is one prepared statement, by "
+            "`risk.score_transaction()` or the scoring trigger, with the three sets of features of the "
+            "sections above; the services run plain SQL on an index that covers it, prepared, score by "
+            "libxgboost with one thread, and keep connections. One client, "
+            f"{DECISIONS} decisions in turn, through {driver}; medians of {self.rounds} rounds; all gave "
+            "the same scores before. Accounts have some 3 events a day: a busy one would cost the "
+            "services more.")
         self.report.table(
             ["client of", "decision", "median us", "p99 us", "this / pg_risk, median", "this / pg_risk, p99"],
             [[name, what, number(halves.median((name, what))), number(ends.median((name, what))),
-              *([times(samples.ratio((name, what), (IN_DATABASE, what))) for samples in (halves, ends)] if what else ["", ""])]
+              *(times(samples.ratio((name, what), (IN_DATABASE, what))) if what else ""
+                for samples in (halves, ends))]
              for name, what in sorted(halves.values, key=lambda form: form[1])])
         for name, goal in ((HTTP, "decision, HTTP"), (FLASK, "decision, Flask")):
             if name in clients:

@@ -23,8 +23,8 @@ class Kinds:
         matrix = recipe.parameters.get("booster") in MATRIX
         lines = self.bench.run_forest_bench(name, recipe, *(["matrix"] if matrix else []))
         found = {}
-        for line in re.finditer(r" (\d+) trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +(\d+) ns "
-                                r".*differing rows (\d+) of \d+", lines):
+        for line in re.finditer(r" (\d+) trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
+                                r"(\d+) ns .*differing rows (\d+) of \d+", lines):
             trees, kernel, call, xgboost, forest, differing = line.groups()
             found.setdefault(call, (kernel, trees, int(xgboost), int(forest), int(differing)))
         return found["row"], found["batch"]
@@ -42,9 +42,11 @@ class Kinds:
                 for cell in (number(xgboost), number(forest), times(xgboost / forest))), row[4] + batch[4]])
         self.report.section(
             "Kinds of models",
-            "In process, as above: the kernel that the server takes on this processor, nanoseconds a row of libxgboost and of the forest, one row a call and "
-            "2,000 rows in one call; in how many of the 4,000 any bit of a margin differs. 30 features unless stated; depth 6 where nothing is said. Of dart and gblinear libxgboost predicts by way of a "
-            "DMatrix: in place it gives other bits of the one and refuses the other."
+            "In process, one thread: the kernel that the server takes on this processor, nanoseconds a "
+            "row of libxgboost and of the forest, one row a call and 2,000 rows in one call; in how many "
+            "of the 4,000 any bit of a margin differs. 30 features and depth 6 where nothing is said. "
+            "Of dart and gblinear libxgboost predicts by way of a DMatrix: in place it gives other bits "
+            "of the one and refuses the other."
             + (f" Not trained by this libxgboost: {', '.join(missing)}." if missing else ""))
         self.report.table(["kind", "trees", "kernel", "row: libxgboost", "forest", "ratio",
                            "batch: libxgboost", "forest", "ratio", "rows that differ"], rows)

@@ -12,11 +12,12 @@
 #	ROWS		rows of the large table, 1000000 by default
 #	DAYS		days of events for live features, 8 by default: windows of 7 days are full, and
 #			a run is short; 30 for 2.5 million events
-#	ROUNDS		rounds of each comparison, 5 by default
-#	SECONDS_EACH	seconds of each run of pgbench, 2 by default
+#	ROUNDS		rounds of each comparison, 3 by default
+#	SECONDS_EACH	seconds of each run of pgbench, 1 by default
 #	PG_CONFIG	which PostgreSQL
 #
-# The trained models stay in build/bench/models for the next run.  Python is
+# All of it takes some ten minutes on a machine that does nothing else.  The
+# trained models stay in build/bench/models for the next run.  Python is
 # Debian's, for which libxgboost is packaged and which PL/Python runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

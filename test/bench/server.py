@@ -5,7 +5,6 @@ A connection that speaks PostgreSQL's simple query protocol over a Unix socket
 server's and not a client program's; the private memory of a process; the
 processor time of processes that ended; pgbench.
 """
-import math
 import os
 import re
 import socket
@@ -144,7 +143,7 @@ def pgbench(script, seconds, postmaster, settings=""):
     server's processor time for each.  Connecting and each client's first transaction (which may
     load a model) are measured alone and taken off."""
     first = _pgbench_cost(script, ["-t", "1"], postmaster, settings)
-    length = seconds + math.ceil(first[1])
+    length = seconds + round(first[1])
     whole = _pgbench_cost(script, ["-T", str(length)], postmaster, settings)
     transactions, elapsed, cpu = (w - f for w, f in zip(whole, first))
     return transactions / elapsed, cpu / transactions * 1e6

@@ -49,9 +49,12 @@ def rolling(table, account, at):
 
 def insert_statement(table, score=""):
     """A row of an account and an amount that happens now."""
-    values = [f"${i + 4}" for i in range(FEATURES)]
-    return (f"INSERT INTO {table} (id, account, receiver, at, amount, {', '.join(COLUMNS)}{', score' if score else ''}) "
-            f"VALUES ($1, $2, 1, now(), $3, {', '.join(values)}{', ' + score if score else ''})")
+    columns = ["id", "account", "receiver", "at", "amount", *COLUMNS]
+    values = ["$1", "$2", "1", "now()", "$3", *(f"${i + 4}" for i in range(FEATURES))]
+    if score:
+        columns.append("score")
+        values.append(score)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(values)})"
 
 
 def literals(row):
@@ -69,7 +72,8 @@ class Service:
         booster = xgboost.Booster()
         booster.load_model(os.environ["MODEL"])
         booster.set_param("nthread", 1)
-        self.predict = lambda row: float(booster.inplace_predict(numpy.array([row], dtype=numpy.float32))[0])
+        self.predict = lambda row: float(
+            booster.inplace_predict(numpy.array([row], dtype=numpy.float32))[0])
         self.local = threading.local()
 
     def query(self, sql):
@@ -115,7 +119,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(self.service.score(query["id"][0]))
 
     def do_POST(self):
-        self.answer(self.service.insert(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(self.service.insert(json.loads(body)))
 
     def log_message(self, *_):
         pass
