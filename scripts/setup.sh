@@ -19,6 +19,11 @@ installed()
 	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
 }
 
+may_install()
+{
+	[ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null
+}
+
 # Run as root, by sudo where need be.
 privileged()
 {
@@ -101,7 +106,12 @@ for package in $packages; do
 	installed "$package" || missing="$missing $package"
 done
 for package in $optional; do
-	installed "$package" || [ -z "$(candidate "$package")" ] || missing="$missing $package"
+	installed "$package" && continue
+	if may_install && [ -n "$(candidate "$package")" ]; then
+		missing="$missing $package"
+	else
+		say "$package cannot be had: what needs it is left out"
+	fi
 done
 missing=${missing# }
 [ -n "$missing" ] || exit 0

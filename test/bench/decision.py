@@ -178,7 +178,7 @@ class Decision:
             "libxgboost with one thread, and keep connections. One client, "
             f"{DECISIONS} decisions in turn, through {driver}; medians of {self.rounds} rounds; all gave "
             "the same scores before. Accounts have some 3 events a day: a busy one would cost the "
-            "services more.")
+            "services more." + ("" if FLASK in clients else " Flask and gunicorn are not installed."))
         self.report.table(
             ["client of", "decision", "median us", "p99 us", "this / pg_risk, median", "this / pg_risk, p99"],
             [[name, what, number(halves.median((name, what))), number(ends.median((name, what))),

@@ -10,11 +10,12 @@
  *
  *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions | matrix | LIBRARY.so]
  *
- * Prints two lines for each kernel that the forest and the processor have, the one
- * that the server would take first: "row" and "batch", with the median nanoseconds a row of each side over
- * the repetitions, their ratio, and in how many rows a margin differs in any
- * bit (0 is what the forest promises), or the largest difference of two
- * contributions.  One thread; rows are random, a tenth of the values missing.
+ * Prints two lines for each kernel that the forest and the processor have, the
+ * one that the server would take first: "row" and "batch", with the median
+ * nanoseconds a row of each side over the repetitions, their ratio, and in how
+ * many rows a margin differs in any bit (0 is what the forest promises), or the
+ * largest difference of two contributions.  One thread; rows are random, a tenth
+ * of the values missing.
  */
 #define _GNU_SOURCE				/* RTLD_DEFAULT */
 #include <dlfcn.h>

@@ -42,7 +42,9 @@ def make_data(recipe):
     """The same for libxgboost."""
     values, classes = make_rows(recipe)
     names = [f"f{i}" for i in range(recipe.features)]
-    types = ["c" if recipe.categories and i % 3 == 2 else "q" for i in range(recipe.features)]
+    types = None
+    if recipe.categories:
+        types = ["c" if i % 3 == 2 else "q" for i in range(recipe.features)]
     return xgb.DMatrix(values, classes, feature_names=names, feature_types=types,
                        enable_categorical=recipe.categories)
 
