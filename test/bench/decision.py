@@ -94,7 +94,7 @@ class Local:
 
 class Decision:
     """The section: decisions about the transactions of one table, `scored`, which has live
-    features and the scoring trigger; services insert into one that has none, `plain`."""
+    features, the scoring trigger and an index on id; services insert into one without, `plain`."""
 
     def __init__(self, bench, model, scored, plain, count):
         self.bench = bench
@@ -159,8 +159,6 @@ class Decision:
 
     def run(self):
         progress("decisions: services")
-        self.server.query(f"CREATE INDEX ON {self.scored} (id)")
-        self.server.query(f"VACUUM (ANALYZE) {self.scored}, {self.environment['INSERTS']}")
         with contextlib.ExitStack() as stack:
             clients = {IN_DATABASE: Local(self.scored), **self.start_services(stack)}
             transactions = self.transactions()

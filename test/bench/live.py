@@ -21,7 +21,7 @@ WINDOWS = {"1 hour": "1h", "24 hours": "24h", "7 days": "7d"}
 HISTORY = 200000                # rows that tables of inserts begin with
 BULK_ROWS = 20000
 LATE_SHARES = [0, 2, 20]        # per cent
-LATE_ROWS = 50000               # that a refresh has to work in
+LATER_ROWS = 50000              # that a refresh has to work in
 WRITERS = [1, 2, 4, 8]
 ASYNCHRONOUS = "-c synchronous_commit=off"
 COLUMNS = ", ".join(VALUES)
@@ -41,8 +41,8 @@ EVENTS = """
 """
 
 MORE_EVENTS = """
-    INSERT INTO live SELECT i, CASE WHEN i % 2 = 0 THEN {hot} ELSE 1 + i % {others} END, {at}, i % 1000
-    FROM generate_series(1, {count}) AS i, (SELECT max(at) AS latest FROM live) AS m
+    INSERT INTO kept SELECT i, CASE WHEN i % 2 = 0 THEN {hot} ELSE 1 + i % {others} END, {at}, i % 1000
+    FROM generate_series(1, {count}) AS i, (SELECT max(at) AS latest FROM kept) AS m
 """
 
 # Transactions that a model scores: their values, and what came before.
@@ -108,6 +108,47 @@ class Live:
         return int(self.server.value("SELECT sum(pg_relation_size(oid)) FROM pg_class "
                                      "WHERE relkind IN ('r', 'i', 't', 'm')"))
 
+    # --- storage ------------------------------------------------------------
+
+    def storage(self):
+        """What the engine keeps of a copy of the events, and what rows cost that it works in."""
+        if not self.refreshes:
+            return
+        progress("live features: storage")
+        self.server.query("CREATE TABLE kept (LIKE live INCLUDING ALL); INSERT INTO kept SELECT * FROM live")
+        events = self.count("kept")
+        base = self.size() - self.table_size("kept")
+        self.declare("kept", "sums", "{count,sum}", list(WINDOWS))
+        rows = [self.work_in(f"{events:,}, already there", events, base)]
+        for name, at in (("in order", f"latest + interval '1 hour' * i / {LATER_ROWS}"),
+                         ("late", "latest - random() * interval '7 days'")):
+            self.server.query(MORE_EVENTS.format(hot=HOT, others=OTHERS, count=LATER_ROWS, at=at))
+            rows.append(self.work_in(f"{LATER_ROWS:,} more, {name}", LATER_ROWS, base))
+        self.agree_on_lookups("kept", list(WINDOWS))
+        self.server.query("SELECT risk.drop_rolling_features('kept'); DROP TABLE kept")
+        self.report.section(
+            "What live features keep",
+            "A set of count and sum over three windows: the processor time of "
+            "`risk.refresh_rolling_features()` for rows that are there already, and that come later, half "
+            "of these of the hot account; and afterwards what is kept beside the table, and the table "
+            "with its index, MB for a million events. The events are those of the next section. Lookups "
+            "gave plain SQL's results afterwards.")
+        self.report.table(["rows", "us a row", "kept", "table"], rows)
+
+    def work_in(self, name, count, base):
+        """A refresh after so many rows, as a row of the report."""
+        seconds = self.refresh("kept")
+        table = self.table_size("kept")
+        million = self.count("kept") / 1e6 * (1 << 20)
+        return [name, number(seconds / count * 1e6), number((self.size() - table - base) / million),
+                number(table / million)]
+
+    def count(self, table):
+        return int(self.server.value(f"SELECT count(*) FROM {table}"))
+
+    def table_size(self, table):
+        return int(self.server.value(f"SELECT pg_total_relation_size('{table}')"))
+
     # --- lookups ------------------------------------------------------------
 
     def prepare_events(self):
@@ -123,16 +164,16 @@ class Live:
         return end - 86400, end
 
     @staticmethod
-    def plain(windows, account, moment):
+    def plain(table, windows, account, moment):
         """Counts and sums in plain SQL, on an index that covers them."""
         def of(window):
             since = f"FILTER (WHERE at >= {moment} - interval '{window}')" if len(windows) > 1 else ""
             return f"count(*) {since}, coalesce(sum(amount) {since}, 0)"
 
-        return (f"SELECT {', '.join(map(of, windows))} FROM live WHERE account = {account} "
+        return (f"SELECT {', '.join(map(of, windows))} FROM {table} WHERE account = {account} "
                 f"AND at >= {moment} - interval '{windows[-1]}' AND at < {moment}")
 
-    def agree_on_lookups(self, windows):
+    def agree_on_lookups(self, table, windows):
         """The same counts and sums as plain SQL, or there is nothing to compare."""
         choice = random.Random(1)
         names = [name.format(WINDOWS[window]) for window in windows
@@ -140,8 +181,8 @@ class Live:
         for account in (HOT, COLD, *choice.sample(range(1, OTHERS), 20)):
             moment = f"to_timestamp({self.last_day()[0] + choice.random() * 86400})"
             ours = json.loads(self.server.value(
-                f"SELECT risk.rolling_features('live', {account}::bigint, {moment})"))
-            plain = self.server.query(self.plain(windows, account, moment))[0]
+                f"SELECT risk.rolling_features('{table}', {account}::bigint, {moment})"))
+            plain = self.server.query(self.plain(table, windows, account, moment))[0]
             if [float(ours[name]) for name in names] != [float(value) for value in plain]:
                 raise RuntimeError(f"account {account} as of {moment}: {ours}, not {plain}")
 
@@ -152,8 +193,8 @@ class Live:
         lookup = "SELECT risk.rolling_features('live', {}::bigint, {});"
         scripts = {
             "empty statement": f"SELECT {at};",
-            "plain SQL, hot": self.plain(windows, HOT, at) + ";",
-            "plain SQL, cold": self.plain(windows, COLD, at) + ";",
+            "plain SQL, hot": self.plain("live", windows, HOT, at) + ";",
+            "plain SQL, cold": self.plain("live", windows, COLD, at) + ";",
             "lookup, hot": lookup.format(HOT, at),
             "lookup, cold": lookup.format(COLD, at)}
         if len(windows) > 1:
@@ -162,17 +203,13 @@ class Live:
         return {name: moment + script for name, script in scripts.items()}
 
     def lookups(self):
-        """Each window alone, then all; what a set costs to make, in passing."""
-        rows, made = [], []
-        events = int(self.server.value("SELECT count(*) FROM live"))
+        """Each window alone, then all."""
+        rows = []
         for windows in (*([window] for window in WINDOWS), list(WINDOWS)):
             name = ", ".join(windows)
-            before = self.size()
             self.declare("live", "sums", "{count,sum}", windows)
-            seconds = self.refresh("live")
-            made.append([name, number((self.size() - before) / events * 1e6 / (1 << 20)),
-                         number(seconds / events * 1e6)])
-            self.agree_on_lookups(windows)
+            self.refresh("live")
+            self.agree_on_lookups("live", windows)
             spent = Samples()
             scripts = self.lookup_scripts(windows)
             for _ in self.bench.rounds(f"lookups, {name}", self.rounds):
@@ -183,7 +220,7 @@ class Live:
             self.register_lookups(name, spent)
             if len(windows) == 1:
                 self.server.query("SELECT risk.drop_rolling_features('live')")
-        self.report_lookups(events, rows, made)
+        self.report_lookups(rows)
 
     @staticmethod
     def lookup_rows(name, spent):
@@ -207,10 +244,10 @@ class Live:
         for goal, other in (("live, hot / empty", "empty statement"), ("live, hot / cold", "lookup, cold")):
             self.figures.add(goal, max(spent.ratio(hot, other), self.figures.figures.get(goal, 0)))
 
-    def report_lookups(self, events, rows, made):
+    def report_lookups(self, rows):
         self.report.section(
             "Live lookups",
-            f"Count and sum before a random moment of the last day, {events:,} events in {self.days} "
+            f"Count and sum before a random moment of the last day, {self.count('live'):,} events in {self.days} "
             f"days: the hot account has {PER_DAY['hot']:,} a day, the cold one {PER_DAY['cold']}, "
             f"{OTHERS:,} others {PER_DAY['others']:,} together. "
             "`risk.rolling_features('live', account, moment)` beside plain SQL on an index that covers "
@@ -220,37 +257,6 @@ class Live:
             + ("" if self.refreshes else " This version keeps nothing of the events: lookups read them."))
         self.report.table(["windows", "statement", "us", "plain SQL / this", "this / empty", "this / cold"],
                           rows)
-        if self.refreshes:
-            self.report.section(
-                "What live features keep",
-                "Of the same events: what a set adds to the database, MB for a million events, and the "
-                "processor time to make it, microseconds an event.")
-            self.report.table(["windows", "MB a million events", "us an event"], made)
-
-    # --- what later rows cost -----------------------------------------------
-
-    def later_rows(self):
-        """Rows in order and late ones, worked in by a refresh."""
-        if not self.refreshes:
-            return
-        rows = []
-        for name, at in (("in order", f"latest + interval '1 hour' * i / {LATE_ROWS}"),
-                         ("late", "latest - random() * interval '7 days'")):
-            before = self.size()
-            self.server.query(MORE_EVENTS.format(hot=HOT, others=OTHERS, count=LATE_ROWS, at=at))
-            table = int(self.server.value("SELECT pg_total_relation_size('live')"))
-            seconds = self.refresh("live")
-            rows.append([name, number(seconds / LATE_ROWS * 1e6),
-                         number((self.size() - before) / LATE_ROWS),
-                         number(table / int(self.server.value("SELECT count(*) FROM live")))])
-        self.agree_on_lookups(list(WINDOWS))
-        self.report.section(
-            "Working later rows in",
-            f"{LATE_ROWS:,} rows more, half of them of the hot account, then "
-            "`risk.refresh_rolling_features('live')`: its processor time, microseconds a row; by how "
-            "many bytes a row the whole database grew; and bytes a row of the table with its index. "
-            "Lookups gave plain SQL's results afterwards.")
-        self.report.table(["rows", "us a row", "bytes a row, all", "bytes a row, table"], rows)
 
     # --- inserts ------------------------------------------------------------
 
@@ -308,7 +314,8 @@ class Live:
                         self.bulk_insert(form, late)
                     bulk.add((form, late), self.bulk_insert(form, late))
                 for form in FORMS:
-                    rates.add((form, late), pgbench_rate(self.insert_script(form, late), 1, ASYNCHRONOUS))
+                    script = self.insert_script(form, late)
+                    rates.add((form, late), pgbench_rate(script, 1, ASYNCHRONOUS))
             self.refresh_payments()
         self.report.section(
             "Inserts into a table with live features",
@@ -350,11 +357,13 @@ class Live:
 
     def run(self):
         self.prepare_events()
+        self.storage()
         self.lookups()
-        self.later_rows()
         model = self.register_model()
         self.prepare_payments()
         self.inserts()
         self.writers()
+        scored, plain = table_of("three sets, score"), table_of("none")
+        self.server.query(f"CREATE INDEX ON {scored} (id)")
         self.refresh_payments()
-        decision.Decision(self.bench, model, table_of("three sets, score"), table_of("none"), HISTORY).run()
+        decision.Decision(self.bench, model, scored, plain, HISTORY).run()
