@@ -102,9 +102,9 @@ class Bench:
               f"{self.options.rounds} rounds unless stated. A ratio or difference is the median of "
               "those within a round, so it is not exactly that of the medians. Compare ratios, "
               "not absolute times, with those of other machines.")
-        write(f"- Models: {FEATURES} features ({recipes.MODELS['trees500_depth6_wide'].features} the wide one), "
-              f"binary:logistic; in the server: {SERVED}. Rows: synthetic, a tenth of the values "
-              "missing.")
+        wide = recipes.MODELS["trees500_depth6_wide"].features
+        write(f"- Models: {FEATURES} features ({wide} the wide one), binary:logistic; in the server: "
+              f"{SERVED}. Rows: synthetic, a tenth of the values missing.")
 
     def agree(self):
         """PL/Python and pg_risk give the same scores, or there is nothing to compare."""

@@ -46,6 +46,7 @@ class Remote:
                 return
             except ConnectionError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.process.kill()
                     raise RuntimeError(f"{command[0]} did not start") from None
                 time.sleep(0.05)
 
