@@ -251,6 +251,60 @@ FROM digits AS d JOIN risk.training_set('digits') AS t ON (event ->> 'id')::int 
 SELECT risk.drop_rolling_features('digits');
 DROP TABLE digits;
 
+-- labels join when their events are mature, as they were known then: what is learned later does not leak
+CREATE TABLE paid (id int PRIMARY KEY, card text, at timestamptz);
+INSERT INTO paid SELECT i, 'x', timestamptz '2026-01-01' + (i - 1) * interval '1 hour' FROM generate_series(1, 5) AS i;
+SELECT risk.create_rolling_features('paid', 'card', 'at', windows => '{1 day}', create_index => true);
+SELECT risk.create_model('judged', entity_id => 'id', event_time => 'at'), risk.create_model('nobody');
+INSERT INTO risk.labels (entity_id, label, label_time, source, model) VALUES
+	('1', true, '2026-01-02', 'chargeback', NULL),			-- before the event is mature
+	('2', false, '2026-01-09', 'review', NULL), ('2', true, '2026-01-20', 'chargeback', NULL),
+	('3', true, '2026-01-08', 'chargeback', NULL), ('3', false, '2026-01-08', 'review', 'judged'),
+	('4', true, '2026-01-08 03:00:00.000001', 'chargeback', NULL), ('5', true, '2026-01-08', 'chargeback', 'nobody');
+CREATE FUNCTION judged(as_of timestamptz, only_labelled boolean DEFAULT false)
+RETURNS TABLE (id text, features jsonb, label boolean, label_time timestamptz, source text) LANGUAGE sql AS $$
+	SELECT event ->> 'id', features, label, label_time, label_source
+	FROM risk.training_set('paid', model => 'judged', labels_as_of => as_of, only_labelled => only_labelled) ORDER BY 1 $$;
+SELECT * FROM judged('2026-01-08 00:00');
+SELECT id, label, source FROM judged('2026-01-08 03:00');
+SELECT id, label, source FROM judged('2026-01-08 03:00:00.000001');
+SELECT id, label, source FROM judged('2026-01-10');
+SELECT id, label, source FROM judged('2026-01-20', true);
+SELECT id, label, source FROM judged(NULL) EXCEPT SELECT id, label, source FROM judged('2026-01-20');
+-- a label that comes later changes nothing about then
+INSERT INTO risk.labels VALUES ('4', false, '2026-01-21', 'appeal');
+SELECT id, label, source FROM judged('2026-01-20') WHERE id = '4';
+SELECT id, label, source FROM judged('2026-01-21') WHERE id = '4';
+SELECT risk.alter_model('judged', unlabeled => 'negative');
+SELECT id, label, source FROM judged('2026-01-08 03:00', true);
+SELECT risk.alter_model('judged', label_maturity => '3 days');
+SELECT string_agg(id || coalesce(label::text, '-'), ' ' ORDER BY id) FROM judged('2026-01-04 02:00');
+-- who may see the labels
+CREATE ROLE risk_test_trainer;
+GRANT USAGE ON SCHEMA risk TO risk_test_trainer;
+GRANT EXECUTE ON FUNCTION risk.training_set, risk.rolling_history, risk.rolling_set_times, risk.rolling_column_kind, risk.label_as_of, risk.require_model, risk.clock TO risk_test_trainer;
+GRANT SELECT ON risk.model_definitions, paid TO risk_test_trainer;
+SET ROLE risk_test_trainer;
+SELECT count(*) FROM risk.training_set('paid');
+SELECT count(*) FROM risk.training_set('paid', model => 'judged');
+RESET ROLE;
+GRANT SELECT ON risk.labels TO risk_test_trainer;
+SET ROLE risk_test_trainer;
+SELECT count(label) FROM risk.training_set('paid', model => 'judged');
+RESET ROLE;
+DROP OWNED BY risk_test_trainer;
+DROP ROLE risk_test_trainer;
+SELECT risk.training_set('paid', model => 'none');
+SELECT risk.training_set('paid', model => 'nobody');
+SELECT risk.alter_model('judged', entity_id => 'tx');
+SELECT risk.training_set('paid', model => 'judged');
+SELECT risk.training_set('paid', labels_as_of => now());
+SELECT risk.training_set('paid', only_labelled => true);
+SELECT risk.drop_rolling_features('paid'), risk.drop_model('judged'), risk.drop_model('nobody');
+TRUNCATE risk.labels;
+DROP FUNCTION judged;
+DROP TABLE paid;
+
 -- scoring: a feature that is no column is looked up, as of the row's event time
 SELECT risk.create_model('rolling', entity_id => 'id', event_time => 'at', log => 'transactional'), risk.alter_model('rolling', log_features => 'full');
 SELECT 1 FROM risk.register_model('rolling', 'v1', toy_model('{amount,card_cnt_prev_1h,card_sum_amount_prev_1h}',

@@ -499,8 +499,11 @@ CREATE FUNCTION risk.training_set(
 	source regclass,
 	"from" timestamptz DEFAULT '-infinity',
 	"to" timestamptz DEFAULT 'infinity',
-	known_as_of boolean DEFAULT false)
-RETURNS TABLE (event jsonb, event_time timestamptz, features jsonb)
+	known_as_of boolean DEFAULT false,
+	model text DEFAULT NULL,
+	labels_as_of timestamptz DEFAULT NULL,
+	only_labelled boolean DEFAULT false)
+RETURNS TABLE (event jsonb, event_time timestamptz, features jsonb, label boolean, label_time timestamptz, label_source text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -509,6 +512,9 @@ DECLARE
 	merged text := '';
 	identity text;
 	happened text;
+	entity text;
+	maturity interval;
+	otherwise boolean;
 BEGIN
 	FOR s IN SELECT * FROM risk.rolling_set_times(source) LOOP
 		happened := coalesce(happened, s.event_time);
@@ -524,9 +530,32 @@ BEGIN
 	SELECT format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', a.attname, a.attname), ', ' ORDER BY k.n)) INTO identity
 	FROM pg_index AS i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n), pg_attribute AS a
 	WHERE i.indrelid = source AND i.indisprimary AND k.n <= i.indnkeyatts AND a.attrelid = source AND a.attnum = k.attnum;
-	RETURN QUERY EXECUTE format('SELECT %s, t.%I::timestamptz, %s FROM %s AS t%s',
-		coalesce(identity, 'to_jsonb(t)'), happened, merged, source, query)
-		USING coalesce("from", '-infinity'), coalesce("to", 'infinity'), coalesce(known_as_of, false);
+	IF model IS NOT NULL THEN
+		PERFORM risk.require_model(model);
+		SELECT d.entity_id, d.label_maturity, CASE d.unlabeled WHEN 'negative' THEN false END
+		INTO entity, maturity, otherwise FROM risk.model_definitions AS d WHERE d.model = model;
+		IF entity IS NULL OR risk.rolling_column_kind(source, entity) IS NULL THEN
+			RAISE EXCEPTION 'table "%" has no column of the entities of model "%"', source, model
+				USING ERRCODE = 'undefined_column',
+					  DETAIL = CASE WHEN entity IS NULL THEN 'The model has no entity_id.' ELSE format('Missing: "%s".', entity) END,
+					  HINT = 'Labels are found by the column that is the model''s entity_id, see risk.alter_model().';
+		END IF;
+		-- The label of a mature event; of what is not mature not even who said what.
+		query := query || format(' LEFT JOIN LATERAL (
+			SELECT coalesce(l.label, $7) AS label, l.label_time, l.source
+			FROM (SELECT to_jsonb(t.%I) #>> ''{}'') AS e (id) LEFT JOIN LATERAL risk.label_as_of($4, e.id, $5) AS l ON true
+			WHERE t.%I::timestamptz <= $5 - $6) AS l ON true%s',
+			entity, happened, CASE WHEN only_labelled THEN ' WHERE l.label IS NOT NULL' ELSE '' END);
+	ELSIF labels_as_of IS NOT NULL OR only_labelled THEN
+		RAISE EXCEPTION 'labels are those of a model'
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Say whose: model => ''...''.';
+	END IF;
+	RETURN QUERY EXECUTE format('SELECT %s, t.%I::timestamptz, %s, %s FROM %s AS t%s',
+		coalesce(identity, 'to_jsonb(t)'), happened, merged,
+		CASE WHEN model IS NULL THEN 'NULL::boolean, NULL::timestamptz, NULL::text' ELSE 'l.label, l.label_time, l.source' END,
+		source, query)
+		USING coalesce("from", '-infinity'), coalesce("to", 'infinity'), coalesce(known_as_of, false),
+			  model, coalesce(labels_as_of, risk.clock()), maturity, otherwise;
 END $$;
-COMMENT ON FUNCTION risk.training_set(regclass, timestamptz, timestamptz, boolean) IS
-	'For training: each event from one time to before another (its primary key, or where there is none the row) with its rolling features as of its event time, bit for bit what a lookup says; known_as_of: without events that arrived later than it did. Errors: 42704 nothing is declared, 55000 no known time is declared, 42501 not allowed.';
+COMMENT ON FUNCTION risk.training_set(regclass, timestamptz, timestamptz, boolean, text, timestamptz, boolean) IS
+	'For training: each event from one time to before another (its primary key, or where there is none the row) with its rolling features as of its event time, bit for bit what a lookup says; known_as_of: without events that arrived later than it did. With a model: its label as it was known at labels_as_of (NULL: now), where the event was mature then (label_maturity of the model); only_labelled: no events without one. Errors: 42704 nothing is declared, no such model, 42703 no column of the model''s entities, 55000 no known time is declared, 42501 not allowed.';

@@ -292,6 +292,23 @@ CREATE VIEW risk.current_labels AS
 COMMENT ON VIEW risk.current_labels IS
 	'The label of each entity that holds now, for each model';
 
+-- As risk.current_labels, of one entity at another moment.  Parsed here, so that
+-- it needs no search_path and the planner can make it a part of the query.
+CREATE FUNCTION risk.label_as_of(
+	model text, entity_id text, known_at timestamptz,
+	OUT label boolean, OUT label_time timestamptz, OUT source text, OUT amount numeric)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
+BEGIN ATOMIC
+	SELECT l.label, l.label_time, l.source, l.amount
+	FROM risk.labels AS l
+	WHERE l.entity_id = label_as_of.entity_id AND (l.model = label_as_of.model OR l.model IS NULL)
+	AND l.label_time <= label_as_of.known_at
+	ORDER BY l.model IS NULL, l.label_time DESC, l.label DESC, l.amount DESC NULLS LAST
+	LIMIT 1;
+END;
+COMMENT ON FUNCTION risk.label_as_of(text, text, timestamptz) IS
+	'The label of an entity for a model that held at a moment; no row: there was none';
+
 -- The measures of the rows of a version, those of each value of a cohort
 -- column apart (NULL: all together); no rows, no groups.
 CREATE FUNCTION risk.measure_groups(
@@ -318,14 +335,10 @@ BEGIN
 						THEN coalesce(l.label, CASE settings.unlabeled WHEN 'negative' THEN false END) END,
 				   l.amount, settings.decision_threshold, settings.review_capacity, settings.review_cost) AS figures
 		FROM risk.paired_predictions AS p
-		-- as risk.current_labels, of that moment
 		LEFT JOIN LATERAL (
 			SELECT l.label, l.amount
-			FROM risk.labels AS l
-			WHERE coalesce(p.event_time, p.scored_at) <= known_at - settings.label_maturity
-			AND l.entity_id = p.entity_id AND (l.model = model OR l.model IS NULL) AND l.label_time <= known_at
-			ORDER BY l.model IS NULL, l.label_time DESC, l.label DESC, l.amount DESC NULLS LAST
-			LIMIT 1) AS l ON true
+			FROM risk.label_as_of(model, p.entity_id, known_at) AS l
+			WHERE coalesce(p.event_time, p.scored_at) <= known_at - settings.label_maturity) AS l ON true
 		WHERE p.model = model AND p.version = version
 		AND p.scored_at >= start AND p.scored_at < coalesce(until, 'infinity')
 		AND NOT (registered AND p.role = 'external')
