@@ -305,6 +305,30 @@ TRUNCATE risk.labels;
 DROP FUNCTION judged;
 DROP TABLE paid;
 
+-- event times that are dates: midnight; by the index; in the trigger, in parts, as known
+CREATE TABLE daily (id int PRIMARY KEY, card text, day date, known date, amount int, score float8);
+CREATE INDEX daily_index ON daily (card, day);
+SELECT risk.create_rolling_features('daily', 'card', 'day', 'amount', '{1 day,7 days}', '{count,sum}', known_time => 'known');
+SELECT risk.create_model('daily', entity_id => 'id', event_time => 'day', log => 'transactional');
+SELECT FROM risk.register_model('daily', 'v1', toy_model('{card_sum_amount_prev_7d}', '[[0, 2, 1, 0, 1], [0, 5, 1, 0, 10]]', 'reg:squarederror', base_score => '0'));
+SELECT risk.promote('daily', 'v1');
+CREATE TRIGGER score BEFORE INSERT ON daily FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('daily', 'score');
+INSERT INTO daily VALUES (1, 'x', '2026-03-01', '2026-03-01', 1), (2, 'x', '2026-03-02', '2026-03-09', 2), (3, 'x', '2026-03-02', '2026-03-02', 4), (4, 'x', '2026-03-08', '2026-03-08', 8);
+SELECT id, score, risk.score_transaction('daily', d) = score AS same, risk.rolling_features('daily', d) = t.features AS trained, risk.rolling_features('daily', to_jsonb(d)) = t.features AS jsonb, t.features
+FROM daily AS d JOIN risk.training_set('daily') AS t ON (t.event ->> 'id')::int = id ORDER BY id;
+SELECT event ->> 'id' AS id, event_time, features FROM risk.training_set('daily', '2026-03-02', '2026-03-08 12:00', known_as_of => true) ORDER BY 1;
+SELECT risk.rolling_features('daily', 'x'::text, '2026-03-02'), risk.rolling_features('daily', 'x'::text, '2026-03-02 12:00');
+INSERT INTO daily SELECT i, 'y', date '2000-01-01' + i, NULL, 1 FROM generate_series(1000, 9000) AS i;
+INSERT INTO daily VALUES (9001, 'y', 'infinity', NULL, 1), (9002, 'y', '-infinity', NULL, 1);
+BEGIN;
+SELECT pg_stat_get_xact_tuples_returned('daily_index'::regclass) AS before \gset
+SELECT risk.rolling_features('daily', 'y'::text, '2020-01-01');
+SELECT pg_stat_get_xact_tuples_returned('daily_index'::regclass) - :before AS index_entries;
+COMMIT;
+SELECT risk.rolling_features('daily', d) FROM daily AS d WHERE id IN (9001, 9002) ORDER BY id;
+SELECT risk.drop_rolling_features('daily'), risk.drop_model('daily');
+DROP TABLE daily;
+
 -- scoring: a feature that is no column is looked up, as of the row's event time
 SELECT risk.create_model('rolling', entity_id => 'id', event_time => 'at', log => 'transactional'), risk.alter_model('rolling', log_features => 'full');
 SELECT 1 FROM risk.register_model('rolling', 'v1', toy_model('{amount,card_cnt_prev_1h,card_sum_amount_prev_1h}',

@@ -73,7 +73,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		UNION ALL
 		SELECT t.typbasetype FROM base AS b JOIN pg_type AS t ON t.oid = b.type WHERE t.typtype = 'd'
 	)
-	SELECT CASE WHEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype) THEN 'time'
+	SELECT CASE WHEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype, 'date'::regtype) THEN 'time'
 				WHEN t.oid = 'boolean'::regtype THEN 'boolean'
 				WHEN t.oid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'real'::regtype,
 							   'double precision'::regtype, 'numeric'::regtype) THEN 'number'
@@ -228,9 +228,9 @@ BEGIN
 
 	FOREACH what IN ARRAY ARRAY[s.event_time, s.known_time] LOOP
 		IF what IS NOT NULL AND risk.rolling_column_kind(s.source, what) <> 'time' THEN
-			RAISE EXCEPTION 'column "%" is not a timestamp', what
+			RAISE EXCEPTION 'column "%" is not a time', what
 				USING ERRCODE = 'datatype_mismatch',
-					  HINT = 'Times are timestamptz or timestamp; a generated column can hold the conversion.';
+					  HINT = 'Times are timestamptz, timestamp or date; a generated column can hold the conversion.';
 		END IF;
 	END LOOP;
 	SELECT format('%s(%s)', f.aggregate, f.column_name) INTO what

@@ -42,6 +42,7 @@
 #include "bind.h"
 #include "compat.h"
 #include "live.h"
+#include "rolling_names.h"
 
 /* How a value becomes a number. */
 typedef enum ValueKind
@@ -75,6 +76,7 @@ typedef struct BoundQuery
 {
 	LiveQuery  *query;
 	AttrNumber *attnums;		/* [live_num_inputs()] columns that it is given */
+	Oid			time_type;		/* of that of the event time */
 } BoundQuery;
 
 struct Binding
@@ -426,8 +428,16 @@ match_inputs(BoundQuery *bound, TupleDesc tupdesc, Problem *problem)
 	{
 		const LiveInput *input = live_input(bound->query, i);
 		AttrNumber	attnum = bind_find_column(tupdesc, input->column);
+		Oid			type = InvalidOid;
 
-		if (attnum <= 0 || getBaseType(TupleDescAttr(tupdesc, attnum - 1)->atttypid) != input->type)
+		if (attnum > 0)
+			type = getBaseType(TupleDescAttr(tupdesc, attnum - 1)->atttypid);
+		if (i == live_num_keys(bound->query))
+		{
+			bound->time_type = type;
+			type = LIVE_MOMENT_TYPE(type);
+		}
+		if (type != input->type)
 		{
 			problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
 						psprintf("the transaction has no column \"%s\" of type %s, which its rolling features need",
@@ -661,6 +671,7 @@ look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *vi
 {
 	int			num_inputs = live_num_inputs(bound->query);
 	int			num_results = live_num_results(bound->query);
+	int			time = live_num_keys(bound->query);
 	Datum	   *inputs = palloc(sizeof(Datum) * num_inputs);
 	bool	   *input_nulls = palloc(sizeof(bool) * num_inputs);
 	double	   *results = palloc(sizeof(double) * num_results);
@@ -672,6 +683,8 @@ look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *vi
 		inputs[i] = deformed->values[bound->attnums[i] - 1];
 		input_nulls[i] = deformed->nulls[bound->attnums[i] - 1];
 	}
+	if (!input_nulls[time])
+		inputs[time] = TimestampGetDatum(rolling_time(inputs[time], bound->time_type));
 	known = live_lookup(bound->query, inputs, input_nulls, view, results, nulls, problem);
 	for (int i = 0; known && i < num_results; i++)
 		row[live_result_position(bound->query, i)] = nulls[i] ? get_float4_nan() : (float) results[i];

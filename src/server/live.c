@@ -329,7 +329,8 @@ set_inputs(LiveQuery *query, ArrayType *key, char *event_time, StringInfo missin
 		else
 			input->type = spec->ids[i - query->num_keys - 1].type;
 	}
-	spec->time_type = query->inputs[query->num_keys].type;
+	spec->time_type = LIVE_MOMENT_TYPE(query->inputs[query->num_keys].type);
+	query->inputs[query->num_keys].type = spec->time_type;
 }
 
 static void
@@ -380,7 +381,7 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 	if (!query->spec.zone || (query->spec.time_type != TIMESTAMPTZOID && query->spec.time_type != TIMESTAMPOID))
 	{
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
-					query->spec.zone ? psprintf("column \"%s\" is no timestamp any more", event_time) :
+					query->spec.zone ? psprintf("column \"%s\" is no time any more", event_time) :
 					psprintf("time zone \"%s\" of rolling features \"%s\" is not known here", zone, query->set),
 					pstrdup("Change it with risk.alter_rolling_features()."));
 		return NULL;

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
@@ -15,8 +16,11 @@
 /* Declared features of one key of a table, as a lookup answers them. */
 typedef struct LiveQuery LiveQuery;
 
-/* What a lookup is given, in this order: the key's columns, the event time, and
- * the columns of which the event's own value counts. */
+/* The type of the moments of a column of times: a date is midnight of its day. */
+#define LIVE_MOMENT_TYPE(type) ((type) == DATEOID ? TIMESTAMPOID : (type))
+
+/* What a lookup is given, in this order: the key's columns, the event time (as a
+ * moment), and the columns of which the event's own value counts. */
 typedef struct LiveInput
 {
 	char	   *column;

@@ -70,14 +70,22 @@ equality(Oid type)
 	return result;
 }
 
+/* A column of times as moments. */
+static char *
+moment(const char *column, Oid type)
+{
+	return psprintf("%s::pg_catalog.%s", quote_identifier(column),
+					LIVE_MOMENT_TYPE(type) == TIMESTAMPTZOID ? "timestamptz" : "timestamp");
+}
+
 /* "SELECT columns FROM source".  Which row it is, only who may SELECT the whole
  * table can see. */
 static void
 select_events(StringInfo sql, const LiveQuery *query, bool row, bool known, bool keys)
 {
 	appendStringInfo(sql, "SELECT %s, %s, ", row ? "tableoid, ctid" : "NULL, NULL",
-					 quote_identifier(query->inputs[query->num_keys].column));
-	appendStringInfoString(sql, known ? quote_identifier(query->known_time) : "NULL");
+					 moment(query->inputs[query->num_keys].column, query->spec.time_type));
+	appendStringInfoString(sql, known ? moment(query->known_time, query->known_type) : "NULL");
 	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
 		appendStringInfo(sql, ", %s", quote_identifier(query->columns[i]));
 	for (int i = 0; keys && i < query->num_keys; i++)

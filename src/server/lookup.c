@@ -24,6 +24,7 @@
 #include "bind.h"
 #include "compat.h"
 #include "live.h"
+#include "rolling_names.h"
 #include "tile_build.h"
 #include "tiling.h"
 
@@ -146,6 +147,8 @@ convert(Datum value, Oid from, Oid to)
 
 	if (getBaseType(from) == to)
 		return value;
+	if (getBaseType(from) == DATEOID && to == TIMESTAMPOID)
+		return TimestampGetDatum(rolling_time(value, DATEOID));
 	if (from == TIMESTAMPTZOID && to == TIMESTAMPOID)
 		return DirectFunctionCall1(timestamptz_timestamp, value);
 	if (from == TIMESTAMPOID && to == TIMESTAMPTZOID)
