@@ -89,10 +89,61 @@ SELECT DISTINCT problem FROM risk.rolling_features_info;
 SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
 SELECT risk.create_rolling_features('transfers', 'id', 'at', windows => '{1 hour}', create_index => true);
 SELECT 'transfers'::regclass::oid AS oid \gset
+BEGIN;
+ALTER EVENT TRIGGER pg_risk_sources_dropped DISABLE;
 DROP TABLE transfers;
 SELECT DISTINCT set_name, problem FROM risk.rolling_features_info ORDER BY 1;
 SELECT risk.drop_rolling_features(:oid, 'id'), risk.drop_rolling_features(:oid);
 SELECT count(*) FROM risk.rolling_features_info;
+ROLLBACK;
+-- with the event trigger: a needed column stays, the sets of a table go with it
+ALTER TABLE transfers DROP COLUMN value_usd;
+ALTER TABLE transfers DROP COLUMN at CASCADE;
+ALTER TABLE transfers ADD COLUMN spare int;
+ALTER TABLE transfers DROP COLUMN spare;
+BEGIN;
+DROP TABLE transfers;
+SELECT count(*) FROM risk.rolling_features_info;
+ROLLBACK;
+SELECT count(*) FROM risk.rolling_features_info;
+DROP TABLE transfers;
+SELECT count(*) FROM risk.rolling_features_info;
+-- in a schema, owned by a role that cannot see the declarations; a column whose type goes
+CREATE ROLE risk_test_owner;
+CREATE SCHEMA shop AUTHORIZATION risk_test_owner;
+SET ROLE risk_test_owner;
+CREATE DOMAIN shop.card AS int;
+CREATE TABLE shop.own (card shop.card, at timestamptz, v int);
+CREATE TABLE shop.parts (card int, at timestamptz, v int, known timestamp) PARTITION BY RANGE (at);
+CREATE TABLE shop.part PARTITION OF shop.parts FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+CREATE TABLE shop.rest PARTITION OF shop.parts DEFAULT;
+RESET ROLE;
+CREATE TABLE others (card shop.card, at timestamptz);
+CREATE FUNCTION declared() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(source || '/' || name, ' ' ORDER BY source::text) FROM risk.rolling_sets $$;
+SELECT count(risk.create_rolling_features(s::regclass, 'card', 'at', create_index => true)) FROM unnest('{shop.own,shop.parts,shop.part,others}'::text[]) AS s;
+SELECT risk.alter_rolling_features('shop.parts', 'card', aggregates => '{"decayed_distinct(v, 1 day)"}', windows => '{1 day}', known_time => 'known');
+SET ROLE risk_test_owner;
+DROP DOMAIN shop.card CASCADE;
+ALTER TABLE shop.parts DROP COLUMN v;
+ALTER TABLE shop.parts DROP COLUMN known;
+ALTER TABLE shop.own DROP COLUMN v;
+DROP TABLE shop.part;
+RESET ROLE;
+SELECT declared();
+BEGIN;
+ALTER TABLE shop.parts DETACH PARTITION shop.rest;
+ALTER TABLE shop.rest DROP COLUMN v;
+DROP TABLE others;
+DROP SCHEMA shop CASCADE;
+SELECT declared();
+ROLLBACK;
+DROP SCHEMA shop CASCADE;
+SELECT declared();
+DROP TABLE others;
+DROP OWNED BY risk_test_owner CASCADE;
+SELECT declared();
+DROP FUNCTION declared;
+DROP ROLE risk_test_owner;
 
 -- a random stream: every lookup equals the self-join and the training set, bit for bit
 CREATE TABLE events (chain int, log int, k text, at timestamptz, known timestamptz,

@@ -1,7 +1,8 @@
 -- ---------------------------------------------------------------------------
--- Declared, live rolling features.  A declaration is a row here, by names: it
--- depends on nothing and blocks nothing.  What it misses (a dropped table or
--- column) is an error where it is used, and shown by risk.rolling_features_info.
+-- Declared, live rolling features.  A declaration is a row here, by names, so
+-- PostgreSQL knows of no dependency: an event trigger sees to those.  What is
+-- missing all the same (a renamed column) is an error where it is used, and shown
+-- by risk.rolling_features_info.
 -- Sources of other clusters mean nothing, so rows of dropped ones are not dumped.
 -- ---------------------------------------------------------------------------
 
@@ -163,8 +164,9 @@ COMMENT ON FUNCTION risk.rolling_set_features(regclass, text, text[], text, inte
 	'The features of a set: each aggregate over each window. Errors: 22023 an aggregate that is none.';
 
 -- Raise an error unless the set makes sense and the role may read its columns.
+-- Whoever drops the table or a column has done so before, or finds the set.
 CREATE FUNCTION risk.check_rolling_set(s risk.rolling_sets, role name) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	kind "char";
 	persistence "char";
@@ -178,6 +180,7 @@ BEGIN
 			USING ERRCODE = 'wrong_object_type',
 				  HINT = 'The source is a table, plain or partitioned, that is not temporary.';
 	END IF;
+	EXECUTE format('LOCK TABLE ONLY %s IN ACCESS SHARE MODE', s.source);
 	IF s.key IS NULL OR cardinality(s.key) = 0 OR array_position(s.key, NULL) IS NOT NULL OR s.event_time IS NULL THEN
 		RAISE EXCEPTION 'key and event_time must name columns'
 			USING ERRCODE = 'null_value_not_allowed',
@@ -446,6 +449,39 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION risk.drop_rolling_features(regclass, text) IS
 	'Drop a set of rolling features, or all of a table; how many sets there were. Of a table that is gone, name its number as risk.rolling_features_info shows it. Errors: 42704 no such set, 42501 not allowed.';
+
+-- The sets of a table go with it, as its indexes do; a column that they use
+-- cannot go, not even with CASCADE.
+CREATE FUNCTION risk.sources_dropped() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	used record;
+BEGIN
+	SELECT s.source, s.name, d.address_names[3] AS column_name INTO used
+	FROM pg_event_trigger_dropped_objects() AS d
+	JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND d.objsubid > 0
+	JOIN risk.rolling_sets AS s ON s.source = c.oid
+	WHERE d.address_names[3] = ANY (s.key || s.event_time || s.known_time || ARRAY(
+		SELECT f.column_name FROM risk.rolling_features AS f WHERE f.source = s.source AND f.set_name = s.name))
+	ORDER BY 2, 3 LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'cannot drop column "%" of table "%" because rolling features "%" need it',
+			used.column_name, used.source, used.name
+			USING ERRCODE = 'dependent_objects_still_exist',
+				  HINT = 'Change the features with risk.alter_rolling_features(), or drop them with risk.drop_rolling_features().';
+	END IF;
+	DELETE FROM risk.rolling_features AS f USING pg_event_trigger_dropped_objects() AS d
+	WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND f.source = d.objid;
+	DELETE FROM risk.rolling_sets AS s USING pg_event_trigger_dropped_objects() AS d
+	WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND s.source = d.objid;
+END $$;
+COMMENT ON FUNCTION risk.sources_dropped() IS
+	'Event trigger: drops the rolling features of dropped tables. Errors: 2BP01 a dropped column is needed.';
+
+CREATE EVENT TRIGGER pg_risk_sources_dropped ON sql_drop EXECUTE FUNCTION risk.sources_dropped();
+ALTER EVENT TRIGGER pg_risk_sources_dropped ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pg_risk_sources_dropped IS
+	'Rolling features of dropped tables go with them; columns that are needed are not dropped';
 
 CREATE VIEW risk.rolling_features_info AS
 	SELECT f.source, f.set_name, f.feature, f.aggregate, f.column_name, f.width, f.delay, f.tau,
