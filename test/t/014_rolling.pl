@@ -70,6 +70,45 @@ SELECT count(*),
 FROM handbook JOIN ours USING (transaction_id)
 SQL
 
+# The same, declared: of each payment from the training set, of some by a lookup.
+$node->safe_psql('postgres', <<'SQL');
+ALTER TABLE tx ADD PRIMARY KEY (transaction_id);
+SELECT risk.create_rolling_features('tx', 'customer_id', 'tx_datetime', 'tx_amount', '{23:59:59.999999,6 days 23:59:59.999999,29 days 23:59:59.999999}',
+	'{count,sum}', create_index => true);
+SELECT risk.create_rolling_features('tx', 'terminal_id', 'tx_datetime', 'tx_fraud', '{1 day,7 days,30 days}', '{count,avg}',
+	delay => '6 days 23:59:59.999999', create_index => true);
+ANALYZE tx;
+CREATE TABLE declared AS
+SELECT (event ->> 'transaction_id')::int AS transaction_id, event_time::timestamp AS tx_datetime, features AS f
+FROM risk.training_set('tx', (SELECT min(tx_datetime) FROM tx JOIN handbook USING (transaction_id)));
+SQL
+is($node->safe_psql('postgres', <<'SQL'), '134333|0|0|0|0', 'declared, too');
+WITH ours AS (
+	SELECT transaction_id, tx_amount::float8 AS amount,
+		   ARRAY[f -> 'customer_id_cnt_prev_86399999999us', f -> 'customer_id_cnt_prev_6d86399999999us', f -> 'customer_id_cnt_prev_29d86399999999us',
+				 f -> 'customer_id_sum_tx_amount_prev_86399999999us', f -> 'customer_id_sum_tx_amount_prev_6d86399999999us',
+				 f -> 'customer_id_sum_tx_amount_prev_29d86399999999us']::float8[] AS c,
+		   ARRAY[f -> 'terminal_id_cnt_prev_1d_delay_6d86399999999us', f -> 'terminal_id_cnt_prev_7d_delay_6d86399999999us',
+				 f -> 'terminal_id_cnt_prev_30d_delay_6d86399999999us']::float8[] AS n,
+		   ARRAY[f ->> 'terminal_id_avg_tx_fraud_prev_1d_delay_6d86399999999us', f ->> 'terminal_id_avg_tx_fraud_prev_7d_delay_6d86399999999us',
+				 f ->> 'terminal_id_avg_tx_fraud_prev_30d_delay_6d86399999999us']::float8[] AS risk
+	FROM declared JOIN tx USING (transaction_id)
+)
+SELECT count(*),
+	   count(*) FILTER (WHERE (c[1] + 1, c[2] + 1, c[3] + 1) IS DISTINCT FROM (customer_n1, customer_n7, customer_n30)),
+	   count(*) FILTER (WHERE (greatest(abs((c[4] + amount) / (c[1] + 1) - customer_avg1), abs((c[5] + amount) / (c[2] + 1) - customer_avg7),
+						abs((c[6] + amount) / (c[3] + 1) - customer_avg30)) <= 1e-9) IS NOT TRUE),
+	   count(*) FILTER (WHERE (n[1], n[2], n[3]) IS DISTINCT FROM (terminal_n1, terminal_n7, terminal_n30)),
+	   count(*) FILTER (WHERE (greatest(abs(coalesce(risk[1], 0) - terminal_risk1), abs(coalesce(risk[2], 0) - terminal_risk7),
+						abs(coalesce(risk[3], 0) - terminal_risk30)) <= 1e-9) IS NOT TRUE)
+FROM handbook JOIN ours USING (transaction_id)
+SQL
+is($node->safe_psql('postgres', <<'SQL'), '2000|0', 'lookups say the same');
+SELECT count(*), count(*) FILTER (WHERE risk.rolling_features('tx', t) IS DISTINCT FROM f)
+FROM (SELECT t.*, d.f FROM tx AS t JOIN declared AS d USING (transaction_id) WHERE t.transaction_id % 61 = 0 ORDER BY transaction_id LIMIT 2000) AS s
+JOIN tx AS t USING (transaction_id)
+SQL
+
 # All payments: PostgreSQL's own frames, to one microsecond before the payment.  (Not
 # with months: a frame's start never goes back, as t - interval '1 month' does.)
 is($node->safe_psql('postgres', <<'SQL'), '872795|0|0', 'counts and decimal sums are those of native frames');
