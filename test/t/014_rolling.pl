@@ -80,7 +80,8 @@ SELECT risk.create_rolling_features('tx', 'terminal_id', 'tx_datetime', 'tx_frau
 ANALYZE tx;
 CREATE TABLE declared AS
 SELECT (event ->> 'transaction_id')::int AS transaction_id, event_time::timestamp AS tx_datetime, features AS f
-FROM risk.training_set('tx', (SELECT min(tx_datetime) FROM tx JOIN handbook USING (transaction_id)));
+FROM (SELECT min(tx_datetime) AS first, max(tx_datetime) AS last FROM tx JOIN handbook USING (transaction_id)) AS h,
+	LATERAL risk.training_set('tx', h.first, h.last + interval '1 s');
 SQL
 is($node->safe_psql('postgres', <<'SQL'), '134333|0|0|0|0', 'declared, too');
 WITH ours AS (
