@@ -471,6 +471,81 @@ SELECT risk.drop_rolling_features('tx');
 DROP VIEW seen;
 DROP TABLE tx;
 
+-- shares of conditions: parsed where they are declared, evaluated by whoever asks, never a part of a query
+CREATE TABLE pays (id int, card text, at timestamptz, amount numeric, country text, "Odd" int, flag boolean) PARTITION BY RANGE (id);
+CREATE TABLE pays_1 PARTITION OF pays FOR VALUES FROM (0) TO (3);
+CREATE TABLE pays_2 (flag boolean, gone text, "Odd" int, id int, country text, card text, at timestamptz, amount numeric);
+ALTER TABLE pays_2 DROP COLUMN gone;
+ALTER TABLE pays ATTACH PARTITION pays_2 FOR VALUES FROM (3) TO (100);
+CREATE INDEX ON pays (card, at);
+INSERT INTO pays VALUES (1, 'x', '2026-01-01 00:00', 50, 'FR', 1, true), (2, 'x', '2026-01-01 00:10', 150, 'us', 2, true),
+	(3, 'x', '2026-01-01 00:20', NULL, NULL, 3, NULL), (4, 'x', '2026-01-01 00:30', 200, E'a\\b''', 1, true);
+SELECT risk.create_rolling_features('pays', 'card', 'at', 'amount', windows => '{1 hour}', aggregates => ARRAY['share(amount > 100) AS large',
+	'share(lower(country) IN (''fr'', ''de'')) as Near', 'share(flag)', 'share("Odd" % 2 = 1 AND flag) AS "Odd one"', 'sum', 'distinct(country)',
+	'share(at <> ''2026-01-01 00:10'' AND country = E''a\\b'''''' OR amount < 100) AS then']);
+SELECT feature, column_name, condition, problem FROM risk.rolling_features_info;
+SELECT id, risk.rolling_features('pays', p) = t.features AS trained, t.features - 'card_distinct_country_prev_1h' AS features
+FROM pays AS p JOIN risk.training_set('pays') AS t ON event = to_jsonb(p) ORDER BY id;
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00') AS features \gset
+SET standard_conforming_strings = off; SET escape_string_warning = off; SET DateStyle = 'SQL, DMY'; SET TimeZone = 'America/New_York'; SET transform_null_equals = on;
+CREATE SCHEMA mine;
+CREATE FUNCTION mine.greater(numeric, numeric) RETURNS boolean LANGUAGE sql AS 'SELECT 1 / 0 = 1';
+CREATE OPERATOR mine.> (FUNCTION = mine.greater, LEFTARG = numeric, RIGHTARG = numeric);
+SET search_path = mine, pg_catalog;
+SELECT risk.rolling_features('public.pays', 'x'::text, '2026-01-01 01:00+00') = :'features'::jsonb AS same, 2::numeric OPERATOR(pg_catalog.>) 1 AS fine;
+RESET search_path; RESET transform_null_equals; RESET DateStyle; RESET escape_string_warning; RESET standard_conforming_strings;
+SET TimeZone = 'UTC';
+DROP SCHEMA mine CASCADE;
+-- a column that they need: not to be dropped, nor unreadable
+ALTER TABLE pays DROP COLUMN country;
+ALTER TABLE pays RENAME COLUMN country TO land;
+SELECT DISTINCT problem FROM risk.rolling_features_info ORDER BY 1;
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00');
+ALTER TABLE pays RENAME COLUMN land TO country;
+SELECT risk.alter_rolling_features('pays', 'card', aggregates => ARRAY['share(amount / "Odd" > 100) AS big']);
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00');
+GRANT SELECT (card, at, amount) ON pays TO risk_test_scorer;
+SET ROLE risk_test_scorer;
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00');
+RESET ROLE;
+GRANT SELECT ("Odd") ON pays TO risk_test_scorer;
+SET ROLE risk_test_scorer;
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00');
+RESET ROLE;
+UPDATE pays SET "Odd" = 0 WHERE id = 4;
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00');
+-- what is no condition
+CREATE FUNCTION own(numeric) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 1';
+CREATE DOMAIN odd AS int CHECK (VALUE % 2 = 1);
+CREATE FUNCTION share(condition text) RETURNS text[] LANGUAGE sql AS $$
+	SELECT risk.create_rolling_features('pays', 'card', 'at', aggregates => ARRAY[format('share(%s) AS x', condition)], name => 'n') $$;
+SELECT risk.create_rolling_features('pays', 'card', 'at', aggregates => '{share(amount > 100)}', name => 'n');
+SELECT risk.create_rolling_features('pays', 'card', 'at', aggregates => '{"share(lower(country) = ''fr'')"}', name => 'n');
+SELECT share('amount > 1) AS y, share(flag');
+SELECT share('amount > 1, flag');
+SELECT share('amount > 1 FROM pays');
+SELECT share('amount > 1 AS y');
+SELECT share('amount > 1; DROP TABLE pays');
+SELECT share('amount > 1 /*');
+SELECT share('');
+SELECT share('amount > (SELECT 1)');
+SELECT share('amount');
+SELECT share('amnt > 1');
+SELECT share('at < now()');
+SELECT share('at::date = ''2026-01-01''');
+SELECT share('public.own(amount)');
+SELECT share('"Odd"::public.odd > 0');
+SELECT share('pays IS NULL');
+SELECT share('ctid IS NULL');
+SELECT share('count(*) > 1');
+SELECT share('sum(amount) OVER () > 1');
+SELECT share('generate_series(1, 2) > 1');
+SELECT share('amount > $1');
+SELECT risk.drop_rolling_features('pays');
+DROP TABLE pays;
+DROP FUNCTION own, share;
+DROP DOMAIN odd;
+
 -- a version that does not decide fails nobody's statement: its error is logged, foreseen or not
 CREATE TABLE pay (id int PRIMARY KEY, card text, at timestamptz, amount float8, score float8);
 CREATE INDEX ON pay (card, at);

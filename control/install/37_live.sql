@@ -41,12 +41,16 @@ CREATE TABLE risk.rolling_features (
 	width			interval NOT NULL,
 	delay			interval NOT NULL,
 	tau				interval,
+	condition		text,
+	condition_columns	text[],
 	PRIMARY KEY (source, feature)
 );
 COMMENT ON TABLE risk.rolling_features IS
 	'Rolling features by name, made from risk.rolling_sets. Read risk.rolling_features_info.';
 COMMENT ON COLUMN risk.rolling_features.width IS 'Length of the window';
 COMMENT ON COLUMN risk.rolling_features.tau IS 'Of a decayed count: the time in which what was seen fades to 1/e';
+COMMENT ON COLUMN risk.rolling_features.condition IS 'Of a share: the condition, if it is not a column';
+COMMENT ON COLUMN risk.rolling_features.condition_columns IS 'Columns that it needs';
 
 SELECT pg_catalog.pg_extension_config_dump('risk.rolling_sets', 'WHERE source IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('risk.rolling_features', 'WHERE source IN (SELECT oid FROM pg_catalog.pg_class)');
@@ -102,6 +106,13 @@ $$;
 COMMENT ON FUNCTION risk.rolling_index(oid, text[], text) IS
 	'A btree index on the key''s columns, then event_time, that lookups can use; NULL: there is none';
 
+-- A condition as it is stored, made from what was parsed; src/server/condition.c.
+CREATE FUNCTION risk.rolling_condition(source oid, expression text, OUT condition text, OUT columns text[])
+	RETURNS record LANGUAGE C STABLE STRICT
+	AS 'MODULE_PATHNAME', 'risk_rolling_condition';
+COMMENT ON FUNCTION risk.rolling_condition(oid, text) IS
+	'A condition over the columns of a table as risk.rolling_features has it, and the columns that it needs. Errors: 42601 not one expression, 42703 no such column, 42804 not boolean, 42P10 of the whole row, 42P17 not immutable or not PostgreSQL''s own, 0A000 not of one row.';
+
 -- The features of a set: each aggregate over each window.
 CREATE FUNCTION risk.rolling_set_features(
 	source regclass, name text, key text[], value text, windows interval[], aggregates text[], delay interval)
@@ -110,29 +121,44 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	item text;
+	named text[];
 	part text[];
 	width interval;
+	subject text;
 	result risk.rolling_features;
 BEGIN
 	FOREACH item IN ARRAY aggregates LOOP
-		part := regexp_match(item, '^\s*([a-z_]+)\s*(?:\(\s*("[^"]+"|[^",()]+?)\s*(?:,\s*([^()]+?)\s*)?\))?\s*$');
+		result := NULL;
+		named := regexp_match(item, '^\s*share\s*\((.*)\)\s*(?:as|AS)\s+("[^"]+"|[[:alpha:]_][[:alnum:]_$]*)\s*$');
+		IF named IS NOT NULL THEN
+			SELECT * INTO result.condition, result.condition_columns FROM risk.rolling_condition(source, named[1]);
+			part := ARRAY['share', CASE WHEN named[2] LIKE '"%' THEN named[2] ELSE lower(named[2]) END, NULL];
+		ELSE
+			part := regexp_match(item, '^\s*([a-z_]+)\s*(?:\(\s*("[^"]+"|[^",()]+?)\s*(?:,\s*([^()]+?)\s*)?\))?\s*$');
+			IF item ~ '^\s*share\s*\(' AND (part IS NULL OR part[2] !~ '^("|[[:alpha:]_][[:alnum:]_$]*$)'
+					AND risk.rolling_column_kind(source, part[2]) IS NULL) THEN
+				RAISE EXCEPTION 'the condition of % needs a name', item
+					USING ERRCODE = 'invalid_parameter_value',
+						  HINT = 'share(amount > 100) AS large, for example, makes features such as card_share_large_prev_1h. A column needs no name.';
+			END IF;
+		END IF;
 		IF part IS NULL OR part[1] NOT IN ('count', 'sum', 'avg', 'min', 'max', 'stddev', 'distinct',
 				'last', 'since_last', 'change', 'share', 'decayed_distinct') THEN
 			RAISE EXCEPTION 'there is no aggregate "%"', item
 				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'There are count, sum, avg, min, max, stddev, last, distinct, since_last, change, share and decayed_distinct; of a column: sum(column), distinct(column), share(boolean_column), decayed_distinct(column, 1 day).';
+					  HINT = 'There are count, sum, avg, min, max, stddev, last, distinct, since_last, change, share and decayed_distinct; of a column: sum(column), distinct(column), share(boolean_column), share(condition) AS name, decayed_distinct(column, 1 day).';
 		END IF;
-		result := NULL;
 		result.source := source;
 		result.set_name := name;
 		result.aggregate := part[1];
-		result.column_name := coalesce(trim(both '"' from part[2]),
+		subject := coalesce(trim(both '"' from part[2]),
 			CASE WHEN part[1] NOT IN ('count', 'since_last', 'change') THEN value END);
+		result.column_name := CASE WHEN named IS NULL THEN subject END;
 		result.delay := delay;
 		IF part[1] IN ('count', 'since_last') AND part[2] IS NOT NULL THEN
 			RAISE EXCEPTION 'aggregate "%" is of events, not of a column', part[1]
 				USING ERRCODE = 'invalid_parameter_value', HINT = format('Write "%s".', part[1]);
-		ELSIF part[1] NOT IN ('count', 'since_last', 'change') AND result.column_name IS NULL THEN
+		ELSIF part[1] NOT IN ('count', 'since_last', 'change') AND subject IS NULL THEN
 			RAISE EXCEPTION 'aggregate "%" needs a column', item
 				USING ERRCODE = 'invalid_parameter_value',
 					  HINT = format('Name it, as in %s(column), or give value => ''column''.', part[1]);
@@ -153,8 +179,8 @@ BEGIN
 			result.width := width;
 			result.feature := CASE WHEN part[1] IN ('share', 'change')
 				THEN format('%s_%s_%s_prev_%s', array_to_string(key, '_'), part[1],
-							coalesce(result.column_name, 'cnt'), risk.window_name(width))
-				ELSE risk.rolling_feature_name(array_to_string(key, '_'), part[1], result.column_name, width) END
+							coalesce(subject, 'cnt'), risk.window_name(width))
+				ELSE risk.rolling_feature_name(array_to_string(key, '_'), part[1], subject, width) END
 				|| CASE WHEN delay <> '0' THEN '_delay_' || risk.window_name(delay) ELSE '' END;
 			RETURN NEXT result;
 		END LOOP;
@@ -211,8 +237,9 @@ BEGIN
 	END IF;
 
 	columns := s.key || s.event_time || s.known_time || ARRAY(
-		SELECT DISTINCT f.column_name FROM risk.rolling_set_features(s.source, s.name, s.key, s.value, s.windows, s.aggregates, s.delay) AS f
-		WHERE f.column_name IS NOT NULL ORDER BY 1);
+		SELECT DISTINCT c FROM risk.rolling_set_features(s.source, s.name, s.key, s.value, s.windows, s.aggregates, s.delay) AS f,
+			   unnest(f.column_name || f.condition_columns) AS c
+		WHERE c IS NOT NULL ORDER BY 1);
 	SELECT string_agg(format('"%s"', c), ', ') INTO what FROM unnest(columns) AS c
 	WHERE c IS NOT NULL AND risk.rolling_column_kind(s.source, c) IS NULL;
 	IF what IS NOT NULL THEN
@@ -244,7 +271,7 @@ BEGIN
 	IF FOUND THEN
 		RAISE EXCEPTION 'wrong type of column in %', what
 			USING ERRCODE = 'datatype_mismatch',
-				  HINT = 'A share is of a boolean column, the other aggregates of values are of numbers or booleans; a generated column can hold a condition or conversion.';
+				  HINT = 'A share is of a boolean column, or of a condition with a name: share(amount > 100) AS large; the other aggregates of values are of numbers or booleans.';
 	END IF;
 
 	SELECT f.feature INTO twice FROM (
@@ -347,7 +374,7 @@ BEGIN
 	RETURN risk.store_rolling_set(s, create_index);
 END $$;
 COMMENT ON FUNCTION risk.create_rolling_features(regclass, name[], name, name, interval[], text[], text, name, interval, boolean) IS
-	'Declare rolling features of a table: each aggregate over each window [t - delay - w, t - delay) of events of one key, strictly earlier than t. Returns their names, which scoring then knows as if they were columns. Errors: 42710 exists, 42703 no such column, 42804 wrong type, 22023 bad window or aggregate, 55000 no index, 42501 not allowed.';
+	'Declare rolling features of a table: each aggregate over each window [t - delay - w, t - delay) of events of one key, strictly earlier than t. Returns their names, which scoring then knows as if they were columns. Errors: 42710 exists, 42703 no such column, 42804 wrong type, 22023 bad window or aggregate, 55000 no index, 42501 not allowed; those of risk.rolling_condition().';
 
 CREATE FUNCTION risk.create_rolling_features(
 	source regclass,
@@ -462,7 +489,7 @@ BEGIN
 	JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND d.objsubid > 0
 	JOIN risk.rolling_sets AS s ON s.source = c.oid
 	WHERE d.address_names[3] = ANY (s.key || s.event_time || s.known_time || ARRAY(
-		SELECT f.column_name FROM risk.rolling_features AS f WHERE f.source = s.source AND f.set_name = s.name))
+		SELECT unnest(f.column_name || f.condition_columns) FROM risk.rolling_features AS f WHERE f.source = s.source AND f.set_name = s.name))
 	ORDER BY 2, 3 LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'cannot drop column "%" of table "%" because rolling features "%" need it',
@@ -484,7 +511,7 @@ COMMENT ON EVENT TRIGGER pg_risk_sources_dropped IS
 	'Rolling features of dropped tables go with them; columns that are needed are not dropped';
 
 CREATE VIEW risk.rolling_features_info AS
-	SELECT f.source, f.set_name, f.feature, f.aggregate, f.column_name, f.width, f.delay, f.tau,
+	SELECT f.source, f.set_name, f.feature, f.aggregate, f.column_name, f.condition, f.width, f.delay, f.tau,
 		   s.key, s.event_time, s.known_time, s.time_zone,
 		   CASE WHEN c.oid IS NULL THEN 'the table is gone'
 				WHEN m.names IS NOT NULL THEN format('the table has no column %s', m.names)
@@ -494,7 +521,7 @@ CREATE VIEW risk.rolling_features_info AS
 	JOIN risk.rolling_sets AS s ON s.source = f.source AND s.name = f.set_name
 	LEFT JOIN pg_catalog.pg_class AS c ON c.oid = f.source
 	CROSS JOIN LATERAL (SELECT pg_catalog.string_agg(u.name, ', ') AS names
-			FROM pg_catalog.unnest(s.key || s.event_time || s.known_time || f.column_name) AS u (name)
+			FROM pg_catalog.unnest(s.key || s.event_time || s.known_time || f.column_name || f.condition_columns) AS u (name)
 			WHERE u.name IS NOT NULL AND risk.rolling_column_kind(f.source, u.name) IS NULL) AS m
 	CROSS JOIN LATERAL risk.rolling_index(f.source, s.key, s.event_time) AS i (index);
 COMMENT ON VIEW risk.rolling_features_info IS
@@ -563,7 +590,7 @@ BEGIN
 			USING ERRCODE = 'undefined_object',
 				  HINT = 'Declare them with risk.create_rolling_features().';
 	END IF;
-	SELECT format('jsonb_build_object(%s)', string_agg(format('%L, t.%I', a.attname, a.attname), ', ' ORDER BY k.n)) INTO identity
+	SELECT 'jsonb_build_object(' || string_agg(format('%L, t.%I', a.attname, a.attname), ', ' ORDER BY k.n) || ')' INTO identity
 	FROM pg_index AS i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n), pg_attribute AS a
 	WHERE i.indrelid = source AND i.indisprimary AND k.n <= i.indnkeyatts AND a.attrelid = source AND a.attnum = k.attnum;
 	IF model IS NOT NULL THEN

@@ -230,3 +230,14 @@ guc_define(void)
 
 	MarkGUCPrefixReserved("pg_risk");
 }
+
+int
+guc_settle(const char *const settings[][2], int count)
+{
+	int			nest = NewGUCNestLevel();
+
+	for (int i = 0; i < count; i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nest;
+}

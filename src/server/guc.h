@@ -30,4 +30,8 @@ extern TimestampTz guc_clock;
 
 extern void guc_define(void);
 
+/* Set settings {name, value} until AtEOXact_GUC(true, what this returns), or the
+ * end of the (sub)transaction. */
+extern int	guc_settle(const char *const settings[][2], int count);
+
 #endif							/* PG_RISK_GUC_H */

@@ -19,6 +19,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -28,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "condition.h"
 #include "live_query.h"
 #include "rolling_names.h"
 
@@ -54,7 +57,9 @@ enum
 	Anum_features_column_name,
 	Anum_features_width,
 	Anum_features_delay,
-	Anum_features_tau
+	Anum_features_tau,
+	Anum_features_condition,
+	Anum_features_condition_columns
 };
 
 /* ---- what has changed ---- */
@@ -111,6 +116,17 @@ text_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+static ArrayType *
+array_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, tupdesc, &isnull);
+
+	if (isnull)
+		elog(ERROR, "unexpected null in column %d", column);
+	return DatumGetArrayTypePCopy(value);
+}
+
 static Interval
 interval_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
 {
@@ -139,7 +155,7 @@ begin_scan(const char *table, const char *index, Oid source, Relation *rel)
 	return systable_beginscan(*rel, get_relname_relid(index, namespace), true, NULL, 1, &key);
 }
 
-/* A column of the source.  False: there is none, and it is listed. */
+/* A column of the source.  False: there is none, and it is listed, once. */
 static bool
 find_column(Oid source, const char *name, Oid *type, Oid *collation, StringInfo missing)
 {
@@ -152,8 +168,20 @@ find_column(Oid source, const char *name, Oid *type, Oid *collation, StringInfo 
 		*type = getBaseType(*type);
 		return true;
 	}
-	appendStringInfo(missing, "%s\"%s\"", missing->len ? ", " : "", name);
+	if (!strstr(missing->data, psprintf("\"%s\"", name)))
+		appendStringInfo(missing, "%s\"%s\"", missing->len ? ", " : "", name);
 	return false;
+}
+
+/* Room for the name of a column of values, or of ids, which come after all values. */
+static char **
+insert_column(LiveQuery *query, bool id)
+{
+	int			count = query->spec.num_values + query->spec.num_ids;
+	int			place = id ? count : query->spec.num_values;
+
+	memmove(&query->columns[place + 1], &query->columns[place], sizeof(char *) * (count - place));
+	return &query->columns[place];
 }
 
 /* The index of a column of values or ids; added if it is not there. */
@@ -167,19 +195,88 @@ add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
 
 	for (int i = begin; i < end; i++)
 	{
-		if (strcmp(query->columns[i], name) == 0)
+		if (query->columns[i] && strcmp(query->columns[i], name) == 0)
 			return i - begin;
 	}
 	(void) find_column(query->source, name, &column.type, &column.collation, missing);
-	/* Ids come after all values. */
-	memmove(&query->columns[end + 1], &query->columns[end],
-			sizeof(char *) * (spec->num_values + spec->num_ids - end));
-	query->columns[end] = pstrdup(name);
+	*insert_column(query, id) = pstrdup(name);
 	if (id)
 		spec->ids[spec->num_ids++] = column;
 	else
+	{
+		query->conditions[spec->num_values] = (LiveCondition) {NULL, NULL};
 		spec->values[spec->num_values++] = column;
+	}
 	return end - begin;
+}
+
+/* The same of a condition, as values. */
+static int
+add_condition(LiveQuery *query, char *condition, ArrayType *columns, StringInfo missing)
+{
+	HistorySpec *spec = &query->spec;
+	Datum	   *names;
+	int			count;
+	Oid			type;
+	Oid			collation;
+
+	for (int i = 0; i < spec->num_values; i++)
+	{
+		if (query->conditions[i].text && strcmp(query->conditions[i].text, condition) == 0)
+			return i;
+	}
+	deconstruct_array(columns, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &count);
+	for (int i = 0; i < count; i++)
+		(void) find_column(query->source, TextDatumGetCString(names[i]), &type, &collation, missing);
+	*insert_column(query, false) = NULL;
+	query->conditions[spec->num_values] = (LiveCondition) {condition, NULL};
+	query->expressions = true;
+	spec->values[spec->num_values] = (HistoryColumn) {BOOLOID, InvalidOid};
+	return spec->num_values++;
+}
+
+/* A condition's columns as they are selected. */
+static Node *
+select_columns(Node *node, void *arg)
+{
+	LiveQuery  *query = arg;
+	int			begin = query->spec.num_values + query->spec.num_ids;
+	Var		   *var;
+	char	   *name;
+	int			i;
+
+	if (!node || !IsA(node, Var))
+		return node ? expression_tree_mutator(node, select_columns, arg) : NULL;
+	var = copyObject((Var *) node);
+	name = get_attname(query->source, var->varattno, false);
+	for (i = 0; i < query->num_needed && strcmp(query->columns[begin + i], name) != 0; i++);
+	if (i == query->num_needed)
+	{
+		query->columns = repalloc(query->columns, sizeof(char *) * (begin + i + 1));
+		query->columns[begin + query->num_needed++] = name;
+	}
+	var->varattno = EVENT_VALUES + begin + i + 1;
+	return (Node *) var;
+}
+
+/* Make the conditions of a query ready. */
+static void
+prepare_conditions(LiveQuery *query)
+{
+	Relation	rel = table_open(query->source, AccessShareLock);
+
+	query->evaluation = CreateStandaloneExprContext();
+	for (int i = 0; i < query->spec.num_values; i++)
+	{
+		if (query->conditions[i].text)
+		{
+			Expr	   *condition = condition_parse(rel, query->conditions[i].text);
+
+			condition = (Expr *) select_columns((Node *) condition, query);
+			query->conditions[i].state = ExecInitExpr(expression_planner(condition), NULL);
+		}
+	}
+	table_close(rel, AccessShareLock);
 }
 
 /* The index of a window; added if it is not there.  A change also needs the
@@ -240,13 +337,17 @@ add_feature(LiveQuery *query, HeapTuple tuple, TupleDesc tupdesc, const char *na
 	HistorySpec *spec = &query->spec;
 	HistoryFeature *feature = &spec->features[spec->num_features];
 	char	   *column = text_column(tuple, tupdesc, Anum_features_column_name);	/* or NULL */
+	char	   *condition = text_column(tuple, tupdesc, Anum_features_condition);
 	Interval	width = interval_column(tuple, tupdesc, Anum_features_width);
 	Interval	delay = interval_column(tuple, tupdesc, Anum_features_delay);
 	Interval	tau = interval_column(tuple, tupdesc, Anum_features_tau);
 
 	set_aggregate(feature, text_column(tuple, tupdesc, Anum_features_aggregate), column);
 	feature->window = add_window(spec, &width, &delay, feature->change);
-	feature->column = column ? add_column(query, rolling_takes_id(feature->aggregate), column, missing) : 0;
+	if (condition)
+		feature->column = add_condition(query, condition, array_column(tuple, tupdesc, Anum_features_condition_columns), missing);
+	else
+		feature->column = column ? add_column(query, rolling_takes_id(feature->aggregate), column, missing) : 0;
 	feature->tau = feature->aggregate == ROLLING_DECAYED_DISTINCT ? rolling_check_tau(&tau) : 0;
 	query->names[spec->num_features] = pstrdup(name);
 	query->positions[spec->num_features++] = position;
@@ -269,6 +370,7 @@ make_room(LiveQuery *query, int capacity)
 	spec->ids = resize(spec->ids, sizeof(HistoryColumn) * capacity);
 	spec->windows = resize(spec->windows, sizeof(RollingWindow) * capacity * 2);
 	query->columns = resize(query->columns, sizeof(char *) * capacity);
+	query->conditions = resize(query->conditions, sizeof(LiveCondition) * capacity);
 	query->names = resize(query->names, sizeof(char *) * capacity);
 	query->positions = resize(query->positions, sizeof(int) * capacity);
 }
@@ -329,7 +431,8 @@ set_inputs(LiveQuery *query, ArrayType *key, char *event_time, StringInfo missin
 		else
 			input->type = spec->ids[i - query->num_keys - 1].type;
 	}
-	spec->time_type = LIVE_MOMENT_TYPE(query->inputs[query->num_keys].type);
+	query->time_column = query->inputs[query->num_keys].type;
+	spec->time_type = LIVE_MOMENT_TYPE(query->time_column);
 	query->inputs[query->num_keys].type = spec->time_type;
 }
 
@@ -364,8 +467,7 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 	add_features(query, wanted, num_wanted, &missing);
 	if (query->spec.num_features == 0)
 		return NULL;
-	set_inputs(query, DatumGetArrayTypePCopy(heap_getattr(tuple, Anum_sets_key, tupdesc, &isnull)),
-			   event_time, &missing);
+	set_inputs(query, array_column(tuple, tupdesc, Anum_sets_key), event_time, &missing);
 	if (query->known_time)
 		(void) find_column(query->source, query->known_time, &query->known_type, &collation, &missing);
 	if (missing.len)
@@ -386,6 +488,8 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 					pstrdup("Change it with risk.alter_rolling_features()."));
 		return NULL;
 	}
+	if (query->expressions)
+		prepare_conditions(query);
 	query->free_plan.func = free_plan;
 	query->free_plan.arg = query;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &query->free_plan);

@@ -40,16 +40,6 @@
 
 /* ---- reading events ---- */
 
-/* What is selected of an event, in this order; then values, ids, and keys. */
-enum
-{
-	EVENT_TABLE,
-	EVENT_ROW,
-	EVENT_TIME,
-	EVENT_KNOWN,
-	EVENT_VALUES
-};
-
 /* The operator that makes two values of a type one key. */
 static const char *
 equality(Oid type)
@@ -86,8 +76,8 @@ select_events(StringInfo sql, const LiveQuery *query, bool row, bool known, bool
 	appendStringInfo(sql, "SELECT %s, %s, ", row ? "tableoid, ctid" : "NULL, NULL",
 					 moment(query->inputs[query->num_keys].column, query->spec.time_type));
 	appendStringInfoString(sql, known ? moment(query->known_time, query->known_type) : "NULL");
-	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
-		appendStringInfo(sql, ", %s", quote_identifier(query->columns[i]));
+	for (int i = 0; i < query->spec.num_values + query->spec.num_ids + query->num_needed; i++)
+		appendStringInfo(sql, ", %s", query->columns[i] ? quote_identifier(query->columns[i]) : "NULL::pg_catalog.bool");
 	for (int i = 0; keys && i < query->num_keys; i++)
 		appendStringInfo(sql, ", %s", quote_identifier(query->inputs[i].column));
 	appendStringInfo(sql, " FROM %s", quote_qualified_identifier(get_namespace_name(get_rel_namespace(query->source)),
@@ -122,10 +112,28 @@ lookup_plan(const LiveQuery *query, bool row)
 	return plan;
 }
 
+/* Put what conditions say of a row where the values of columns would be. */
+static void
+evaluate_conditions(const LiveQuery *query, TupleTableSlot *slot)
+{
+	if (!query->expressions)
+		return;
+	ResetExprContext(query->evaluation);
+	query->evaluation->ecxt_scantuple = slot;
+	for (int i = 0; i < query->spec.num_values; i++)
+	{
+		if (query->conditions[i].state)
+			slot->tts_values[EVENT_VALUES + i] =
+				ExecEvalExprSwitchContext(query->conditions[i].state, query->evaluation,
+										  &slot->tts_isnull[EVENT_VALUES + i]);
+	}
+}
+
 /* Where the rows of a plan go: to who takes them, but for one row. */
 typedef struct Collector
 {
 	DestReceiver receiver;
+	const LiveQuery *query;
 	const LiveView *view;
 	LiveTake	take;
 	void	   *arg;
@@ -153,6 +161,7 @@ collect(TupleTableSlot *slot, DestReceiver *self)
 	if (view->old_row && DatumGetObjectId(values[EVENT_TABLE]) == view->old_table &&
 		ItemPointerEquals((ItemPointer) DatumGetPointer(values[EVENT_ROW]), view->old_row))
 		return true;
+	evaluate_conditions(collector->query, slot);
 	collector->take(collector->arg, DatumGetTimestamp(values[EVENT_TIME]),
 					values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
 	return true;
@@ -216,6 +225,7 @@ select_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
 	SPIPlanPtr *plan = view->old_row ? &query->row_plan : &query->plan;
 	Collector	collector = {
 		.receiver = {collect, begin_collecting, end_collecting, end_collecting, DestNone},
+		.query = query,
 		.view = view,
 		.take = take,
 		.arg = arg
@@ -296,7 +306,7 @@ static bool
 can_select(const LiveQuery *query, bool row)
 {
 	AttrNumber	system[] = {TableOidAttributeNumber, SelfItemPointerAttributeNumber};
-	int			num_columns = query->spec.num_values + query->spec.num_ids;
+	int			num_columns = query->spec.num_values + query->spec.num_ids + query->num_needed;
 
 	if (pg_class_aclcheck(query->source, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
 		return true;
@@ -304,7 +314,7 @@ can_select(const LiveQuery *query, bool row)
 	{
 		const char *name = i <= query->num_keys ? query->inputs[i].column : query->columns[i - query->num_keys - 1];
 
-		if (pg_attribute_aclcheck(query->source, get_attnum(query->source, name), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		if (name && pg_attribute_aclcheck(query->source, get_attnum(query->source, name), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 			return false;
 	}
 	for (int i = 0; row && i < lengthof(system); i++)
@@ -494,13 +504,14 @@ replay(TupleTableSlot *slot, DestReceiver *self)
 {
 	Replayer   *r = (Replayer *) self;
 	const HistorySpec *spec = &r->query->spec;
-	int			keys = EVENT_VALUES + spec->num_values + spec->num_ids;
+	int			keys = EVENT_VALUES + spec->num_values + spec->num_ids + r->query->num_needed;
 	int			ids = EVENT_VALUES + spec->num_values;
 	const Datum *values;
 	const bool *nulls;
 	int64		i;
 
 	slot_getallattrs(slot);
+	evaluate_conditions(r->query, slot);
 	values = slot->tts_values;
 	nulls = slot->tts_isnull;
 	if (r->count > 0 && !same_key(r, values + keys, nulls + keys))

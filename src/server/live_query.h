@@ -8,11 +8,29 @@
 
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "executor/spi.h"
 
 #include "history.h"
 #include "live.h"
 
+/* What is selected of an event, in this order; then values, ids, the columns of
+ * conditions, and keys. */
+enum
+{
+	EVENT_TABLE,
+	EVENT_ROW,
+	EVENT_TIME,
+	EVENT_KNOWN,
+	EVENT_VALUES
+};
+
+/* A value that is no column, but a condition over those that are selected. */
+typedef struct LiveCondition
+{
+	char	   *text;			/* NULL: a column */
+	ExprState  *state;
+} LiveCondition;
 /* How the events of a key are reached through an index (live_index.c). */
 typedef struct LiveIndex LiveIndex;
 
@@ -30,8 +48,15 @@ struct LiveQuery
 	LiveInput  *inputs;			/* keys, event time, own values of the ids */
 	char	   *known_time;		/* NULL: none */
 	Oid			known_type;
+	Oid			time_column;	/* type of the column of event time, which is
+								 * spec.time_type or date */
 	HistorySpec spec;
-	char	  **columns;		/* of values, then of ids: names */
+	char	  **columns;		/* of values, then of ids: names; NULL of a
+								 * condition; then what conditions need */
+	int			num_needed;		/* the latter */
+	bool		expressions;	/* there are conditions, */
+	LiveCondition *conditions;	/* [spec.num_values] */
+	ExprContext *evaluation;	/* NULL: there are none */
 	char	  **names;			/* [spec.num_features] */
 	int		   *positions;		/* in what was wanted */
 	SPIPlanPtr	plan;			/* NULL: not made yet */

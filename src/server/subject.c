@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "subject.h"
 
 typedef struct SubjectColumn
@@ -79,13 +80,9 @@ settled_text(const SubjectColumn *column, Datum value)
 		{"bytea_output", "hex"}, {"datestyle", "ISO"}, {"extra_float_digits", "1"},
 		{"intervalstyle", "postgres"}, {"lc_monetary", "C"}, {"timezone", "UTC"}
 	};
-	int			nest = NewGUCNestLevel();
-	char	   *text;
+	int			nest = guc_settle(settings, lengthof(settings));
+	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &column->output), value);
 
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	text = OutputFunctionCall(unconstify(FmgrInfo *, &column->output), value);
 	AtEOXact_GUC(true, nest);
 	return text;
 }

@@ -67,6 +67,7 @@ SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}', 
 SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}', '{min,max,last,since_last}', known_time => 'known', name => 'edges');
 SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}',
 	'{share(flag),distinct(peer),change,change(v),"decayed_distinct(peer, 6 hours)"}', known_time => 'known', name => 'others');
+SELECT risk.create_rolling_features('events', 'k', 'at', windows => '{1 hour,1 day}', aggregates => '{share(v > 0 AND flag) AS plus}', known_time => 'known', name => 'conditions');
 SELECT risk.create_rolling_features('events', '{k,chain}'::name[], 'at', 'fee', '{2 hours,1 month}', '{count,sum}', known_time => 'known', name => 'late', delay => '3 hours', create_index => true);
 
 -- The float8 nearest to a number.
@@ -92,12 +93,13 @@ CREATE VIEW windowed AS
 		'k_avg_v_prev_1h', a[5], 'k_avg_v_prev_1d', a[6], 'k_stddev_v_prev_1h', a[7], 'k_stddev_v_prev_1d', a[8],
 		'k_min_v_prev_1h', a[9], 'k_min_v_prev_1d', a[10], 'k_max_v_prev_1h', a[11], 'k_max_v_prev_1d', a[12],
 		'k_last_v_prev_1h', a[13], 'k_last_v_prev_1d', a[14], 'k_since_last_prev_1h', since_1h, 'k_since_last_prev_1d', since_1d,
-		'k_sum_fee_prev_1d', fee::float8, 'k_share_flag_prev_1h', share, 'k_distinct_peer_prev_1d', peers, 'k_change_cnt_prev_1d', change,
+		'k_sum_fee_prev_1d', fee::float8, 'k_share_flag_prev_1h', share, 'k_share_plus_prev_1h', plus, 'k_distinct_peer_prev_1d', peers, 'k_change_cnt_prev_1d', change,
 		'k_change_v_prev_1h', change_v, 'k_decayed_distinct_peer_prev_1d', decayed,
 		'k_chain_cnt_prev_2h_delay_3h', late, 'k_chain_sum_fee_prev_1mo_delay_3h', late_fee::float8) AS features
 	FROM (SELECT chain, log, risk.rolling_array(v, at, '{1 hour,1 day}', '{count,sum,avg,stddev,min,max,last}') OVER w AS a,
 				 risk.rolling_since_last(at, '1 hour') OVER w AS since_1h, risk.rolling_since_last(at, '1 day') OVER w AS since_1d,
 				 risk.rolling_sum(fee, at, '1 day') OVER w AS fee, risk.rolling_share(flag, at, '1 hour') OVER w AS share,
+				 risk.rolling_share(v > 0 AND flag, at, '1 hour') OVER w AS plus,
 				 risk.rolling_distinct(peer, at, '1 day') OVER w AS peers, risk.rolling_change(at, '1 day') OVER w AS change,
 				 risk.rolling_change(v, at, '1 hour') OVER w AS change_v, risk.decayed_distinct(peer, at, '1 day', '6 hours') OVER w AS decayed,
 				 risk.rolling_count(at, '2 hours', '3 hours') OVER c AS late, risk.rolling_sum(fee, at, '1 month', '3 hours') OVER c AS late_fee
@@ -126,7 +128,8 @@ CREATE FUNCTION joined(e events, as_known boolean) RETURNS jsonb LANGUAGE sql ST
 			SELECT count(*) AS n, count(v) AS values, coalesce(sum(x), 0) AS sum, sum(x * x) AS squares, min(v), max(v),
 				   (array_agg(v ORDER BY at DESC, v DESC) FILTER (WHERE v IS NOT NULL))[1] AS last, max(at) AS latest,
 				   coalesce(sum(fee), 0) AS fee, sum(fee) / nullif(count(fee), 0) AS avg_fee, count(DISTINCT peer) AS peers,
-				   count(*) FILTER (WHERE flag) AS flags, count(flag) AS flagged
+				   count(*) FILTER (WHERE flag) AS flags, count(flag) AS flagged,
+				   count(*) FILTER (WHERE v > 0 AND flag) AS plus, count(v > 0 AND flag) AS plus_or_not
 			FROM events AS o WHERE o.k = (e).k AND o.at >= (e).at - w.width AND o.at < (e).at
 			AND NOT coalesce(as_known AND o.known > (e).known, false)) AS a,
 		LATERAL (
@@ -144,7 +147,7 @@ CREATE FUNCTION joined(e events, as_known boolean) RETURNS jsonb LANGUAGE sql ST
 			('k_since_last_prev_', extract(epoch FROM (e).at - a.latest)::float8),
 			('k_sum_fee_prev_', a.fee::float8), ('k_avg_fee_prev_', a.avg_fee::float8),
 			('k_distinct_peer_prev_', a.peers), ('k_share_flag_prev_', nearest(ratio(a.flags, a.flagged))),
-			('k_change_cnt_prev_', change(a.n, p.n)), ('k_change_v_prev_', change(nearest(a.sum), nearest(p.sum))),
+			('k_share_plus_prev_', nearest(ratio(a.plus, a.plus_or_not))), ('k_change_cnt_prev_', change(a.n, p.n)), ('k_change_v_prev_', change(nearest(a.sum), nearest(p.sum))),
 			('k_decayed_distinct_peer_prev_', s.peers)) AS f (prefix, value)) AS f, (
 		SELECT jsonb_object_agg(f.prefix || w.w || '_delay_3h', f.value) AS features
 		FROM (VALUES ('2h', interval '2 hours'), ('1mo', '1 month')) AS w (w, width),

@@ -1,0 +1,191 @@
+/*
+ * condition.c
+ *		Conditions over the columns of a table, as declared rolling features have
+ *		them: share(amount > 100).
+ *
+ * A condition is evaluated for whoever looks up, who need not trust who declared
+ * it, and must say of a row what it said before.  So it is one boolean
+ * expression, without subqueries, of columns of the table and of PostgreSQL's own
+ * immutable functions and operators; its text means the same in every session,
+ * and never becomes a part of a query.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+#include "condition.h"
+#include "guc.h"
+
+/* What the text of a condition depends on, read or written. */
+static const char *const settings[][2] = {
+	{"bytea_output", "hex"}, {"datestyle", "ISO, YMD"}, {"extra_float_digits", "1"},
+	{"intervalstyle", "postgres"}, {"search_path", "pg_catalog, pg_temp"},
+	{"standard_conforming_strings", "on"}, {"timezone", "UTC"}, {"transform_null_equals", "off"}
+};
+
+/* An error is in the condition, not in the query that was sent. */
+static void
+explain_error(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(arg);
+	}
+	errcontext("condition of rolling features: %s", (char *) arg);
+}
+
+/* The one expression that the text is. */
+static Node *
+parse_expression(const char *text)
+{
+	List	   *statements = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt);
+	SelectStmt *alone = makeNode(SelectStmt);
+	ResTarget  *target = list_length(select->targetList) == 1 ? linitial(select->targetList) : NULL;
+
+	alone->targetList = select->targetList;
+	if (!target || target->name || target->indirection || !equal(select, alone))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("a condition is one expression")));
+	return target->val;
+}
+
+static bool
+is_foreign(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/* Is something in it that is not PostgreSQL's own? */
+static bool
+has_foreign(Node *node, void *context)
+{
+	return node && (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_foreign, NULL) ||
+					expression_tree_walker(node, has_foreign, context));
+}
+
+static bool
+has_no_column(Node *node, void *context)
+{
+	return node && (IsA(node, Var) ? ((Var *) node)->varattno <= 0 :
+					expression_tree_walker(node, has_no_column, context));
+}
+
+static Expr *
+analyze(Relation rel, const char *text)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	Node	   *expr;
+
+	pstate->p_sourcetext = text;
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
+	addNSItemToQuery(pstate, item, false, true, true);
+	expr = transformExpr(pstate, parse_expression(text), EXPR_KIND_SELECT_TARGET);
+	expr = coerce_to_boolean(pstate, expr, "share()");
+	assign_expr_collations(pstate, expr);
+	if (pstate->p_hasSubLinks || pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a condition cannot have subqueries, aggregates, window functions or functions that return sets"),
+				 errhint("It is of one row.")));
+	free_parsestate(pstate);
+	if (has_no_column(expr, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("a condition is of columns of the table, not of the row or of system columns")));
+	if (has_foreign(expr, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("a condition has functions, operators and casts of PostgreSQL only"),
+				 errhint("It is evaluated for whoever looks up. A generated column can hold what others compute.")));
+	if (contain_mutable_functions(expr))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("functions and operators in a condition must be immutable"),
+				 errhint("It must say the same of a row at any time and in any session.")));
+	return (Expr *) expr;
+}
+
+/*
+ * A condition over the columns of a table, whose Vars have varno 1; not planned.
+ *
+ * Errors: 42601 not one expression, 42703 no such column, 42804 not boolean,
+ * 42P10 of the whole row, 42P17 not immutable, or not PostgreSQL's own, 0A000
+ * not of one row.
+ */
+Expr *
+condition_parse(Relation rel, const char *text)
+{
+	int			nest = guc_settle(settings, lengthof(settings));
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,.callback = explain_error,.arg = unconstify(char *, text)
+	};
+	Expr	   *expr;
+
+	error_context_stack = &callback;
+	expr = analyze(rel, text);
+	error_context_stack = callback.previous;
+	AtEOXact_GUC(true, nest);
+	return expr;
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_condition);
+
+/* risk.rolling_condition(source, condition): as it is stored, and its columns. */
+Datum
+risk_rolling_condition(PG_FUNCTION_ARGS)
+{
+	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Expr	   *expr = condition_parse(rel, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	int			nest = guc_settle(settings, lengthof(settings));
+	char	   *text = deparse_expression((Node *) expr, deparse_context_for(RelationGetRelationName(rel), RelationGetRelid(rel)),
+										  false, false);
+	List	   *vars = pull_var_clause((Node *) expr, 0);
+	ArrayBuildState *columns = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	Bitmapset  *seen = NULL;
+	ListCell   *cell;
+	TupleDesc	tupdesc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	AtEOXact_GUC(true, nest);
+	foreach(cell, vars)
+	{
+		AttrNumber	attnum = lfirst_node(Var, cell)->varattno;
+
+		if (!bms_is_member(attnum, seen))
+			columns = accumArrayResult(columns, CStringGetTextDatum(get_attname(RelationGetRelid(rel), attnum, false)),
+									   false, TEXTOID, CurrentMemoryContext);
+		seen = bms_add_member(seen, attnum);
+	}
+	table_close(rel, AccessShareLock);
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "unexpected result type");
+	values[0] = CStringGetTextDatum(text);
+	values[1] = makeArrayResult(columns, CurrentMemoryContext);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
+}
