@@ -109,6 +109,25 @@ first_from(const History *h, int64 time)
 
 /* ---- events ---- */
 
+/* Can values be of a type?  As risk.rolling_column_kind() says: numbers, booleans. */
+bool
+history_takes_value(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* The float8 nearest to a value. */
 double
 history_float8(Oid type, Datum value)

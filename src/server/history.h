@@ -49,6 +49,7 @@ typedef struct History History;
 
 extern double history_float8(Oid type, Datum value);
 extern void history_bounds(const HistorySpec *spec, int64 time, int64 *lower, int64 *upper);
+extern bool history_takes_value(Oid type);
 extern History *history_create(const HistorySpec *spec);
 extern void history_reset(History *h);
 extern void history_add(History *h, int64 time, int64 known, const Datum *values, const bool *nulls);

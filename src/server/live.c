@@ -447,6 +447,30 @@ free_plan(void *arg)
 		SPI_freeplan(query->row_plan);
 }
 
+/* Are types still what they were when the set was declared, and is its time zone
+ * known here? */
+static bool
+check_types(LiveQuery *query, const char *zone, Problem *problem)
+{
+	HistorySpec *spec = &query->spec;
+	char	   *what = NULL;
+
+	spec->zone = pg_tzset(zone);
+	if (!spec->zone)
+		what = psprintf("time zone \"%s\" of rolling features \"%s\" is not known here", zone, query->set);
+	if (!rolling_is_time(spec->time_type))
+		what = psprintf("column \"%s\" is no time any more", query->inputs[query->num_keys].column);
+	for (int i = 0; i < spec->num_values; i++)
+	{
+		if (!history_takes_value(spec->values[i].type))
+			what = psprintf("column \"%s\" is no number any more", query->columns[i]);
+	}
+	if (what)
+		problem_set(problem, ERRCODE_DATATYPE_MISMATCH, what,
+					pstrdup("Change the features with risk.alter_rolling_features()."));
+	return what == NULL;
+}
+
 /* A query of one declared set; NULL: none of its features is wanted, or there
  * is a problem. */
 static LiveQuery *
@@ -479,15 +503,8 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 		problem->detail = psprintf("Missing: %s.", missing.data);
 		return NULL;
 	}
-	query->spec.zone = pg_tzset(zone);
-	if (!query->spec.zone || (query->spec.time_type != TIMESTAMPTZOID && query->spec.time_type != TIMESTAMPOID))
-	{
-		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
-					query->spec.zone ? psprintf("column \"%s\" is no time any more", event_time) :
-					psprintf("time zone \"%s\" of rolling features \"%s\" is not known here", zone, query->set),
-					pstrdup("Change it with risk.alter_rolling_features()."));
+	if (!check_types(query, zone, problem))
 		return NULL;
-	}
 	if (query->expressions)
 		prepare_conditions(query);
 	query->free_plan.func = free_plan;
