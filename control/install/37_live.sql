@@ -576,6 +576,7 @@ DECLARE
 	identity text;
 	happened text;
 	entity text;
+	judged text;
 	maturity interval;
 	otherwise boolean;
 BEGIN
@@ -603,19 +604,20 @@ BEGIN
 					  DETAIL = CASE WHEN entity IS NULL THEN 'The model has no entity_id.' ELSE format('Missing: "%s".', entity) END,
 					  HINT = 'Labels are found by the column that is the model''s entity_id, see risk.alter_model().';
 		END IF;
-		-- The label of a mature event; of what is not mature not even who said what.
-		query := query || format(' LEFT JOIN LATERAL (
-			SELECT coalesce(l.label, $7) AS label, l.label_time, l.source
-			FROM (SELECT to_jsonb(t.%I) #>> ''{}'') AS e (id) LEFT JOIN LATERAL risk.label_as_of($4, e.id, $5) AS l ON true
-			WHERE t.%I::timestamptz <= $5 - $6) AS l ON true%s',
-			entity, happened, CASE WHEN only_labelled THEN ' WHERE l.label IS NOT NULL' ELSE '' END);
+		query := query || format(' CROSS JOIN LATERAL (SELECT t.%I::timestamptz <= $5 - $6) AS e (mature)
+			LEFT JOIN LATERAL risk.label_as_of($4, CASE WHEN e.mature THEN to_jsonb(t.%I) #>> ''{}'' END, $5) AS l ON true',
+			happened, entity);
+		judged := 'coalesce(l.label, CASE WHEN e.mature THEN $7 END)';
+		IF only_labelled THEN
+			query := query || format(' WHERE %s IS NOT NULL', judged);
+		END IF;
 	ELSIF labels_as_of IS NOT NULL OR only_labelled THEN
 		RAISE EXCEPTION 'labels are those of a model'
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Say whose: model => ''...''.';
 	END IF;
 	RETURN QUERY EXECUTE format('SELECT %s, t.%I::timestamptz, %s, %s FROM %s AS t%s',
 		coalesce(identity, 'to_jsonb(t)'), happened, merged,
-		CASE WHEN model IS NULL THEN 'NULL::boolean, NULL::timestamptz, NULL::text' ELSE 'l.label, l.label_time, l.source' END,
+		coalesce(judged || ', l.label_time, l.source', 'NULL::boolean, NULL::timestamptz, NULL::text'),
 		source, query)
 		USING coalesce("from", '-infinity'), coalesce("to", 'infinity'), coalesce(known_as_of, false),
 			  model, coalesce(labels_as_of, risk.clock()), maturity, otherwise;

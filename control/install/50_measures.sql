@@ -335,10 +335,9 @@ BEGIN
 						THEN coalesce(l.label, CASE settings.unlabeled WHEN 'negative' THEN false END) END,
 				   l.amount, settings.decision_threshold, settings.review_capacity, settings.review_cost) AS figures
 		FROM risk.paired_predictions AS p
-		LEFT JOIN LATERAL (
-			SELECT l.label, l.amount
-			FROM risk.label_as_of(model, p.entity_id, known_at) AS l
-			WHERE coalesce(p.event_time, p.scored_at) <= known_at - settings.label_maturity) AS l ON true
+		LEFT JOIN LATERAL risk.label_as_of(model,
+			CASE WHEN coalesce(p.event_time, p.scored_at) <= known_at - settings.label_maturity THEN p.entity_id END,
+			known_at) AS l ON true
 		WHERE p.model = model AND p.version = version
 		AND p.scored_at >= start AND p.scored_at < coalesce(until, 'infinity')
 		AND NOT (registered AND p.role = 'external')

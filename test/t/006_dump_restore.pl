@@ -30,7 +30,7 @@ CREATE SCHEMA shop;
 CREATE TABLE shop.payments (card int, at timestamptz, amount int);
 INSERT INTO shop.payments SELECT i % 3, timestamptz '2026-01-01' + i * interval '1 minute', i FROM generate_series(1, 100) AS i;
 CREATE TABLE shop.gone (LIKE shop.payments);
-SELECT risk.create_rolling_features('shop.payments', 'card', 'at', 'amount', '{1 hour}', '{count,sum}', create_index => true),
+SELECT risk.create_rolling_features('shop.payments', 'card', 'at', 'amount', '{1 hour}', '{count,sum,share(amount > 50) AS large}', create_index => true),
 	   risk.create_rolling_features('shop.gone', 'card', 'at', create_index => true);
 ALTER EVENT TRIGGER pg_risk_sources_dropped DISABLE;
 DROP TABLE shop.gone;
@@ -38,7 +38,7 @@ ALTER EVENT TRIGGER pg_risk_sources_dropped ENABLE ALWAYS;
 SQL
 my $rolling = "SELECT risk.rolling_features('shop.payments', 1, '2026-01-01 01:00'), (SELECT count(*) FROM risk.rolling_features_info WHERE problem IS NULL), (SELECT evtenabled FROM pg_event_trigger)";
 my $features = $node->safe_psql('postgres', $rolling);
-like($features, qr/"card_sum_amount_prev_1h": \d+}\|2\|A/, 'rolling features');
+like($features, qr/"card_share_large_prev_1h": [\d.]+}\|3\|A/, 'rolling features');
 my $scores = $node->scores('postgres', 'm');
 my $rollout = "SELECT r.role, r.version, r.percent, r.paused, o.rollout_id, o.next_evaluation, m.log, m.bands, (SELECT string_agg(gate, ',' ORDER BY gate) FROM risk.gates), (SELECT r FROM risk.reason_codes AS r), (SELECT min(at) FROM risk.setting_history)"
   . " FROM risk.rollouts AS o, risk.models AS m, risk.route_as_of('m', 'infinity') AS r ORDER BY r.role";
