@@ -68,7 +68,7 @@ SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}', 
 SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}',
 	'{share(flag),distinct(peer),change,change(v),"decayed_distinct(peer, 6 hours)"}', known_time => 'known', name => 'others');
 SELECT risk.create_rolling_features('events', 'k', 'at', windows => '{1 hour,1 day}', aggregates => '{share(v > 0 AND flag) AS plus}', known_time => 'known', name => 'conditions');
-SELECT risk.create_rolling_features('events', '{k,chain}'::name[], 'at', 'fee', '{2 hours,1 month}', '{count,sum}', known_time => 'known', name => 'late', delay => '3 hours', create_index => true);
+SELECT risk.create_rolling_features('events', '{k,chain}'::name[], 'at', 'fee', '{2 hours,1 month}', '{count,sum,last,since_last,change}', known_time => 'known', name => 'late', delay => '3 hours', create_index => true);
 
 -- The float8 nearest to a number.
 CREATE FUNCTION nearest(n numeric) RETURNS float8 LANGUAGE sql IMMUTABLE AS \$\$
@@ -95,14 +95,16 @@ CREATE VIEW windowed AS
 		'k_last_v_prev_1h', a[13], 'k_last_v_prev_1d', a[14], 'k_since_last_prev_1h', since_1h, 'k_since_last_prev_1d', since_1d,
 		'k_sum_fee_prev_1d', fee::float8, 'k_share_flag_prev_1h', share, 'k_share_plus_prev_1h', plus, 'k_distinct_peer_prev_1d', peers, 'k_change_cnt_prev_1d', change,
 		'k_change_v_prev_1h', change_v, 'k_decayed_distinct_peer_prev_1d', decayed,
-		'k_chain_cnt_prev_2h_delay_3h', late, 'k_chain_sum_fee_prev_1mo_delay_3h', late_fee::float8) AS features
+		'k_chain_cnt_prev_2h_delay_3h', late, 'k_chain_sum_fee_prev_1mo_delay_3h', late_fee::float8,
+		'k_chain_last_fee_prev_2h_delay_3h', late_last, 'k_chain_change_cnt_prev_2h_delay_3h', late_change) AS features
 	FROM (SELECT chain, log, risk.rolling_array(v, at, '{1 hour,1 day}', '{count,sum,avg,stddev,min,max,last}') OVER w AS a,
 				 risk.rolling_since_last(at, '1 hour') OVER w AS since_1h, risk.rolling_since_last(at, '1 day') OVER w AS since_1d,
 				 risk.rolling_sum(fee, at, '1 day') OVER w AS fee, risk.rolling_share(flag, at, '1 hour') OVER w AS share,
 				 risk.rolling_share(v > 0 AND flag, at, '1 hour') OVER w AS plus,
 				 risk.rolling_distinct(peer, at, '1 day') OVER w AS peers, risk.rolling_change(at, '1 day') OVER w AS change,
 				 risk.rolling_change(v, at, '1 hour') OVER w AS change_v, risk.decayed_distinct(peer, at, '1 day', '6 hours') OVER w AS decayed,
-				 risk.rolling_count(at, '2 hours', '3 hours') OVER c AS late, risk.rolling_sum(fee, at, '1 month', '3 hours') OVER c AS late_fee
+				 risk.rolling_count(at, '2 hours', '3 hours') OVER c AS late, risk.rolling_sum(fee, at, '1 month', '3 hours') OVER c AS late_fee,
+				 risk.rolling_last(fee::float8, at, '2 hours', '3 hours') OVER c AS late_last, risk.rolling_change(at, '2 hours', '3 hours') OVER c AS late_change
 		  FROM events WHERE k IS NOT NULL AND at IS NOT NULL
 		  WINDOW w AS (PARTITION BY k ORDER BY at), c AS (PARTITION BY k, chain ORDER BY at)) AS f;
 
@@ -152,10 +154,17 @@ CREATE FUNCTION joined(e events, as_known boolean) RETURNS jsonb LANGUAGE sql ST
 		SELECT jsonb_object_agg(f.prefix || w.w || '_delay_3h', f.value) AS features
 		FROM (VALUES ('2h', interval '2 hours'), ('1mo', '1 month')) AS w (w, width),
 		LATERAL (
-			SELECT count(*) AS n, coalesce(sum(fee), 0) AS fee
+			SELECT count(*) AS n, coalesce(sum(fee), 0) AS fee, max(at) AS latest,
+				   (array_agg(fee ORDER BY at DESC, fee DESC) FILTER (WHERE fee IS NOT NULL))[1] AS last
 			FROM events AS o WHERE o.k = (e).k AND o.chain = (e).chain AND o.at >= (e).at - interval '3 hours' - w.width AND o.at < (e).at - interval '3 hours'
 			AND NOT coalesce(as_known AND o.known > (e).known, false)) AS a,
-		LATERAL (VALUES ('k_chain_cnt_prev_', a.n::float8), ('k_chain_sum_fee_prev_', a.fee::float8)) AS f (prefix, value)) AS l
+		LATERAL (
+			SELECT count(*) AS n
+			FROM events AS o WHERE o.k = (e).k AND o.chain = (e).chain
+			AND o.at >= (e).at - interval '3 hours' - w.width - w.width AND o.at < (e).at - interval '3 hours' - w.width
+			AND NOT coalesce(as_known AND o.known > (e).known, false)) AS p,
+		LATERAL (VALUES ('k_chain_cnt_prev_', a.n::float8), ('k_chain_sum_fee_prev_', a.fee::float8), ('k_chain_last_fee_prev_', a.last::float8),
+			('k_chain_since_last_prev_', extract(epoch FROM (e).at - a.latest)::float8), ('k_chain_change_cnt_prev_', change(a.n, p.n))) AS f (prefix, value)) AS l
 \$\$;
 -- Are features those of a self-join: the decayed counts to rounding, all else to the bit?
 CREATE FUNCTION agree(features jsonb, plain jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS \$\$
