@@ -86,9 +86,8 @@ SELECT DISTINCT problem FROM risk.rolling_features_info ORDER BY 1;
 ALTER TABLE transfers RENAME value TO value_usd;
 ALTER TABLE transfers ALTER value_usd TYPE text;
 SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
-ALTER TABLE transfers ALTER value_usd TYPE float8 USING value_usd::float8, ALTER at TYPE text;
-SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
-ALTER TABLE transfers ALTER at TYPE timestamptz USING at::timestamptz;
+ALTER TABLE transfers ALTER value_usd TYPE float8 USING value_usd::float8;
+ALTER TABLE transfers ALTER at TYPE text;
 DROP INDEX transfers_key;
 SELECT DISTINCT problem FROM risk.rolling_features_info;
 SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00');
@@ -382,6 +381,10 @@ SELECT risk.rolling_features('daily', 'y'::text, '2020-01-01');
 SELECT pg_stat_get_xact_tuples_returned('daily_index'::regclass) - :before AS index_entries;
 COMMIT;
 SELECT risk.rolling_features('daily', d) FROM daily AS d WHERE id IN (9001, 9002) ORDER BY id;
+-- no tiles for them, and no triggers
+CALL risk.refresh_rolling_features('daily');
+SELECT keys, tiles FROM risk.rolling_tiles_info WHERE source = 'daily'::regclass;
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'daily'::regclass AND tgfoid = 'risk.note_late()'::regprocedure;
 SELECT risk.drop_rolling_features('daily'), risk.drop_model('daily');
 DROP TABLE daily;
 

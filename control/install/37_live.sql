@@ -78,7 +78,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 		UNION ALL
 		SELECT t.typbasetype FROM base AS b JOIN pg_type AS t ON t.oid = b.type WHERE t.typtype = 'd'
 	)
-	SELECT CASE WHEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype, 'date'::regtype) THEN 'time'
+	SELECT CASE WHEN t.oid IN ('timestamp'::regtype, 'timestamptz'::regtype) THEN 'time'
+				WHEN t.oid = 'date'::regtype THEN 'date'
 				WHEN t.oid = 'boolean'::regtype THEN 'boolean'
 				WHEN t.oid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'real'::regtype,
 							   'double precision'::regtype, 'numeric'::regtype) THEN 'number'
@@ -86,7 +87,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	FROM base AS b JOIN pg_type AS t ON t.oid = b.type WHERE t.typtype <> 'd'
 $$;
 COMMENT ON FUNCTION risk.rolling_column_kind(oid, text) IS
-	'What a column can be in rolling features: time, number, boolean or other; NULL: there is no such column';
+	'What a column can be in rolling features: time, date, number, boolean or other; NULL: there is no such column';
 
 -- An index that leads from a key to its events in order of time.
 CREATE FUNCTION risk.rolling_index(source oid, key text[], event_time text) RETURNS regclass
@@ -257,7 +258,7 @@ BEGIN
 	END IF;
 
 	FOREACH what IN ARRAY ARRAY[s.event_time, s.known_time] LOOP
-		IF what IS NOT NULL AND risk.rolling_column_kind(s.source, what) <> 'time' THEN
+		IF what IS NOT NULL AND risk.rolling_column_kind(s.source, what) NOT IN ('time', 'date') THEN
 			RAISE EXCEPTION 'column "%" is not a time', what
 				USING ERRCODE = 'datatype_mismatch',
 					  HINT = 'Times are timestamptz, timestamp or date; a generated column can hold the conversion.';

@@ -97,6 +97,9 @@ DECLARE
 	name text;
 	condition text;
 BEGIN
+	IF risk.rolling_column_kind(source, event_time) = 'date' THEN	-- which no tiles are for
+		RETURN true;
+	END IF;
 	FOR kind, condition IN VALUES
 		('INSERT', 'risk.is_late(NEW.tableoid, NEW.%1$I)'),
 		('DELETE', 'risk.is_late(OLD.tableoid, OLD.%1$I)'),

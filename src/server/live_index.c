@@ -104,7 +104,7 @@ set_columns(LiveIndex *result, const LiveQuery *query, Relation rel)
 	result->last = result->time;
 	for (int i = 0; i < num_columns; i++)
 	{
-		AttrNumber	attnum = get_attnum(query->source, query->columns[i]);
+		AttrNumber	attnum = query->columns[i] ? get_attnum(query->source, query->columns[i]) : InvalidAttrNumber;
 
 		if (attnum <= 0 || compat_is_virtual(TupleDescAttr(RelationGetDescr(rel), attnum - 1)))
 			return false;

@@ -98,7 +98,7 @@ find_tiling(const LiveQuery *query, LiveTiling *lt)
 		lt->columns[i] = -1;
 		for (int j = 0; tiling && j < tiling->num_columns; j++)
 		{
-			if (strcmp(tiling->query->columns[tiling->values[j]], query->columns[i]) == 0)
+			if (query->columns[i] && strcmp(tiling->query->columns[tiling->values[j]], query->columns[i]) == 0)
 				lt->columns[i] = j;
 		}
 	}

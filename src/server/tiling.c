@@ -190,6 +190,8 @@ add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 	{
 		const char *name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
 
+		if (!name)				/* a condition, which is not added up */
+			continue;
 		attnum = add_column(footing, relid, name);
 		stands = stands && attnum > 0;
 	}
@@ -225,7 +227,7 @@ find_columns(Tiling *tiling)
 		{
 			const HistoryFeature *feature = &spec->features[j];
 
-			if (feature->column != i || !adds_up(feature))
+			if (feature->column != i || !adds_up(feature) || !tiling->query->columns[i])
 				continue;
 			needed = true;
 			column.squares |= feature->aggregate == ROLLING_STDDEV;
@@ -304,7 +306,7 @@ find_footing(const LiveQuery *query, int64 *result)
 	Oid			note_late = LookupFuncName(list_make2(makeString("risk"), makeString("note_late")), 0, no_arguments, true);
 	List	   *tables = find_all_inheritors(query->source, NoLock, NULL);
 	StringInfoData footing;
-	bool		stands = OidIsValid(note_late);
+	bool		stands = OidIsValid(note_late) && query->time_column == query->spec.time_type;
 	ListCell   *cell;
 
 	initStringInfo(&footing);

@@ -237,6 +237,9 @@ INSERT INTO events (chain, log, k, at, known, v, fee, flag, peer)
 SELECT d.* FROM (SELECT nextval('batch')::int AS n) AS b, draw(b.n % $chains, b.n / $chains * 250, 250) AS d;
 SQL
 
+# From here on tiles answer what they can, and whatever changes is late for them.
+$node->safe_psql('postgres', "CALL risk.refresh_rolling_features('events')");
+
 # A chain is one writer's at a time, so that these never wait for each other in
 # a circle: if any do, it is the features' doing.  Keys are everybody's.
 my $last = $events / $chains - 40;
@@ -273,6 +276,9 @@ COMMIT;
 ROLLBACK;
 \\endif
 SQL
+
+my $by_tiles = $node->safe_psql('postgres', 'SELECT sum(lookups_by_tiles) FROM risk.rolling_tiles_info');
+cmp_ok($by_tiles, '>', 100, "$by_tiles lookups were answered by tiles");
 
 $node->stop;
 done_testing();
