@@ -554,6 +554,25 @@ DROP TABLE pays;
 DROP FUNCTION own, share;
 DROP DOMAIN odd;
 
+-- tiles are for what is no condition: where only that is asked for, as in scoring
+CREATE TABLE hot (id int, k text, at timestamptz, v float8, PRIMARY KEY (id));
+CREATE INDEX ON hot (k, at);
+INSERT INTO hot SELECT i, 'hot', timestamptz '2026-01-01' + i * interval '1 minute', i % 100 FROM generate_series(1, 3000) AS i;
+SELECT risk.create_rolling_features('hot', 'k', 'at', 'v', windows => '{24 hours}', aggregates => ARRAY['sum', 'share(v > 50) AS big']);
+CALL risk.refresh_rolling_features('hot');
+INSERT INTO hot VALUES (0, 'hot', '2026-01-02 12:00', 1e9);
+UPDATE hot SET v = v + 1 WHERE id = 1700;
+SELECT risk.rolling_features('hot', 'hot'::text, '2026-01-03 01:00') = jsonb_build_object('k_sum_v_prev_24h', sum(v), 'k_share_big_prev_24h', (count(*) FILTER (WHERE v > 50))::float8 / count(*)) AS same
+FROM hot WHERE at >= '2026-01-02 01:00' AND at < '2026-01-03 01:00';
+SELECT by_tiles FROM risk.tile_counters('hot', 'k');
+SELECT risk.create_model('hot', entity_id => 'id', event_time => 'at');
+SELECT FROM risk.register_model('hot', 'v1', toy_model('{k_sum_v_prev_24h}', '[[0, 1000, 1, 0, 1]]', 'reg:squarederror', base_score => '0'));
+SELECT risk.promote('hot', 'v1');
+SELECT risk.score_transaction('hot', hot) FROM hot WHERE id = 2900;
+SELECT by_tiles FROM risk.tile_counters('hot', 'k');
+SELECT risk.drop_rolling_features('hot'), risk.drop_model('hot');
+DROP TABLE hot;
+
 -- a version that does not decide fails nobody's statement: its error is logged, foreseen or not
 CREATE TABLE pay (id int PRIMARY KEY, card text, at timestamptz, amount float8, score float8);
 CREATE INDEX ON pay (card, at);
