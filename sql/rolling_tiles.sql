@@ -28,12 +28,14 @@ CALL risk.refresh_rolling_features('ledger');
 SELECT built_until, waiting, keys, tiles, deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
 SELECT * FROM lookups('ledger');
 
--- Late rows, corrections, deletions.
+-- Late rows, corrections, deletions.  Deltas are counted before the worker can fold them in.
+BEGIN;
 INSERT INTO ledger (k, ts, v, n) VALUES ('hot', '2026-01-02 12:00', 5, 'NaN'), ('hot', '2026-01-02 12:00', NULL, NULL), ('hot', '2026-01-04', 7, 1), ('hot', NULL, 7, 1), (NULL, '2026-01-02', 1, 1);
-SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
 SELECT * FROM lookups('ledger');
 UPDATE ledger SET v = v WHERE k = 'hot' AND ts = '2026-01-02 12:00';		-- nothing changes
-SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+COMMIT;
 UPDATE ledger SET v = -1e300 WHERE k = 'hot' AND ts = '2026-01-02 12:00' AND v = 5;
 UPDATE ledger SET k = 'cold' WHERE ts BETWEEN '2026-01-02 13:00' AND '2026-01-02 13:05';
 DELETE FROM ledger WHERE ts BETWEEN '2026-01-02 14:00' AND '2026-01-02 14:05';

@@ -50,6 +50,9 @@
 /* A request is not waited for longer than this many ms: whoever needs it asks again. */
 #define PATIENCE_MS		60000
 
+/* From as early as tiles are kept. */
+#define EVERYTHING		PG_INT64_MIN
+
 /* After so long the worker commits what it has made. */
 #define STEP_MS			500
 
@@ -324,7 +327,7 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 	};
 
 	tiling_key_values(tiling->query, key, values);
-	from = begin_tiles(&builder, from, kept);
+	from = begin_tiles(&builder, from == EVERYTHING ? kept : from, kept);
 	if (from < tiling->planned)
 		read_as_owner(&builder, values, from, tiling->planned);
 	delete_rows(tiling, key, true, PG_INT64_MIN, PG_INT64_MAX);
@@ -396,5 +399,5 @@ bool
 tile_build_advance(Oid source, const char *set, int64 until, const bytea *key)
 {
 	(void) lock_source(source, true);
-	return advance(source, set, until, key, PG_INT64_MIN);
+	return advance(source, set, until, key, EVERYTHING);
 }
