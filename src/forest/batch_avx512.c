@@ -318,7 +318,9 @@ DEFINE_KERNEL(records_block, true)
 BatchKernel
 avx512_batch_kernel(const ForestPlan *plan)
 {
-	return plan->has_records ? records_block : leaves_block;
+	if (plan->kind == PLAN_STARTS || plan->num_categorical > 0)
+		return NULL;
+	return plan->kind == PLAN_RECORDS ? records_block : leaves_block;
 }
 
 #endif							/* HAVE_X86_KERNELS */
