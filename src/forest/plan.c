@@ -5,7 +5,7 @@
  * All memory is the caller's: the plan grows at the front of the block, the
  * working memory stands at its end.  First the cuts of each feature are
  * collected and sorted, which gives the slots; then each tree is written, level
- * by level, its cuts looked up.
+ * by level, its cuts looked up; then what its categories say.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -625,7 +625,8 @@ write_categories(Planner *planner)
 		return true;
 	plan->category_features = aligned(plan->size);
 	plan->category_begins = plan->category_features + plan->num_categorical * sizeof(uint32_t);
-	plan->categories = aligned(plan->category_begins + (plan->num_groups + UINT64_C(1)) * sizeof(uint32_t));
+	plan->categories = aligned(plan->category_begins +
+							   (plan->num_groups + UINT64_C(1)) * sizeof(uint32_t));
 	plan->size = aligned(plan->categories +
 						 (uint64_t) plan->num_groups * plan->num_categorical * sizeof(PlanCategories));
 	if (plan->size > planner->room)

@@ -85,6 +85,16 @@ prefetch_records(const uintptr_t *records)
 		__builtin_prefetch((const void *) records[i]);
 }
 
+/* Fetch all records of a tree, before a block of rows needs them. */
+static ALWAYS_INLINE void
+prefetch_tree(const PlanRecord *records)
+{
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_NODES; i += PLAN_ALIGNMENT / sizeof(PlanRecord))
+		__builtin_prefetch(&records[i]);
+}
+
 /* Go on with the margin of another output; most forests have but one. */
 static ALWAYS_INLINE void
 switch_output(float *sum, float *margins, uint32_t *output, uint32_t next)

@@ -10,7 +10,8 @@
  * the exclusive ors is its rank.  Past four tables walking is faster.
  *
  * 32 nodes are decided at once, the leaves of four trees found at once, and
- * the sum is added some groups behind, as in rank_avx512.c.
+ * the sum is added some groups behind, as in rank_avx512.c; categories and what
+ * is below the upper levels likewise.
  */
 #include "kernel.h"
 #include "rank.h"
@@ -24,9 +25,10 @@
 #define TABLE		16			/* ranks of a table */
 #define MAX_TABLES	4
 
-#define RING		8			/* groups in the pipeline, a power of 2 */
+#define RING		16			/* groups in the pipeline, a power of 2 */
 #define INDEX_LAG	3			/* groups between deciding and finding leaves */
 #define ADD_LAG		4			/* between deciding and adding */
+#define RECORD_LAG	11			/* records are to be fetched before */
 
 #define WORDS		(2 * PLAN_GROUP)	/* of 32 nodes, in a group */
 
@@ -234,6 +236,7 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
 	uint32_t	num_groups = plan->num_groups;
+	uint32_t	add_lag = kind == PLAN_RECORDS ? RECORD_LAG : ADD_LAG;
 	uint32_t	output = outputs[0];
 	float		sum = margins[output];
 	Leaves		leaves = first_leaves(plan, kind);
@@ -251,7 +254,7 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 		find_categories(forest, row, places);
 	if (kind == PLAN_RECORDS)
 		make_twins(&twins, ranks, num_tables);
-	for (step = 0; step < num_groups + ADD_LAG; step++)
+	for (step = 0; step < num_groups + add_lag; step++)
 	{
 		if (step < num_groups)
 			decide(&groups[step], tables, num_tables, stage.left[step % RING],
@@ -276,9 +279,9 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 			if (kind == PLAN_RECORDS)
 				prefetch_records(stage.leaves[group % RING]);
 		}
-		if (step >= ADD_LAG)
+		if (step >= add_lag)
 		{
-			uint32_t	group = step - ADD_LAG;
+			uint32_t	group = step - add_lag;
 
 			if (kind == PLAN_STARTS)
 			{

@@ -3,7 +3,8 @@
  *		The kernel of ranks (plan.h) for AVX-512 with VBMI.
  *
  * A tree's upper six levels take one permutation (the row's ranks to 64 nodes)
- * and two comparisons (with the cuts, and with "missing").  That gives a word of
+ * and two comparisons (with the cuts, and with "missing"); if all nodes together
+ * use few twins (plan.h), one comparison.  That gives a word of
  * 64 decisions, in which the way to the leaf is found for 8 trees at once: six
  * times index = 2 * index + bit number `index`.
  *
@@ -11,6 +12,9 @@
  * shorten.  So the steps run as a pipeline over groups of 8 trees: while the
  * leaves of one group are added, the indexes of a later one are found and the
  * nodes of a still later one decided, and the chain hides the rest.
+ *
+ * Categories are words that are or'ed to the decisions.  Where a tree goes on
+ * below, what is found is not a leaf but the start of a walk.
  */
 #include "kernel.h"
 #include "rank.h"
@@ -21,9 +25,10 @@
 
 #define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
-#define RING		8
-#define INDEX_LAG	4
-#define ADD_LAG		6
+#define RING		16			/* groups in the pipeline, a power of 2 */
+#define INDEX_LAG	4			/* groups between deciding and finding leaves */
+#define ADD_LAG		6			/* between deciding and adding */
+#define RECORD_LAG	13			/* records are to be fetched before */
 
 #define REGISTER	64			/* ranks in a register */
 #define MAX_REGISTERS	(PLAN_MAX_SLOTS / REGISTER)
@@ -271,6 +276,7 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
 	uint32_t	num_groups = plan->num_groups;
+	uint32_t	add_lag = kind == PLAN_RECORDS ? RECORD_LAG : ADD_LAG;
 	uint32_t	output = outputs[0];
 	float		sum = margins[output];
 	Leaves		leaves = first_leaves(plan, kind);
@@ -290,7 +296,7 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 		find_categories(forest, row, places);
 	if (kind == PLAN_RECORDS)
 		make_twins(&twins, ranks, registers);
-	for (step = 0; step < num_groups + ADD_LAG; step++)
+	for (step = 0; step < num_groups + add_lag; step++)
 	{
 		if (step < num_groups && few)
 			decide_few(&groups[step], twins_of_nodes + (size_t) step * PLAN_GROUP * PLAN_NODES,
@@ -312,9 +318,9 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 			if (kind == PLAN_RECORDS)
 				prefetch_records(stage.leaves[group % RING]);
 		}
-		if (step >= ADD_LAG)
+		if (step >= add_lag)
 		{
-			uint32_t	group = step - ADD_LAG;
+			uint32_t	group = step - add_lag;
 
 			if (kind == PLAN_STARTS)
 			{
