@@ -25,10 +25,10 @@
 #define TABLE		16			/* ranks of a table */
 #define MAX_TABLES	4
 
-#define RING		16			/* groups in the pipeline, a power of 2 */
+#define RING		8			/* groups in the pipeline, a power of 2 */
 #define INDEX_LAG	3			/* groups between deciding and finding leaves */
 #define ADD_LAG		4			/* between deciding and adding */
-#define RECORD_LAG	11			/* records are to be fetched before */
+#define RECORD_LAG	7			/* records are to be fetched before */
 
 #define WORDS		(2 * PLAN_GROUP)	/* of 32 nodes, in a group */
 
