@@ -143,6 +143,8 @@ add_tree(const ForestPlan *plan, size_t tree_number, const BlockTree *tree, cons
 	uint8_t		numbers[BLOCK] __attribute__((aligned(32)));
 	uint32_t	row;
 
+	if (records)
+		prefetch_tree(record + PLAN_NODES);
 	for (row = 0; row < BLOCK; row += STRIP)
 		_mm256_store_si256((__m256i *) (numbers + row), subtree_6(tree, planes + row, 1));
 #pragma GCC unroll 8
@@ -198,7 +200,9 @@ DEFINE_KERNEL(records_block, true)
 BatchKernel
 avx2_batch_kernel(const ForestPlan *plan)
 {
-	return plan->has_records ? records_block : leaves_block;
+	if (plan->kind == PLAN_STARTS || plan->num_categorical > 0)
+		return NULL;
+	return plan->kind == PLAN_RECORDS ? records_block : leaves_block;
 }
 
 #endif							/* HAVE_X86_KERNELS */

@@ -11,7 +11,8 @@
  * ever moved, so the cost of a node does not depend on where rows go.
  *
  * Leaves are looked up and added in tree order, 16 rows at a time.  Records are
- * decided row by row, while those of one tree are at hand.
+ * decided row by row, while those of one tree are at hand.  Forests with
+ * categories, or that are walked on from level 6, have no kernel for many rows.
  */
 #include "kernel.h"
 #include "rank.h"
@@ -268,13 +269,15 @@ sum_output(const Forest *forest, uint32_t first, const int8_t *planes, float *su
 		for (i = 0; i < PLAN_GROUP; i++)
 		{
 			size_t		leaf = ((size_t) group * PLAN_GROUP + i) * PLAN_NODES;
+			const PlanRecord *record = PLAN_SECTION(plan, PlanRecord, leaves) + leaf;
 			Numbers		numbers;
 
+			if (records)
+				prefetch_tree(record + PLAN_NODES);
 			prepare_tree(&groups[group], i, &tree);
 			numbers = subtree_6(&tree, planes, 1);
 			if (records)
-				add_block_records(PLAN_SECTION(plan, PlanRecord, leaves) + leaf, numbers, planes,
-							(float *) lanes);
+				add_block_records(record, numbers, planes, (float *) lanes);
 			else
 				add_block_leaves(PLAN_SECTION(plan, float, leaves) + leaf, numbers, lanes);
 		}
@@ -318,7 +321,9 @@ DEFINE_KERNEL(records_block, true)
 BatchKernel
 avx512_batch_kernel(const ForestPlan *plan)
 {
-	return plan->has_records ? records_block : leaves_block;
+	if (plan->kind == PLAN_STARTS || plan->num_categorical > 0)
+		return NULL;
+	return plan->kind == PLAN_RECORDS ? records_block : leaves_block;
 }
 
 #endif							/* HAVE_X86_KERNELS */

@@ -54,6 +54,8 @@ set_rank_kernel(Forest *forest, ForestKernel kernel)
 	}
 	if (kernel == FOREST_KERNEL_AVX2 && has_avx2())
 	{
+		if (avx2_kernel(plan) == NULL && avx2_batch_kernel(plan) == NULL)
+			return false;
 		forest->kernel = avx2_kernel(plan);
 		forest->batch_kernel = avx2_batch_kernel(plan);
 		forest->kernel_name = "ranks, AVX2";

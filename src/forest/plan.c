@@ -5,13 +5,14 @@
  * All memory is the caller's: the plan grows at the front of the block, the
  * working memory stands at its end.  First the cuts of each feature are
  * collected and sorted, which gives the slots; then each tree is written, level
- * by level, its cuts looked up.
+ * by level, its cuts looked up; then what its categories say.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernel.h"
+#include "layout.h"
 #include "pure.h"
 
 /* A plan may be so many times as large as its image, small ones excepted. */
@@ -20,6 +21,8 @@
 
 /* Leaves and record nodes of a whole tree: those of depth 8 at most. */
 #define MAX_LEAVES		(PLAN_NODES << PLAN_RECORD_LEVELS)
+
+#define NO_TREE		UINT32_MAX
 
 #define IMAGE_SLOTS		(2 * PLAN_MAX_SLOTS + 1)
 
@@ -40,8 +43,12 @@ typedef struct Planner
 	PlanFeature features[PLAN_MAX_SLOTS];
 	uint16_t	feature_of_slot[IMAGE_SLOTS];	/* by slot of the image */
 	uint8_t		slot_of_part[PLAN_MAX_SLOTS];
-	float	   *cuts;			/* working memory: [num_nodes] */
-	uint32_t   *positions;		/* and [num_outputs]: where its next tree goes */
+	uint32_t	categorical[PLAN_MAX_CATEGORICAL];	/* place in the row */
+	uint64_t	room;			/* bytes that the plan may take */
+	/* working memory */
+	float	   *cuts;			/* [num_nodes] */
+	uint32_t   *positions;		/* [num_outputs]: where its next tree goes */
+	uint32_t   *order;			/* [num_groups * 8]: the tree at a position, or NO_TREE */
 } Planner;
 
 /* ---- sizes ---- */
@@ -52,10 +59,20 @@ aligned(uint64_t size)
 	return (size + PLAN_ALIGNMENT - 1) & ~(uint64_t) (PLAN_ALIGNMENT - 1);
 }
 
-static uint64_t
-leaves_size(const Forest *forest)
+/* What stands below the upper levels of this forest. */
+static PlanLeaves
+kind_of(const Forest *forest)
 {
-	return forest->header->max_depth > PLAN_LEVELS ? sizeof(PlanRecord) : sizeof(float);
+	const ForestHeader *header = forest->header;
+
+	if (header->num_leaf_vectors > 0)
+		return PLAN_STARTS;
+	if (header->max_depth <= PLAN_LEVELS)
+		return PLAN_LEAVES;
+	if (header->max_depth <= PLAN_LEVELS + PLAN_RECORD_LEVELS &&
+		forest->first_categorical == header->num_slots)
+		return PLAN_RECORDS;
+	return PLAN_STARTS;
 }
 
 /* At most so many groups: only an output's last one is not full. */
@@ -73,7 +90,7 @@ static uint64_t
 max_trees_size(const Forest *forest)
 {
 	return max_groups(forest->header) *
-		(sizeof(PlanGroup) + PLAN_GROUP * PLAN_NODES * leaves_size(forest));
+		(sizeof(PlanGroup) + PLAN_GROUP * PLAN_NODES * (plan_leaf_size(kind_of(forest)) + sizeof(uint8_t)));
 }
 
 /*
@@ -85,11 +102,17 @@ can_plan(const Forest *forest)
 {
 	const ForestHeader *header = forest->header;
 
-	return header->kind == FOREST_TREES && header->num_leaf_vectors == 0 &&
-		forest->first_categorical == header->num_slots &&
-		header->num_slots <= IMAGE_SLOTS &&
-		header->max_depth <= PLAN_LEVELS + PLAN_RECORD_LEVELS &&
+	return header->kind == FOREST_TREES && header->num_slots <= IMAGE_SLOTS &&
 		max_trees_size(forest) <= SMALL_PLAN + MAX_GROWTH * header->image_size;
+}
+
+/* At most so many bytes of categories; a forest that wants more is walked. */
+static uint64_t
+max_categories_size(const Forest *forest)
+{
+	if (forest->first_categorical == forest->header->num_slots)
+		return 0;
+	return SMALL_PLAN + MAX_GROWTH * forest->header->image_size;
 }
 
 /* At most so many bytes. */
@@ -99,8 +122,9 @@ max_size(const Forest *forest)
 	uint64_t	groups = max_groups(forest->header);
 	uint64_t	blocks = forest->header->num_nodes / PLAN_BLOCK + 2 * PLAN_MAX_SLOTS;
 
-	return aligned(sizeof(ForestPlan)) + 2 * aligned(PLAN_MAX_SLOTS * sizeof(uint32_t)) +
-		blocks * PLAN_BLOCK * sizeof(float) + aligned(groups * sizeof(uint32_t)) + max_trees_size(forest);
+	return aligned(sizeof(ForestPlan)) + 2 * aligned(PLAN_MAX_SLOTS * sizeof(uint32_t)) + PLAN_FEW +
+		blocks * PLAN_BLOCK * sizeof(float) + aligned(groups * sizeof(uint32_t)) + max_trees_size(forest) +
+		max_categories_size(forest);
 }
 
 size_t
@@ -111,7 +135,7 @@ forest_plan_room(const Forest *forest)
 	if (!kernel_wants_plan() || !can_plan(forest))
 		return 0;
 	return max_size(forest) + header->num_nodes * sizeof(float) +
-		header->num_outputs * sizeof(uint32_t);
+		(header->num_outputs + max_groups(header) * PLAN_GROUP) * sizeof(uint32_t);
 }
 
 /* ---- cuts and slots ---- */
@@ -130,9 +154,11 @@ static bool
 find_features(Planner *planner)
 {
 	const ForestSlot *slots = planner->forest->slots;
+	uint32_t	first_categorical = planner->forest->first_categorical;
+	uint32_t	num_categorical = 0;
 	uint32_t	i;
 
-	for (i = 1; i < planner->forest->header->num_slots; i++)
+	for (i = 1; i < first_categorical; i++)
 	{
 		if (i == 1 || slots[i].feature != slots[i - 1].feature)
 		{
@@ -142,18 +168,41 @@ find_features(Planner *planner)
 		}
 		planner->feature_of_slot[i] = planner->num_features - 1;
 	}
+	for (; i < planner->forest->header->num_slots; i++)
+	{
+		if (i == first_categorical || slots[i].feature != slots[i - 1].feature)
+		{
+			if (num_categorical == PLAN_MAX_CATEGORICAL)
+				return false;
+			planner->categorical[num_categorical++] = slots[i].feature;
+		}
+		planner->feature_of_slot[i] = num_categorical - 1;
+	}
+	planner->plan->num_categorical = num_categorical;
 	return true;
 }
 
-/* The feature that a node of the image splits by; NULL: it is a leaf. */
+/* The slot of the image that a node asks. */
+static uint32_t
+slot_of_node(const Forest *forest, const ForestNode *node)
+{
+	return node->step & ((UINT32_C(1) << forest->header->slot_bits) - 1);
+}
+
+/* Does a node split by categories? */
+static bool
+is_categorical(const Forest *forest, const ForestNode *node)
+{
+	return node->step != 0 && slot_of_node(forest, node) >= forest->first_categorical;
+}
+
+/* The feature that a node of the image compares; NULL: it is a leaf or categorical. */
 static PlanFeature *
 feature_of_node(Planner *planner, const ForestNode *node)
 {
-	uint32_t	mask = (UINT32_C(1) << planner->forest->header->slot_bits) - 1;
-
-	if (node->step == 0)
+	if (node->step == 0 || is_categorical(planner->forest, node))
 		return NULL;
-	return &planner->features[planner->feature_of_slot[node->step & mask]];
+	return &planner->features[planner->feature_of_slot[slot_of_node(planner->forest, node)]];
 }
 
 /* Collect the cuts of each feature, sort them, drop doubles. */
@@ -281,7 +330,8 @@ make_slots(Planner *planner)
 	write_slots(planner, true, &num_blocks);
 	plan->num_short = plan->num_slots;
 	write_slots(planner, false, &num_blocks);
-	plan->outputs = plan->cuts + num_blocks * PLAN_BLOCK * sizeof(float);
+	plan->few_slots = plan->cuts + num_blocks * PLAN_BLOCK * sizeof(float);
+	plan->outputs = plan->few_slots + PLAN_FEW;
 	return true;
 }
 
@@ -295,17 +345,20 @@ typedef struct Decision
 	bool		missing_left;
 } Decision;
 
-/* The same question as a node of the image asks, in ranks. */
+/* The same question as an inner node of the image asks, in ranks. */
 static Decision
 decision_of(Planner *planner, const ForestNode *node)
 {
 	const Forest *forest = planner->forest;
 	const PlanFeature *feature = feature_of_node(planner, node);
-	uint32_t	slot = node->step & ((UINT32_C(1) << forest->header->slot_bits) - 1);
+	uint32_t	slot = slot_of_node(forest, node);
 	uint32_t	low = 0;
-	uint32_t	high = feature->num_cuts;
-	Decision	decision;
+	uint32_t	high;
+	Decision	decision = {0, PLAN_MISSING, true};	/* never right */
 
+	if (feature == NULL)
+		return decision;
+	high = feature->num_cuts;
 	while (high - low > 1)
 	{
 		uint32_t	middle = low + (high - low) / 2;
@@ -349,42 +402,55 @@ write_decision(PlanGroup *group, uint32_t tree, PlanRecord *records, uint32_t nu
 }
 
 /*
- * Write a tree of the image, level by level.  A leaf above the last level is
- * both of its own children.
+ * The nodes of a tree by their numbers, at[1] to at[2 * num_leaves - 1].  A leaf
+ * above the last level is both of its own children.
  */
+static void
+spread_tree(const Forest *forest, const ForestTree *tree, uint32_t num_leaves, uint32_t *at)
+{
+	uint32_t	i;
+
+	at[1] = tree->root;
+	for (i = 1; i < num_leaves; i++)
+	{
+		uint32_t	step = forest->nodes[at[i]].step;
+		uint32_t	child = at[i] + (step >> forest->header->slot_bits);
+
+		at[2 * i] = child;
+		at[2 * i + 1] = step == 0 ? child : child + 1;
+	}
+}
+
+/* Write a tree of the image. */
 static void
 write_tree(Planner *planner, const ForestTree *tree, uint32_t position)
 {
 	ForestPlan *plan = planner->plan;
 	const ForestNode *nodes = planner->forest->nodes;
 	PlanGroup  *group = (PlanGroup *) ((char *) plan + plan->groups) + position / PLAN_GROUP;
-	float	   *leaves = (float *) ((char *) plan + plan->leaves);
-	PlanRecord *records = (PlanRecord *) leaves + (size_t) position * PLAN_NODES;
-	uint32_t	num_leaves = plan->has_records ? MAX_LEAVES : PLAN_NODES;
+	size_t		first = (size_t) position * PLAN_NODES;
+	float	   *leaves = (float *) ((char *) plan + plan->leaves) + first;
+	uint32_t   *starts = (uint32_t *) ((char *) plan + plan->leaves) + first;
+	PlanRecord *records = (PlanRecord *) ((char *) plan + plan->leaves) + first;
+	uint32_t	num_leaves = plan->kind == PLAN_RECORDS ? MAX_LEAVES : PLAN_NODES;
 	uint32_t	at[2 * MAX_LEAVES];
 	uint32_t	i;
 
-	leaves += (size_t) position * PLAN_NODES;
-	at[1] = tree->root;
+	spread_tree(planner->forest, tree, num_leaves, at);
 	for (i = 1; i < num_leaves; i++)
-	{
-		const ForestNode *node = &nodes[at[i]];
-		uint32_t	child = at[i] + (node->step >> planner->forest->header->slot_bits);
-
-		at[2 * i] = child;
-		at[2 * i + 1] = node->step == 0 ? child : child + 1;
-		if (node->step != 0)
+		if (nodes[at[i]].step != 0)
 			write_decision(group, position % PLAN_GROUP, records, i,
-						   decision_of(planner, node));
-	}
+						   decision_of(planner, &nodes[at[i]]));
 	for (i = 0; i < num_leaves; i++)
 	{
-		float		value = nodes[at[num_leaves + i]].value.cut;
+		uint32_t	node = at[num_leaves + i];
 
-		if (plan->has_records)
-			records[i / 4].leaves[i % 4] = value;
+		if (plan->kind == PLAN_RECORDS)
+			records[i / 4].leaves[i % 4] = nodes[node].value.cut;
+		else if (plan->kind == PLAN_LEAVES)
+			leaves[i] = nodes[node].value.cut;
 		else
-			leaves[i] = value;
+			starts[i] = node;
 	}
 }
 
@@ -395,12 +461,12 @@ fill_group(ForestPlan *plan, uint32_t position)
 	char	   *leaves = (char *) plan + plan->leaves;
 	uint32_t	i;
 
-	for (; position % PLAN_GROUP != 0; position++)
+	for (; plan->kind != PLAN_STARTS && position % PLAN_GROUP != 0; position++)
 		for (i = 0; i < PLAN_NODES; i++)
 		{
 			size_t		at = (size_t) position * PLAN_NODES + i;
 
-			if (plan->has_records)
+			if (plan->kind == PLAN_RECORDS)
 				for (int k = 0; k < 4; k++)
 					((PlanRecord *) leaves)[at].leaves[k] = -0.0f;
 			else
@@ -408,7 +474,14 @@ fill_group(ForestPlan *plan, uint32_t position)
 		}
 }
 
-/* Lay out the groups and tell where each output's trees begin. */
+/* The margin that a tree's group adds to. */
+static uint32_t
+output_of(const Planner *planner, const ForestTree *tree)
+{
+	return planner->plan->kind == PLAN_STARTS ? 0 : tree->output;
+}
+
+/* Lay out the groups and put the trees in order: each output's one after the other. */
 static void
 make_groups(Planner *planner)
 {
@@ -418,8 +491,9 @@ make_groups(Planner *planner)
 	uint32_t	i;
 	uint32_t	k;
 
+	plan->kind = kind_of(forest);
 	for (i = 0; i < forest->header->num_trees; i++)
-		planner->positions[forest->trees[i].output]++;
+		planner->positions[output_of(planner, &forest->trees[i])]++;
 	for (i = 0; i < forest->header->num_outputs; i++)
 	{
 		uint32_t	groups = (planner->positions[i] + PLAN_GROUP - 1) / PLAN_GROUP;
@@ -428,25 +502,199 @@ make_groups(Planner *planner)
 		for (k = 0; k < groups; k++)
 			outputs[plan->num_groups++] = i;
 	}
-	plan->has_records = forest->header->max_depth > PLAN_LEVELS;
+	for (i = 0; i < plan->num_groups * PLAN_GROUP; i++)
+		planner->order[i] = NO_TREE;
+	for (i = 0; i < forest->header->num_trees; i++)
+		planner->order[planner->positions[output_of(planner, &forest->trees[i])]++] = i;
 	plan->groups = plan->outputs + aligned((uint64_t) plan->num_groups * sizeof(uint32_t));
 	plan->leaves = plan->groups + (uint64_t) plan->num_groups * sizeof(PlanGroup);
 	plan->size = plan->leaves +
-		(uint64_t) plan->num_groups * PLAN_GROUP * PLAN_NODES * leaves_size(forest);
+		(uint64_t) plan->num_groups * PLAN_GROUP * PLAN_NODES * plan_leaf_size(plan->kind);
 }
 
-/* All trees, each where its output's next one goes. */
+/* All trees, each at its position. */
 static void
 write_trees(Planner *planner)
 {
-	const ForestHeader *header = planner->forest->header;
-	const ForestTree *trees = planner->forest->trees;
+	const Forest *forest = planner->forest;
 	uint32_t	i;
 
-	for (i = 0; i < header->num_trees; i++)
-		write_tree(planner, &trees[i], planner->positions[trees[i].output]++);
-	for (i = 0; i < header->num_outputs; i++)
+	for (i = 0; i < planner->plan->num_groups * PLAN_GROUP; i++)
+		if (planner->order[i] != NO_TREE)
+			write_tree(planner, &forest->trees[planner->order[i]], i);
+	for (i = 0; i < forest->header->num_outputs; i++)
 		fill_group(planner->plan, planner->positions[i]);
+}
+
+/* ---- categories ---- */
+
+/* The place of a value that is in no set of this feature in a group; 0: none is asked. */
+static uint32_t
+last_place(const Planner *planner, const uint32_t (*at)[2 * PLAN_NODES], uint32_t feature)
+{
+	const Forest *forest = planner->forest;
+	uint32_t	last = 0;
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_GROUP * PLAN_NODES; i++)
+	{
+		const ForestNode *node = &forest->nodes[at[i / PLAN_NODES][i % PLAN_NODES]];
+
+		if (i % PLAN_NODES > 0 && is_categorical(forest, node) &&
+			planner->feature_of_slot[slot_of_node(forest, node)] == feature &&
+			last < forest->category_sets[node->value.set])
+			last = forest->category_sets[node->value.set];
+	}
+	return last;
+}
+
+/* Set a node's bit in the words of all places at which it goes right. */
+static void
+write_set(const Forest *forest, const ForestNode *node, uint64_t *words, uint64_t bit)
+{
+	const uint32_t *set = forest->category_sets + node->value.set;
+	uint32_t	place;
+
+	if ((forest->slots[slot_of_node(forest, node)].flags & FOREST_SLOT_MISSING_LEFT) == 0)
+		words[0] |= bit;
+	for (place = 1; place < set[0]; place++)
+		if (forest_in_set(set, place))
+			words[place * PLAN_GROUP] |= bit;
+}
+
+/* The nodes of a group's trees; where a tree lacks, some leaf. */
+static void
+spread_group(const Planner *planner, uint32_t group, uint32_t (*at)[2 * PLAN_NODES])
+{
+	const Forest *forest = planner->forest;
+	uint32_t	i;
+	uint32_t	k;
+
+	for (i = 0; i < PLAN_GROUP; i++)
+	{
+		uint32_t	tree = planner->order[group * PLAN_GROUP + i];
+
+		if (tree != NO_TREE)
+			spread_tree(forest, &forest->trees[tree], PLAN_NODES, at[i]);
+		else
+			for (k = 1; k < 2 * PLAN_NODES; k++)
+				at[i][k] = forest->header->num_nodes - 1;
+	}
+}
+
+/* Write a group's words of one feature.  False: there is no room. */
+static bool
+write_words(Planner *planner, const uint32_t (*at)[2 * PLAN_NODES], PlanCategories *categories)
+{
+	const Forest *forest = planner->forest;
+	ForestPlan *plan = planner->plan;
+	uint64_t	size = (categories->last + UINT64_C(1)) * PLAN_GROUP * sizeof(uint64_t);
+	uint64_t   *words = (uint64_t *) ((char *) plan + plan->size);
+	uint32_t	tree;
+	uint32_t	i;
+
+	if (size > planner->room - plan->size)
+		return false;
+	categories->words = plan->size;
+	plan->size += size;
+	for (tree = 0; tree < PLAN_GROUP; tree++)
+		for (i = 1; i < PLAN_NODES; i++)
+		{
+			const ForestNode *node = &forest->nodes[at[tree][i]];
+
+			if (is_categorical(forest, node) &&
+				planner->feature_of_slot[slot_of_node(forest, node)] == categories->feature)
+				write_set(forest, node, words + tree, UINT64_C(1) << i);
+		}
+	return true;
+}
+
+/* What all groups' trees say of categories.  False: more than there is room for. */
+static bool
+write_categories(Planner *planner)
+{
+	ForestPlan *plan = planner->plan;
+	uint32_t	at[PLAN_GROUP][2 * PLAN_NODES] = {{0}};
+	uint32_t   *begins;
+	PlanCategories *categories;
+	uint32_t	count = 0;
+	uint32_t	group;
+	uint32_t	i;
+
+	if (plan->num_categorical == 0)
+		return true;
+	plan->category_features = aligned(plan->size);
+	plan->category_begins = plan->category_features + plan->num_categorical * sizeof(uint32_t);
+	plan->categories = aligned(plan->category_begins +
+							   (plan->num_groups + UINT64_C(1)) * sizeof(uint32_t));
+	plan->size = aligned(plan->categories +
+						 (uint64_t) plan->num_groups * plan->num_categorical * sizeof(PlanCategories));
+	if (plan->size > planner->room)
+		return false;
+	memcpy((char *) plan + plan->category_features, planner->categorical,
+		   plan->num_categorical * sizeof(uint32_t));
+	begins = (uint32_t *) ((char *) plan + plan->category_begins);
+	categories = (PlanCategories *) ((char *) plan + plan->categories);
+	for (group = 0; group < plan->num_groups; group++)
+	{
+		spread_group(planner, group, at);
+		begins[group] = count;
+		for (i = 0; i < plan->num_categorical; i++)
+		{
+			uint32_t	last = last_place(planner, (const uint32_t (*)[2 * PLAN_NODES]) at, i);
+
+			if (last == 0)
+				continue;
+			categories[count].feature = i;
+			categories[count].last = last;
+			if (!write_words(planner, (const uint32_t (*)[2 * PLAN_NODES]) at, &categories[count++]))
+				return false;
+		}
+	}
+	begins[group] = count;
+	return true;
+}
+
+/* ---- twins ---- */
+
+/*
+ * Number the twins of all nodes.  If they are few, the nodes are written once
+ * more with these numbers, for the kernel that can use them.
+ */
+static void
+number_twins(Planner *planner)
+{
+	ForestPlan *plan = planner->plan;
+	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
+	uint8_t    *few_slots = (uint8_t *) plan + plan->few_slots;
+	uint8_t    *few = (uint8_t *) plan + plan->size;
+	uint8_t		numbers[2][PLAN_MAX_SLOTS]; /* by missing left and slot, from 1 */
+	size_t		num_nodes = (size_t) plan->num_groups * PLAN_GROUP * PLAN_NODES;
+	size_t		i;
+
+	memset(numbers, 0, sizeof(numbers));
+	for (i = 0; i < num_nodes; i++)
+	{
+		const PlanGroup *group = &groups[i / PLAN_NODES / PLAN_GROUP];
+		uint32_t	tree = i / PLAN_NODES % PLAN_GROUP;
+		uint8_t		slot = group->trees[tree].slots[i % PLAN_NODES];
+		uint32_t	left = group->missing_left[tree] >> (i % PLAN_NODES) & 1;
+
+		if (numbers[left][slot] == 0)
+		{
+			if (plan->num_few == PLAN_FEW)
+			{
+				plan->num_few = 0;
+				return;
+			}
+			plan->few_left |= (uint64_t) left << plan->num_few;
+			few_slots[plan->num_few++] = slot;
+			numbers[left][slot] = plan->num_few;
+		}
+		few[i] = numbers[left][slot] - 1;
+	}
+	plan->few = plan->size;
+	plan->size += num_nodes;
 }
 
 size_t
@@ -463,10 +711,16 @@ forest_plan_build(const Forest *forest, void *memory)
 	planner.plan = memory;
 	planner.cuts = (float *) ((char *) memory + max_size(forest));
 	planner.positions = (uint32_t *) (planner.cuts + header->num_nodes);
+	planner.order = planner.positions + header->num_outputs;
+	planner.room = max_size(forest);
 	if (!find_features(&planner) || !make_slots(&planner))
 		return 0;
 	make_groups(&planner);
 	write_trees(&planner);
+	if (forest_has_kernel(FOREST_KERNEL_AVX512))
+		number_twins(&planner);
+	if (!write_categories(&planner))
+		return 0;
 	planner.plan->size = aligned(planner.plan->size);
 	return planner.plan->size;
 }

@@ -23,9 +23,19 @@
  * Forests of depth 7 and 8 have a record for each node of level 6: the three
  * nodes and four leaves below it.
  *
+ * Deeper forests, those of depth 7 and 8 with categories, and vector leaves have
+ * for each node of level 6 its number in the image instead, from where the walk
+ * goes on (walk.c).
+ *
+ * Categories.  A group has for each categorical feature that its trees use a
+ * table of words: what bit the nodes of 8 trees have when the row has this
+ * category, one bit a node, in one cache line.  To the ranks such a node
+ * never goes right.
+ *
  * Trees are in groups of 8, all of one output.  An output's last group is
  * filled up with trees of -0, which change no sum; an output's trees keep
- * their order, so each margin is summed in tree order.
+ * their order, so each margin is summed in tree order.  Where the walk goes on,
+ * groups take the trees as they come.
  */
 #ifndef PG_RISK_FOREST_PLAN_H
 #define PG_RISK_FOREST_PLAN_H
@@ -38,10 +48,20 @@
 #define PLAN_NODES		64		/* of these levels, node 0 unused; as many leaves */
 #define PLAN_RECORD_LEVELS	2	/* decided by a record */
 #define PLAN_MAX_SLOTS	256
+#define PLAN_FEW		64		/* twins that fit into one register */
+#define PLAN_MAX_CATEGORICAL	256 /* features */
 #define PLAN_MAX_CUTS	254		/* of a slot */
 #define PLAN_BLOCK		16		/* cuts that are compared at once */
 #define PLAN_LEAST		(-128)	/* rank of what is below all cuts */
 #define PLAN_MISSING	127
+
+/* What stands below the upper levels. */
+typedef enum PlanLeaves
+{
+	PLAN_LEAVES,				/* float: the leaves */
+	PLAN_RECORDS,				/* PlanRecord: two more levels */
+	PLAN_STARTS					/* uint32_t: where to walk on, a node of the image */
+} PlanLeaves;
 
 typedef struct PlanTree
 {
@@ -56,6 +76,19 @@ typedef struct PlanGroup
 } PlanGroup;
 
 /*
+ * A categorical feature of a group.  A row's category k has the words of
+ * place k + 1, a missing value those of place 0; `last`, the place of whatever is
+ * in no set, has zeros.
+ */
+typedef struct PlanCategories
+{
+	uint32_t	feature;		/* number of it in category_features */
+	uint32_t	last;
+	uint64_t	words;			/* of place 0: uint64_t [last + 1][8], in bytes from the
+								 * plan's start */
+} PlanCategories;
+
+/*
  * Below a node of level 6.  Its slots are numbers in PlanTwins, so that it need
  * not ask for missing values.
  */
@@ -67,7 +100,11 @@ typedef struct PlanRecord
 	uint8_t		reserved[7];	/* 0 */
 } PlanRecord;
 
-/* Ranks of a row for records: missing goes left at once, right in the other. */
+/*
+ * Every slot has a twin for each direction of missing values; to those nothing
+ * has to be asked about what is missing.  Ranks of a row by twins: missing goes
+ * left at once, right in the other half.
+ */
 typedef struct PlanTwins
 {
 	int8_t		ranks[2 * PLAN_MAX_SLOTS];	/* by slot, then by slot again */
@@ -85,15 +122,30 @@ typedef struct ForestPlan
 	uint32_t	num_slots;
 	uint32_t	num_short;		/* slots of one block, which is their number's */
 	uint32_t	num_groups;
-	uint32_t	has_records;	/* leaves are records */
+	uint32_t	kind;			/* PlanLeaves */
+	uint32_t	num_categorical;	/* features */
+	uint32_t	num_few;		/* few twins; 0: the nodes use too many */
+	uint64_t	few_left;		/* a bit for each of them: missing goes left */
 	/* sections, in bytes from the plan's start */
 	uint32_t	features;		/* uint32_t [num_slots]: place in the row */
 	uint32_t	blocks;			/* uint32_t [num_slots]: first block */
 	uint32_t	cuts;			/* float [..][PLAN_BLOCK] */
+	uint32_t	few_slots;		/* uint8_t [PLAN_FEW]: the slot of each of few twins */
 	uint32_t	outputs;		/* uint32_t [num_groups] */
 	uint64_t	groups;			/* PlanGroup [num_groups] */
-	uint64_t	leaves;			/* float [num_groups * 8][64], or PlanRecord so */
+	uint64_t	leaves;			/* of the plan's kind: [num_groups * 8][64] */
+	uint64_t	category_features;	/* uint32_t [num_categorical]: place in the row */
+	uint64_t	category_begins;	/* uint32_t [num_groups + 1]: first of a group */
+	uint64_t	categories;		/* PlanCategories [] */
+	uint64_t	few;			/* uint8_t [num_groups * 8][64]: the nodes' twins */
 } ForestPlan;
+
+/* Bytes of what stands below the upper levels, for each node of level 6. */
+static inline size_t
+plan_leaf_size(uint32_t kind)
+{
+	return kind == PLAN_RECORDS ? sizeof(PlanRecord) : sizeof(float);
+}
 
 /* A section of a plan. */
 #define PLAN_SECTION(plan, type, section) \

@@ -10,7 +10,8 @@
  * the exclusive ors is its rank.  Past four tables walking is faster.
  *
  * 32 nodes are decided at once, the leaves of four trees found at once, and
- * the sum is added some groups behind, as in rank_avx512.c.
+ * the sum is added some groups behind, as in rank_avx512.c; categories and what
+ * is below the upper levels likewise.
  */
 #include "kernel.h"
 #include "rank.h"
@@ -27,6 +28,7 @@
 #define RING		8			/* groups in the pipeline, a power of 2 */
 #define INDEX_LAG	3			/* groups between deciding and finding leaves */
 #define ADD_LAG		4			/* between deciding and adding */
+#define RECORD_LAG	7			/* records are to be fetched before */
 
 #define WORDS		(2 * PLAN_GROUP)	/* of 32 nodes, in a group */
 
@@ -35,7 +37,8 @@ typedef struct Stage
 {
 	uint32_t	left[RING][WORDS] __attribute__((aligned(32)));	/* rank < cut */
 	uint32_t	missing[RING][WORDS] __attribute__((aligned(32)));	/* rank is missing */
-	uint64_t	leaves[RING][PLAN_GROUP] __attribute__((aligned(32)));	/* number + 64 */
+	uintptr_t	leaves[RING][PLAN_GROUP] __attribute__((aligned(32)));	/* where they,
+																	 * or their records, are */
 } Stage;
 
 /* ---- ranks ---- */
@@ -137,12 +140,36 @@ decide(const PlanGroup *group, const __m256i *tables, uint32_t num_tables,
 	}
 }
 
+/* Where rows go left in 4 trees, missing values with them. */
+TARGET static ALWAYS_INLINE __m256i
+goes_left(__m256i left, __m256i missing, __m256i missing_left)
+{
+	return _mm256_or_si256(left, _mm256_and_si256(missing, missing_left));
+}
+
+/* But not where they go right by their categories; half: which 4 trees of the group. */
+TARGET static ALWAYS_INLINE __m256i
+drop_categories(__m256i left, const ForestPlan *plan, uint32_t group, uint32_t half,
+				const uint32_t *places)
+{
+	const uint32_t *begins = PLAN_SECTION(plan, uint32_t, category_begins);
+	const PlanCategories *categories = PLAN_SECTION(plan, PlanCategories, categories);
+	uint32_t	i;
+
+	for (i = begins[group]; i < begins[group + 1]; i++)
+	{
+		const uint64_t *words = category_words(plan, &categories[i], places);
+
+		left = _mm256_andnot_si256(_mm256_load_si256((const __m256i *) words + half), left);
+	}
+	return left;
+}
+
 /* Follow the decisions of 4 trees to their leaves, which are numbered from 64. */
 TARGET static ALWAYS_INLINE __m256i
-find_leaves(__m256i left, __m256i missing, __m256i missing_left)
+find_leaves(__m256i bits)
 {
 	const __m256i one = _mm256_set1_epi64x(1);
-	__m256i		bits = _mm256_or_si256(left, _mm256_and_si256(missing, missing_left));
 	__m256i		index = one;
 	uint32_t	i;
 
@@ -152,6 +179,38 @@ find_leaves(__m256i left, __m256i missing, __m256i missing_left)
 		index = _mm256_add_epi64(_mm256_add_epi64(index, index),
 								 _mm256_andnot_si256(_mm256_srlv_epi64(bits, index), one));
 	return index;
+}
+
+/* Where the leaves of 4 trees begin, and how far those of the next 4 are from there. */
+typedef struct Leaves
+{
+	__m256i		first;
+	__m256i		stride;
+} Leaves;
+
+/* Those of the first group, less 64 for each since indexes begin there. */
+TARGET static ALWAYS_INLINE Leaves
+first_leaves(const ForestPlan *plan, PlanLeaves kind)
+{
+	int64_t		tree_size = PLAN_NODES * plan_leaf_size(kind);
+	int64_t		start = (int64_t) (intptr_t) PLAN_SECTION(plan, char, leaves) - tree_size;
+	Leaves		leaves;
+
+	leaves.first = _mm256_setr_epi64x(start, start + tree_size, start + 2 * tree_size,
+									  start + 3 * tree_size);
+	leaves.stride = _mm256_set1_epi64x(4 * tree_size);
+	return leaves;
+}
+
+/* The addresses of the leaves, or records, that were found in the next 4 trees. */
+TARGET static ALWAYS_INLINE __m256i
+leaf_addresses(Leaves *leaves, __m256i index, PlanLeaves kind)
+{
+	__m256i		addresses = _mm256_add_epi64(leaves->first,
+											 _mm256_slli_epi64(index, kind == PLAN_RECORDS ? 5 : 2));
+
+	leaves->first = _mm256_add_epi64(leaves->first, leaves->stride);
+	return addresses;
 }
 
 /* Write the ranks for records; see PlanTwins. */
@@ -170,26 +229,32 @@ make_twins(PlanTwins *twins, const int8_t *ranks, uint32_t num_tables)
 /* ---- the kernel ---- */
 
 TARGET static ALWAYS_INLINE void
-add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_tables,
-		  bool records)
+add_trees(const Forest *forest, const float *row, void *scratch, float *margins, uint32_t num_tables,
+		  PlanLeaves kind)
 {
 	const ForestPlan *plan = forest->plan;
 	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
 	uint32_t	num_groups = plan->num_groups;
+	uint32_t	add_lag = kind == PLAN_RECORDS ? RECORD_LAG : ADD_LAG;
 	uint32_t	output = outputs[0];
 	float		sum = margins[output];
+	Leaves		leaves = first_leaves(plan, kind);
 	int8_t		ranks[MAX_TABLES * TABLE] __attribute__((aligned(32))) = {0};
 	__m256i		tables[MAX_TABLES];
 	Stage		stage;
 	PlanTwins	twins;
+	uint32_t	places[PLAN_MAX_CATEGORICAL];
+	uint32_t   *starts = forest_starts(forest, scratch);
 	uint32_t	step;
 
 	rank_row(forest, row, ranks);
 	make_tables(tables, ranks, num_tables);
-	if (records)
+	if (plan->num_categorical > 0)
+		find_categories(forest, row, places);
+	if (kind == PLAN_RECORDS)
 		make_twins(&twins, ranks, num_tables);
-	for (step = 0; step < num_groups + ADD_LAG; step++)
+	for (step = 0; step < num_groups + add_lag; step++)
 	{
 		if (step < num_groups)
 			decide(&groups[step], tables, num_tables, stage.left[step % RING],
@@ -200,52 +265,70 @@ add_trees(const Forest *forest, const float *row, float *margins, uint32_t num_t
 			const __m256i *left = (const __m256i *) stage.left[group % RING];
 			const __m256i *missing = (const __m256i *) stage.missing[group % RING];
 			const __m256i *missing_left = (const __m256i *) groups[group].missing_left;
-			__m256i    *leaves = (__m256i *) stage.leaves[group % RING];
+			__m256i    *addresses = (__m256i *) stage.leaves[group % RING];
 
-			_mm256_store_si256(leaves, find_leaves(left[0], missing[0], missing_left[0]));
-			_mm256_store_si256(leaves + 1, find_leaves(left[1], missing[1], missing_left[1]));
-			if (records)
-				prefetch_records(plan, group, stage.leaves[group % RING]);
+			for (uint32_t i = 0; i < 2; i++)
+			{
+				__m256i		words = goes_left(left[i], missing[i], missing_left[i]);
+
+				if (plan->num_categorical > 0)
+					words = drop_categories(words, plan, group, i, places);
+				_mm256_store_si256(&addresses[i],
+								   leaf_addresses(&leaves, find_leaves(words), kind));
+			}
+			if (kind == PLAN_RECORDS)
+				prefetch_records(stage.leaves[group % RING]);
 		}
-		if (step >= ADD_LAG)
+		if (step >= add_lag)
 		{
-			uint32_t	group = step - ADD_LAG;
+			uint32_t	group = step - add_lag;
 
+			if (kind == PLAN_STARTS)
+			{
+				copy_starts(starts + (size_t) group * PLAN_GROUP, stage.leaves[group % RING]);
+				continue;
+			}
 			switch_output(&sum, margins, &output, outputs[group]);
-			sum = add_leaves(sum, plan, &twins, group, stage.leaves[group % RING], records);
+			sum = add_leaves(sum, &twins, stage.leaves[group % RING], kind);
 		}
 	}
 	margins[output] = sum;
+	if (kind == PLAN_STARTS)
+		walk_on(forest, row, scratch, margins);
 }
 
-#define DEFINE_KERNEL(name, num_tables, records) \
+#define DEFINE_KERNEL(name, num_tables, kind) \
 TARGET static void \
 name(const Forest *forest, const float *row, void *scratch, float *margins) \
 { \
-	(void) scratch; \
-	add_trees(forest, row, margins, num_tables, records); \
+	add_trees(forest, row, scratch, margins, num_tables, kind); \
 }
 
-DEFINE_KERNEL(leaves_16, 1, false)
-DEFINE_KERNEL(leaves_32, 2, false)
-DEFINE_KERNEL(leaves_48, 3, false)
-DEFINE_KERNEL(leaves_64, 4, false)
-DEFINE_KERNEL(records_16, 1, true)
-DEFINE_KERNEL(records_32, 2, true)
-DEFINE_KERNEL(records_48, 3, true)
-DEFINE_KERNEL(records_64, 4, true)
+DEFINE_KERNEL(leaves_16, 1, PLAN_LEAVES)
+DEFINE_KERNEL(leaves_32, 2, PLAN_LEAVES)
+DEFINE_KERNEL(leaves_48, 3, PLAN_LEAVES)
+DEFINE_KERNEL(leaves_64, 4, PLAN_LEAVES)
+DEFINE_KERNEL(records_16, 1, PLAN_RECORDS)
+DEFINE_KERNEL(records_32, 2, PLAN_RECORDS)
+DEFINE_KERNEL(records_48, 3, PLAN_RECORDS)
+DEFINE_KERNEL(records_64, 4, PLAN_RECORDS)
+DEFINE_KERNEL(starts_16, 1, PLAN_STARTS)
+DEFINE_KERNEL(starts_32, 2, PLAN_STARTS)
+DEFINE_KERNEL(starts_48, 3, PLAN_STARTS)
+DEFINE_KERNEL(starts_64, 4, PLAN_STARTS)
 
 RowKernel
 avx2_kernel(const ForestPlan *plan)
 {
-	static const RowKernel kernels[2][MAX_TABLES] = {
+	static const RowKernel kernels[3][MAX_TABLES] = {
 		{leaves_16, leaves_32, leaves_48, leaves_64},
-		{records_16, records_32, records_48, records_64}
+		{records_16, records_32, records_48, records_64},
+		{starts_16, starts_32, starts_48, starts_64}
 	};
 
 	if (plan->num_slots > MAX_TABLES * TABLE)
 		return NULL;
-	return kernels[plan->has_records][plan->num_slots > 0 ? (plan->num_slots - 1) / TABLE : 0];
+	return kernels[plan->kind][plan->num_slots > 0 ? (plan->num_slots - 1) / TABLE : 0];
 }
 
 #endif							/* HAVE_X86_KERNELS */

@@ -3,7 +3,8 @@
  *		The kernel of ranks (plan.h) for AVX-512 with VBMI.
  *
  * A tree's upper six levels take one permutation (the row's ranks to 64 nodes)
- * and two comparisons (with the cuts, and with "missing").  That gives a word of
+ * and two comparisons (with the cuts, and with "missing"); if all nodes together
+ * use few twins (plan.h), one comparison.  That gives a word of
  * 64 decisions, in which the way to the leaf is found for 8 trees at once: six
  * times index = 2 * index + bit number `index`.
  *
@@ -11,6 +12,9 @@
  * shorten.  So the steps run as a pipeline over groups of 8 trees: while the
  * leaves of one group are added, the indexes of a later one are found and the
  * nodes of a still later one decided, and the chain hides the rest.
+ *
+ * Categories are words that are or'ed to the decisions.  Where a tree goes on
+ * below, what is found is not a leaf but the start of a walk.
  */
 #include "kernel.h"
 #include "rank.h"
@@ -21,9 +25,10 @@
 
 #define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
-#define RING		8			/* groups in the pipeline, a power of 2 */
+#define RING		16			/* groups in the pipeline, a power of 2 */
 #define INDEX_LAG	4			/* groups between deciding and finding leaves */
 #define ADD_LAG		6			/* between deciding and adding */
+#define RECORD_LAG	13			/* records are to be fetched before */
 
 #define REGISTER	64			/* ranks in a register */
 #define MAX_REGISTERS	(PLAN_MAX_SLOTS / REGISTER)
@@ -33,7 +38,7 @@ typedef struct Stage
 {
 	__m512i		right[RING];	/* of 8 trees: nodes at which rank >= cut */
 	__m512i		missing[RING];	/* nodes at which the rank is missing */
-	uint64_t	leaves[RING][PLAN_GROUP];	/* leaf's number + 64 */
+	uintptr_t	leaves[RING][PLAN_GROUP];	/* where they, or their records, are */
 } Stage;
 
 /* ---- ranks ---- */
@@ -106,6 +111,17 @@ rank_row(const Forest *forest, const float *row, __m512i *ranks, uint32_t regist
 
 /* ---- the pipeline's steps ---- */
 
+/* The ranks of few twins, from those of the slots. */
+TARGET static ALWAYS_INLINE __m512i
+rank_few(const ForestPlan *plan, __m512i ranks)
+{
+	__m512i		few = _mm512_permutexvar_epi8(_mm512_load_si512(PLAN_SECTION(plan, uint8_t, few_slots)),
+											  ranks);
+	uint64_t	missing = _mm512_cmpeq_epi8_mask(few, _mm512_set1_epi8(PLAN_MISSING));
+
+	return _mm512_mask_mov_epi8(few, missing & plan->few_left, _mm512_set1_epi8(PLAN_LEAST));
+}
+
 /* The ranks of 64 slots. */
 TARGET static ALWAYS_INLINE __m512i
 look_up(const __m512i *ranks, __m512i slots, uint32_t registers)
@@ -142,13 +158,48 @@ decide(const PlanGroup *group, const __m512i *ranks, uint32_t registers,
 	}
 }
 
+/* The same where there are few twins, which know about missing values. */
+TARGET static ALWAYS_INLINE void
+decide_few(const PlanGroup *group, const uint8_t *twins, __m512i ranks, __m512i *right)
+{
+	uint64_t   *right_words = (uint64_t *) right;
+	uint32_t	i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < PLAN_GROUP; i++)
+	{
+		__m512i		rank = _mm512_permutexvar_epi8(_mm512_load_si512(twins + i * PLAN_NODES), ranks);
+
+		right_words[i] = _mm512_cmpge_epi8_mask(rank, _mm512_load_si512(group->trees[i].cuts));
+	}
+}
+
+/* Where rows go right, but not where what is missing goes left. */
+TARGET static ALWAYS_INLINE __m512i
+goes_right(__m512i right, __m512i missing, const PlanGroup *group)
+{
+	return _mm512_ternarylogic_epi64(right, missing, _mm512_load_si512(group->missing_left), 0x70);
+}
+
+/* And where they go right by their categories. */
+TARGET static ALWAYS_INLINE __m512i
+add_categories(__m512i right, const ForestPlan *plan, uint32_t group, const uint32_t *places)
+{
+	const uint32_t *begins = PLAN_SECTION(plan, uint32_t, category_begins);
+	const PlanCategories *categories = PLAN_SECTION(plan, PlanCategories, categories);
+	uint32_t	i;
+
+	for (i = begins[group]; i < begins[group + 1]; i++)
+		right = _mm512_or_si512(right, _mm512_load_si512(category_words(plan, &categories[i],
+																		places)));
+	return right;
+}
+
 /* Follow the decisions of 8 trees to their leaves, which are numbered from 64. */
 TARGET static ALWAYS_INLINE __m512i
-find_leaves(__m512i right, __m512i missing, __m512i missing_left)
+find_leaves(__m512i bits)
 {
 	const __m512i one = _mm512_set1_epi64(1);
-	/* right, but not where what is missing goes left */
-	__m512i		bits = _mm512_ternarylogic_epi64(right, missing, missing_left, 0x70);
 	__m512i		index = one;
 	uint32_t	i;
 
@@ -161,6 +212,40 @@ find_leaves(__m512i right, __m512i missing, __m512i missing_left)
 		index = _mm512_ternarylogic_epi64(_mm512_add_epi64(index, index), bit, one, 0xF8);
 	}
 	return index;
+}
+
+/* Where the leaves of 8 trees begin, and how far those of the next 8 are from there. */
+typedef struct Leaves
+{
+	__m512i		first;
+	__m512i		stride;
+} Leaves;
+
+/* Those of the first group, less 64 for each since indexes begin there. */
+TARGET static ALWAYS_INLINE Leaves
+first_leaves(const ForestPlan *plan, PlanLeaves kind)
+{
+	int64_t		tree_size = PLAN_NODES * plan_leaf_size(kind);
+	int64_t		start = (int64_t) (intptr_t) PLAN_SECTION(plan, char, leaves) - tree_size;
+	Leaves		leaves;
+
+	leaves.first = _mm512_add_epi64(_mm512_set1_epi64(start),
+									_mm512_setr_epi64(0, tree_size, 2 * tree_size, 3 * tree_size,
+													  4 * tree_size, 5 * tree_size,
+													  6 * tree_size, 7 * tree_size));
+	leaves.stride = _mm512_set1_epi64(PLAN_GROUP * tree_size);
+	return leaves;
+}
+
+/* The addresses of the leaves, or records, that were found in the next 8 trees. */
+TARGET static ALWAYS_INLINE __m512i
+leaf_addresses(Leaves *leaves, __m512i index, PlanLeaves kind)
+{
+	__m512i		addresses = _mm512_add_epi64(leaves->first,
+											 _mm512_slli_epi64(index, kind == PLAN_RECORDS ? 5 : 2));
+
+	leaves->first = _mm512_add_epi64(leaves->first, leaves->stride);
+	return addresses;
 }
 
 /* Write the ranks for records; see PlanTwins. */
@@ -184,75 +269,105 @@ make_twins(PlanTwins *twins, const __m512i *ranks, uint32_t registers)
 /* ---- the kernel ---- */
 
 TARGET static ALWAYS_INLINE void
-add_trees(const Forest *forest, const float *row, float *margins, uint32_t registers,
-		  bool records)
+add_trees(const Forest *forest, const float *row, void *scratch, float *margins, uint32_t registers,
+		  bool few, PlanLeaves kind)
 {
 	const ForestPlan *plan = forest->plan;
 	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
 	uint32_t	num_groups = plan->num_groups;
+	uint32_t	add_lag = kind == PLAN_RECORDS ? RECORD_LAG : ADD_LAG;
 	uint32_t	output = outputs[0];
 	float		sum = margins[output];
+	Leaves		leaves = first_leaves(plan, kind);
+	const uint8_t *twins_of_nodes = PLAN_SECTION(plan, uint8_t, few);
 	__m512i		ranks[MAX_REGISTERS];
+	__m512i		few_ranks;
 	PlanTwins	twins;
 	Stage		stage;
+	uint32_t	places[PLAN_MAX_CATEGORICAL];
+	uint32_t   *starts = forest_starts(forest, scratch);
 	uint32_t	step;
 
 	rank_row(forest, row, ranks, registers);
-	if (records)
+	if (few)
+		few_ranks = rank_few(plan, ranks[0]);
+	if (plan->num_categorical > 0)
+		find_categories(forest, row, places);
+	if (kind == PLAN_RECORDS)
 		make_twins(&twins, ranks, registers);
-	for (step = 0; step < num_groups + ADD_LAG; step++)
+	for (step = 0; step < num_groups + add_lag; step++)
 	{
-		if (step < num_groups)
+		if (step < num_groups && few)
+			decide_few(&groups[step], twins_of_nodes + (size_t) step * PLAN_GROUP * PLAN_NODES,
+					   few_ranks, &stage.right[step % RING]);
+		else if (step < num_groups)
 			decide(&groups[step], ranks, registers, &stage.right[step % RING],
 				   &stage.missing[step % RING]);
 		if (step >= INDEX_LAG && step - INDEX_LAG < num_groups)
 		{
 			uint32_t	group = step - INDEX_LAG;
-			uint64_t   *leaves = stage.leaves[group % RING];
+			__m512i		right = stage.right[group % RING];
 
-			_mm512_storeu_si512(leaves,
-								find_leaves(stage.right[group % RING], stage.missing[group % RING],
-											_mm512_load_si512(groups[group].missing_left)));
-			if (records)
-				prefetch_records(plan, group, leaves);
+			if (!few)
+				right = goes_right(right, stage.missing[group % RING], &groups[group]);
+			if (plan->num_categorical > 0)
+				right = add_categories(right, plan, group, places);
+			_mm512_storeu_si512(stage.leaves[group % RING],
+								leaf_addresses(&leaves, find_leaves(right), kind));
+			if (kind == PLAN_RECORDS)
+				prefetch_records(stage.leaves[group % RING]);
 		}
-		if (step >= ADD_LAG)
+		if (step >= add_lag)
 		{
-			uint32_t	group = step - ADD_LAG;
+			uint32_t	group = step - add_lag;
 
+			if (kind == PLAN_STARTS)
+			{
+				copy_starts(starts + (size_t) group * PLAN_GROUP, stage.leaves[group % RING]);
+				continue;
+			}
 			switch_output(&sum, margins, &output, outputs[group]);
-			sum = add_leaves(sum, plan, &twins, group, stage.leaves[group % RING], records);
+			sum = add_leaves(sum, &twins, stage.leaves[group % RING], kind);
 		}
 	}
 	margins[output] = sum;
+	if (kind == PLAN_STARTS)
+		walk_on(forest, row, scratch, margins);
 }
 
-#define DEFINE_KERNEL(name, registers, records) \
+#define DEFINE_KERNEL(name, registers, few, kind) \
 TARGET static void \
 name(const Forest *forest, const float *row, void *scratch, float *margins) \
 { \
-	(void) scratch; \
-	add_trees(forest, row, margins, registers, records); \
+	add_trees(forest, row, scratch, margins, registers, few, kind); \
 }
 
-DEFINE_KERNEL(leaves_64, 1, false)
-DEFINE_KERNEL(leaves_128, 2, false)
-DEFINE_KERNEL(leaves_256, 4, false)
-DEFINE_KERNEL(records_64, 1, true)
-DEFINE_KERNEL(records_128, 2, true)
-DEFINE_KERNEL(records_256, 4, true)
+DEFINE_KERNEL(leaves_few, 1, true, PLAN_LEAVES)
+DEFINE_KERNEL(leaves_64, 1, false, PLAN_LEAVES)
+DEFINE_KERNEL(leaves_128, 2, false, PLAN_LEAVES)
+DEFINE_KERNEL(leaves_256, 4, false, PLAN_LEAVES)
+DEFINE_KERNEL(records_few, 1, true, PLAN_RECORDS)
+DEFINE_KERNEL(records_64, 1, false, PLAN_RECORDS)
+DEFINE_KERNEL(records_128, 2, false, PLAN_RECORDS)
+DEFINE_KERNEL(records_256, 4, false, PLAN_RECORDS)
+DEFINE_KERNEL(starts_few, 1, true, PLAN_STARTS)
+DEFINE_KERNEL(starts_64, 1, false, PLAN_STARTS)
+DEFINE_KERNEL(starts_128, 2, false, PLAN_STARTS)
+DEFINE_KERNEL(starts_256, 4, false, PLAN_STARTS)
 
 RowKernel
 avx512_kernel(const ForestPlan *plan)
 {
-	static const RowKernel kernels[2][3] = {
-		{leaves_64, leaves_128, leaves_256},
-		{records_64, records_128, records_256}
+	static const RowKernel kernels[3][4] = {
+		{leaves_few, leaves_64, leaves_128, leaves_256},
+		{records_few, records_64, records_128, records_256},
+		{starts_few, starts_64, starts_128, starts_256}
 	};
-	uint32_t	size = plan->num_slots <= REGISTER ? 0 : plan->num_slots <= 2 * REGISTER ? 1 : 2;
+	uint32_t	size = plan->num_few > 0 ? 0 : plan->num_slots <= REGISTER ? 1 :
+		plan->num_slots <= 2 * REGISTER ? 2 : 3;
 
-	return kernels[plan->has_records][size];
+	return kernels[plan->kind][size];
 }
 
 #endif							/* HAVE_X86_KERNELS */

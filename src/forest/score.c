@@ -45,7 +45,12 @@ linear_margins(const Forest *forest, const float *row, float *margins)
 size_t
 forest_scratch_size(const Forest *forest)
 {
-	return ((size_t) forest->header->num_slots * sizeof(uint32_t) + 7) & ~(size_t) 7;
+	const ForestHeader *header = forest->header;
+	size_t		num_starts = 0;
+
+	if (header->max_depth > PLAN_LEVELS || header->num_leaf_vectors > 0)
+		num_starts = header->num_trees + PLAN_GROUP;
+	return forest_slots_size(forest) + 2 * num_starts * sizeof(uint32_t);
 }
 
 void

@@ -7,10 +7,12 @@
  * each waits for the one before.  So it walks LANES trees at once, which
  * are independent, and does not branch on where a row goes (a mispredicted branch
  * costs more than a step).  All lanes take as many steps as the deepest tree
- * of the block needs; those that reach their leaf early stay on it.
+ * of the block needs, 8 at most; those that reach their leaf early stay on it.
+ * Deeper paths of all trees are then walked to their ends together.
  *
  * The body is specialised by constant arguments for what a forest has: numeric
- * splits only or categories too, and one output, many outputs or vector leaves.
+ * splits only or categories too, and one output, many outputs or vector leaves;
+ * and for where it begins: at the roots, or where a kernel of ranks has come to.
  */
 #include <string.h>
 
@@ -19,7 +21,7 @@
 #include "pure.h"
 
 #define LANES			16		/* trees walked at once */
-#define SURE_STEPS		8		/* steps before asking whether all are at leaves */
+#define LANE_STEPS		8		/* before asking which are at leaves */
 
 #define BITS_INFINITY	UINT32_C(0x7f800000)
 #define BITS_SIGN		UINT32_C(0x80000000)
@@ -120,33 +122,24 @@ next_node(const Walk *walk, uint32_t at, uint32_t step, bool categories)
 }
 
 /*
- * One step in all lanes.  Returns 0 only when every lane already was at a leaf.
- * Unrolled when count is a constant, also at -O2: that saves a fifth.
+ * One step in all lanes.  Unrolled when count is a constant, also at -O2: that
+ * saves a fifth.
  */
-static ALWAYS_INLINE uint32_t
+static ALWAYS_INLINE void
 step_lanes(const Walk *walk, uint32_t *at, uint32_t count, bool categories)
 {
-	uint32_t	moved = 0;
 	uint32_t	lane;
 
 #pragma GCC unroll 16
 	for (lane = 0; lane < count; lane++)
-	{
-		uint32_t	step = walk->nodes[at[lane]].step;
-
-		moved |= step;
-		at[lane] = next_node(walk, at[lane], step, categories);
-	}
-	return moved;
+		at[lane] = next_node(walk, at[lane], walk->nodes[at[lane]].step, categories);
 }
 
-/* Walk some trees from their roots to their leaves. */
+/* Walk some trees from their roots, as far as the deepest goes, but only so many steps. */
 static ALWAYS_INLINE void
-walk_trees(const Walk *walk, const ForestTree *trees, uint32_t count,
-		   bool categories, uint32_t *at)
+walk_trees(const Walk *walk, const ForestTree *trees, uint32_t count, bool categories, uint32_t *at)
 {
 	uint32_t	depth = 0;
-	uint32_t	sure;
 	uint32_t	lane;
 
 	for (lane = 0; lane < count; lane++)
@@ -155,13 +148,39 @@ walk_trees(const Walk *walk, const ForestTree *trees, uint32_t count,
 		if (depth < trees[lane].depth)
 			depth = trees[lane].depth;
 	}
-	sure = depth < SURE_STEPS ? depth : SURE_STEPS;
-	depth -= sure;
-	while (sure-- > 0)
-		step_lanes(walk, at, count, categories);
+	if (depth > LANE_STEPS)
+		depth = LANE_STEPS;
 	while (depth-- > 0)
-		if (step_lanes(walk, at, count, categories) == 0)
-			break;
+		step_lanes(walk, at, count, categories);
+}
+
+/*
+ * Walk on from at[] until all trees are at their leaves.  The trees that are not
+ * are kept in a list, from which each round drops those that have come to
+ * their end; so few deep paths do not make all others wait.
+ */
+static ALWAYS_INLINE void
+finish_trees(const Walk *walk, uint32_t num_trees, bool categories, uint32_t *at, uint32_t *list)
+{
+	uint32_t	count = 0;
+	uint32_t	kept;
+	uint32_t	i;
+
+	for (i = 0; i < num_trees; i++)
+	{
+		list[count] = i;
+		count += walk->nodes[at[i]].step != 0;
+	}
+	for (; count > 0; count = kept)
+		for (kept = 0, i = 0; i < count; i++)
+		{
+			uint32_t	tree = list[i];
+			uint32_t	next = next_node(walk, at[tree], walk->nodes[at[tree]].step, categories);
+
+			at[tree] = next;
+			list[kept] = tree;
+			kept += walk->nodes[next].step != 0;
+		}
 }
 
 /* Add the leaves of some trees to the margins, in tree order. */
@@ -190,31 +209,79 @@ add_leaves(const Forest *forest, const ForestTree *trees, const uint32_t *at,
 		margins[0] = sum;
 }
 
-/* The body of them all; `categories` and `kind` are constants. */
-static ALWAYS_INLINE void
-add_trees(const Forest *forest, const float *row, uint32_t *slots, float *margins,
-		  bool categories, LeafKind kind)
+/* What a walk over a row needs. */
+static ALWAYS_INLINE Walk
+start_walk(const Forest *forest, const float *row, uint32_t *slots)
 {
-	const ForestHeader *header = forest->header;
-	const ForestTree *trees = forest->trees;
 	Walk		walk;
-	uint32_t	at[LANES];
-	uint32_t	first;
 
 	forest_fill_slots(forest, row, slots);
 	walk.nodes = forest->nodes;
 	walk.slots = slots;
 	walk.category_sets = forest->category_sets;
-	walk.slot_bits = header->slot_bits;
-	walk.slot_mask = (UINT32_C(1) << header->slot_bits) - 1;
+	walk.slot_bits = forest->header->slot_bits;
+	walk.slot_mask = (UINT32_C(1) << forest->header->slot_bits) - 1;
 	walk.first_categorical = forest->first_categorical;
+	return walk;
+}
+
+/* All trees from where at[] says. */
+static ALWAYS_INLINE void
+finish_and_add(const Forest *forest, const Walk *walk, uint32_t *at, float *margins,
+			   bool categories, LeafKind kind)
+{
+	uint32_t	num_trees = forest->header->num_trees;
+
+	finish_trees(walk, num_trees, categories, at, at + num_trees);
+	add_leaves(forest, forest->trees, at, num_trees, kind, margins);
+}
+
+/* The body of them all; `categories` and `kind` are constants. */
+static ALWAYS_INLINE void
+add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
+		  bool categories, LeafKind kind)
+{
+	const ForestHeader *header = forest->header;
+	const ForestTree *trees = forest->trees;
+	bool		deep = header->max_depth > LANE_STEPS;
+	Walk		walk = start_walk(forest, row, scratch);
+	uint32_t	lanes[LANES];
+	uint32_t   *all = forest_starts(forest, scratch);
+	uint32_t   *at = lanes;
+	uint32_t	first;
+
 	for (first = 0; header->num_trees - first >= LANES; first += LANES)
 	{
+		if (deep)
+			at = all + first;
 		walk_trees(&walk, &trees[first], LANES, categories, at);
-		add_leaves(forest, &trees[first], at, LANES, kind, margins);
+		if (!deep)
+			add_leaves(forest, &trees[first], at, LANES, kind, margins);
 	}
+	if (deep)
+		at = all + first;
 	walk_trees(&walk, &trees[first], header->num_trees - first, categories, at);
-	add_leaves(forest, &trees[first], at, header->num_trees - first, kind, margins);
+	if (deep)
+		finish_and_add(forest, &walk, all, margins, categories, kind);
+	else
+		add_leaves(forest, &trees[first], at, header->num_trees - first, kind, margins);
+}
+
+/* The same when a kernel of ranks has come to level 6. */
+static ALWAYS_INLINE void
+add_started(const Forest *forest, const float *row, void *scratch, float *margins,
+			bool categories, LeafKind kind)
+{
+	uint32_t   *at = forest_starts(forest, scratch);
+
+	if (forest->header->max_depth > PLAN_LEVELS)
+	{
+		Walk		walk = start_walk(forest, row, scratch);
+
+		finish_and_add(forest, &walk, at, margins, categories, kind);
+	}
+	else
+		add_leaves(forest, forest->trees, at, forest->header->num_trees, kind, margins);
 }
 
 #define DEFINE_WALK(name, categories, kind) \
@@ -222,6 +289,12 @@ static void \
 name(const Forest *forest, const float *row, void *scratch, float *margins) \
 { \
 	add_trees(forest, row, scratch, margins, categories, kind); \
+} \
+\
+static void \
+name##_on(const Forest *forest, const float *row, void *scratch, float *margins) \
+{ \
+	add_started(forest, row, scratch, margins, categories, kind); \
 }
 
 DEFINE_WALK(numeric_single, false, LEAF_SINGLE)
@@ -230,6 +303,28 @@ DEFINE_WALK(numeric_vector, false, LEAF_VECTOR)
 DEFINE_WALK(categorical_single, true, LEAF_SINGLE)
 DEFINE_WALK(categorical_multi, true, LEAF_MULTI)
 DEFINE_WALK(categorical_vector, true, LEAF_VECTOR)
+
+/* What a forest's leaves are. */
+static LeafKind
+leaf_kind(const Forest *forest)
+{
+	if (forest->header->num_leaf_vectors > 0)
+		return LEAF_VECTOR;
+	return forest->header->num_outputs > 1 ? LEAF_MULTI : LEAF_SINGLE;
+}
+
+/* See kernel.h. */
+void
+walk_on(const Forest *forest, const float *row, void *scratch, float *margins)
+{
+	static const RowKernel walks[2][3] = {
+		{numeric_single_on, numeric_multi_on, numeric_vector_on},
+		{categorical_single_on, categorical_multi_on, categorical_vector_on}
+	};
+	bool		categories = forest->first_categorical < forest->header->num_slots;
+
+	walks[categories][leaf_kind(forest)] (forest, row, scratch, margins);
+}
 
 /* The walk that a forest needs. */
 RowKernel
@@ -246,14 +341,9 @@ walk_kernel(const Forest *forest, const char **name)
 			{categorical_multi, "walk, categories, many outputs"},
 		{categorical_vector, "walk, categories, vector leaves"}},
 	};
-	const ForestHeader *header = forest->header;
-	bool		categories = forest->first_categorical < header->num_slots;
-	LeafKind	kind = LEAF_SINGLE;
+	bool		categories = forest->first_categorical < forest->header->num_slots;
+	LeafKind	kind = leaf_kind(forest);
 
-	if (header->num_leaf_vectors > 0)
-		kind = LEAF_VECTOR;
-	else if (header->num_outputs > 1)
-		kind = LEAF_MULTI;
 	*name = walks[categories][kind].name;
 	return walks[categories][kind].kernel;
 }

@@ -224,13 +224,17 @@ test_depths(void)
 		for (i = 0; i < sizeof(num_trees) / sizeof(num_trees[0]); i++)
 		{
 			spec.num_trees = num_trees[i];
-			spec.num_splits = (spec.max_depth == 9 ? 4u : 2u) << spec.max_depth;
-			/* of depth 9: chains, so that they surely are as deep */
-			spec.chain = spec.max_depth == 9;
-			if (spec.chain)
-				spec.num_splits = 9;
-			check_spec(&spec, !spec.chain, 3, 60);
+			spec.num_splits = 2u << spec.max_depth;
+			check_spec(&spec, true, 3, 60);
 		}
+	spec.name = "lopsided";
+	spec.chain = true;
+	for (spec.num_splits = 6; spec.num_splits <= 21; spec.num_splits += 3)
+	{
+		spec.max_depth = spec.num_splits;
+		check_spec(&spec, true, 3, 60);
+	}
+	spec.name = "numeric";
 	spec.max_depth = 6;
 	spec.chain = false;
 	spec.num_splits = 200;
@@ -260,6 +264,10 @@ test_slots(void)
 		spec.max_depth = i % 2 == 0 ? 6 : 8;
 		check_spec(&spec, true, 1, 100);
 	}
+	spec.name = "few twins, or just too many";
+	spec.max_depth = 6;
+	for (spec.num_features = 30; spec.num_features <= 34; spec.num_features++)
+		check_spec(&spec, true, 1, 100);
 	spec.name = "too many features";
 	spec.num_features = 1000;
 	check_spec(&spec, false, 1, 100);
@@ -331,7 +339,54 @@ test_kinds(void)
 	check_spec(&spec, true, 3, 200);
 }
 
-/* Forests of which there is a plan only when they are of the simple kind. */
+/* Categories in the upper levels and below, with and without numeric splits beside them. */
+static void
+test_categories(void)
+{
+	static const uint32_t max_category[] = {0, 1, 30, 31, 32, 60};
+	ModelSpec	spec = {.name = "categories",.kind = FOREST_TREES,.num_trees = 45,
+	.num_splits = 100,.num_features = 7,.num_outputs = 1,.missing = NAN};
+	size_t		i;
+
+	for (i = 0; i < sizeof(max_category) / sizeof(max_category[0]); i++)
+	{
+		spec.max_category = max_category[i];
+		spec.set_size = 1 + max_category[i] / 2;
+		spec.missing = i % 2 == 0 ? NAN : 7.0f;
+		for (spec.max_depth = 5; spec.max_depth <= 11; spec.max_depth += 2)
+		{
+			spec.categorical = spec.max_depth == 9 ? 100 : 30;
+			check_spec(&spec, true, 2, 200);
+		}
+	}
+	spec.name = "categories, many outputs";
+	spec.max_depth = 6;
+	spec.num_outputs = 5;
+	check_spec(&spec, true, 3, 200);
+	spec.name = "categories that take too much room";
+	spec.num_outputs = 1;
+	spec.max_category = 100000;
+	spec.set_size = 1;
+	check_spec(&spec, false, 1, 100);
+}
+
+/* Vector leaves, below which there is nothing or more levels. */
+static void
+test_vectors(void)
+{
+	ModelSpec	spec = {.name = "vector leaves",.kind = FOREST_TREES,.num_trees = 21,
+	.num_splits = 60,.num_features = 9,.num_outputs = 4,.vectors = true,.missing = NAN};
+
+	for (spec.max_depth = 2; spec.max_depth <= 10; spec.max_depth += 2)
+	{
+		spec.categorical = spec.max_depth == 8 ? 40 : 0;
+		spec.max_category = 20;
+		spec.set_size = 10;
+		check_spec(&spec, true, 3, 100);
+	}
+}
+
+/* All other kinds, of which some have a plan. */
 static void
 test_all_specs(void)
 {
@@ -429,6 +484,8 @@ main(void)
 		test_slots();
 		test_thresholds();
 		test_kinds();
+		test_categories();
+		test_vectors();
 		test_negative_zero();
 		test_all_specs();
 		rows_wanted = 100;
