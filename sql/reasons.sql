@@ -86,6 +86,76 @@ SELECT 1 FROM risk.start_canary('why', 'v2', 100);
 SELECT id, rounded(risk.contributions('why', p)) FROM payment AS p ORDER BY id;
 ROLLBACK;
 
+-- the scoring trigger stores the reasons of high scores, all of them or their codes
+CREATE TABLE scored (id int, amount numeric, hour int, country text, score float8, version text, why jsonb, codes text[]);
+CREATE TRIGGER score BEFORE INSERT OR UPDATE ON scored FOR EACH ROW
+	EXECUTE FUNCTION risk.score_on_insert('why', 'score', 'version', '', 'why', '0.5');
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment;
+SELECT id, score >= 0.5 AS high, version, reason FROM scored LEFT JOIN jsonb_array_elements(why) AS reason ON true ORDER BY id;
+CREATE FUNCTION as_stored(anyelement, version text DEFAULT NULL, top int DEFAULT 5) RETURNS jsonb LANGUAGE sql STABLE AS
+	'SELECT jsonb_agg(to_jsonb(e) - ''rank'' ORDER BY rank) FROM risk.explain_transaction(''why'', $1, version, top) AS e';
+SELECT id, why = as_stored(s) AS same FROM scored AS s WHERE score >= 0.5;
+-- an update that lowers the score takes them away
+UPDATE scored SET amount = 20, hour = 12, country = 'FR' WHERE id = 1 RETURNING score >= 0.5 AS high, why;
+-- codes: each once, of those that have one, among so many reasons
+DROP TRIGGER score ON scored;
+CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('why', 'score', '', '', 'codes', '-1', '2');
+BEGIN;
+UPDATE risk.reason_codes SET code = 'R01' WHERE model = 'why' AND feature = 'country';
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment RETURNING id, version, codes;
+DELETE FROM risk.reason_codes WHERE model = 'why' AND feature = 'country';
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment RETURNING id, codes;
+ROLLBACK;
+-- of the version that decided: a canary, or none
+DROP TRIGGER score ON scored;
+CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('why', 'score', 'version', '', 'why', '0', '1e9');
+BEGIN;
+SELECT risk.alter_model('why', log => 'queued');
+SELECT 1 FROM risk.start_canary('why', 'v2', 100);
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment RETURNING id, version, why = as_stored(scored, 'v2', NULL) AS of_canary, why = as_stored(scored, 'v1', NULL) AS of_champion;
+ROLLBACK;
+BEGIN;
+SELECT risk.alter_model('why', on_missing => 'fallback', fallback_score => 0.9);
+ALTER TABLE scored ALTER hour TYPE text;
+INSERT INTO scored (id, amount, hour, country) VALUES (5, 200, '3', 'KP') RETURNING score, version, why;
+ROLLBACK;
+-- a version that cannot be explained scores all the same
+BEGIN;
+SELECT 1 FROM risk.register_model('why', 'v3', convert_to(replace(convert_from(toy_model('{amount}', '[[0, 100, 1, -1, 3]]'), 'UTF8'),
+	'"sum_hessian": [0, 0, 0], ', ''), 'UTF8'));
+SELECT risk.promote('why', 'v3');
+INSERT INTO scored (id, amount, hour, country) VALUES (5, 200, 3, 'KP') RETURNING round(score::numeric, 5) AS score, version, why;
+ROLLBACK;
+-- wrong arguments
+CREATE FUNCTION try(arguments text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	hint text;
+BEGIN
+	DROP TRIGGER IF EXISTS score ON scored;
+	EXECUTE format('CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(%s)', arguments);
+	INSERT INTO scored (id, amount, hour, country) VALUES (6, 200, 3, 'KP');
+	RETURN 'fine';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, hint);
+END $$;
+\pset format unaligned
+SELECT try($$'why', ''$$);
+SELECT try($$'why', 'score', '', '', 'nope', '0'$$);
+SELECT try($$'why', 'score', '', '', 'version', '0'$$);
+SELECT try($$'why', 'score', '', '', 'score', '0'$$);
+SELECT try($$'why', 'score', '', '', 'why'$$);
+SELECT try($$'why', 'score', '', '', 'why', 'high'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0.5 '$$);
+SELECT try($$'why', 'score', '', '', 'why', ''$$);
+SELECT try($$'why', 'score', '', '', 'why', 'NaN'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0', '0'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0', '3', 'more'$$);
+SELECT try($$'why', 'score', '', '', 'why', 'Infinity', '3'$$);
+\pset format aligned
+DROP TABLE scored;
+DROP FUNCTION as_stored, try;
+
 -- importance, as XGBoost's get_score()
 SELECT * FROM risk.feature_importance('why');
 SELECT * FROM risk.feature_importance('why', 'unnamed');

@@ -58,8 +58,10 @@
 /* Fewer rows than this cost more as a block than one by one. */
 #define LEAST_ROWS		4
 
-/* Blocks are not for larger trees: they take some 300 bytes a node. */
+/* Blocks are not for larger forests: they take some 300 bytes a node of the largest
+ * tree, and 1.3 kB a slot. */
 #define MOST_NODES		65536
+#define MOST_SLOTS		16384
 
 /* ---- scratch space ---- */
 
@@ -136,7 +138,8 @@ lay_out_rows(const Forest *forest, void *scratch, RowsWork *work)
 static bool
 takes_blocks(const Forest *forest)
 {
-	return forest->header->kind != FOREST_LINEAR && find_most_nodes(forest) <= MOST_NODES;
+	return forest->header->kind != FOREST_LINEAR && find_most_nodes(forest) <= MOST_NODES &&
+		forest->header->num_slots <= MOST_SLOTS;
 }
 
 size_t
