@@ -154,7 +154,35 @@ SELECT try($$'why', 'score', '', '', 'why', '0', '3', 'more'$$);
 SELECT try($$'why', 'score', '', '', 'why', 'Infinity', '3'$$);
 \pset format aligned
 DROP TABLE scored;
-DROP FUNCTION as_stored, try;
+DROP FUNCTION try;
+
+-- whole tables: what single calls say, to the bit
+CREATE TABLE many AS SELECT i AS id, (i * 37 % 1000)::numeric AS amount, nullif(i * 7 % 25, 24) AS hour, (ARRAY['FR', 'KP', 'XX', NULL])[1 + i % 4] AS country FROM generate_series(1, 1500) AS i;
+SELECT count(*), count(*) FILTER (WHERE c.contributions = risk.contributions('why', m)) AS same,
+	   count(*) FILTER (WHERE u.contributions = risk.contributions('why', m, 'v2')) AS same_v2
+FROM many AS m JOIN risk.contributions_batch('why', 'many') AS c ON c.entity_id = m.id::text
+JOIN risk.contributions_batch('why', 'SELECT * FROM many', version => 'v2', id_column => 'id') AS u ON u.entity_id = m.id::text;
+SELECT count(*), count(*) FILTER (WHERE e.score = risk.score_transaction('why', m)) AS same_score, count(*) FILTER (WHERE e.reasons = as_stored(m)) AS same_reasons
+FROM many AS m JOIN risk.explain_batch('why', 'many') AS e ON e.entity_id = m.id::text;
+SELECT entity_id, r.* FROM risk.explain_batch('why', 'SELECT * FROM many WHERE id IN (3, 4) ORDER BY id', top => 1) AS e, jsonb_to_recordset(e.reasons) AS r (feature text, value text, direction text, reason_code text);
+SELECT count(*), min(reasons::text) FROM risk.explain_batch('why', 'many', top => 0);
+SELECT count(*) FROM risk.contributions_batch('why', 'SELECT * FROM many WHERE false');
+SELECT * FROM risk.explain_batch('why', 'many', top => -1);
+SELECT * FROM risk.explain_batch('why', 'SELECT id, amount FROM many');
+SELECT * FROM risk.explain_batch('why', 'SELECT id, 1 AS a FROM many', 'without');
+SELECT * FROM risk.contributions_batch('why', 'SELECT id, 1 AS a FROM many', 'without');
+SELECT * FROM risk.contributions_batch('classes', 'SELECT 1 AS a, 2 AS b', 'v1');
+-- the largest movers, with the reasons of both versions
+SELECT m.entity_id, m.reasons_a = as_stored(t, 'v1') AS same_a, m.reasons_b = as_stored(t, 'v2') AS same_b
+FROM risk.largest_movers('why', 'v1', 'v2', 'many', top => 3) AS m JOIN many AS t ON t.id::text = m.entity_id ORDER BY abs(m.difference) DESC, m.entity_id;
+SELECT count(*), count(reasons_a), count(reasons_b) FROM risk.largest_movers('why', 'v1', 'v2', 'SELECT CASE WHEN id % 2 = 1 THEN id END AS id, amount, hour, country FROM many', top => 1000000);
+SELECT m.entity_id, m.reasons_a IS NOT NULL AS a, m.reasons_b AS b
+FROM risk.largest_movers('why', 'v1', 'without', 'SELECT id, amount, hour, country, 0 AS a FROM many', top => 1) AS m;
+SELECT count(*) FROM risk.largest_movers('why', 'v1', 'v1', 'many');
+SELECT entity_id, jsonb_array_length(reasons_a) AS a, jsonb_array_length(reasons_b) AS b FROM risk.explain_versions('why', NULL, 'v2', 'many', '{17,nosuch,4}', top => 2) ORDER BY 1;
+SELECT count(*) FROM risk.explain_versions('why', 'v1', 'v2', 'many', '{}');
+DROP TABLE many;
+DROP FUNCTION as_stored;
 
 -- importance, as XGBoost's get_score()
 SELECT * FROM risk.feature_importance('why');

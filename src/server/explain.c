@@ -54,32 +54,40 @@ typedef struct Reason
 } Reason;
 
 /*
- * Contributions to the margin of a decision, [num_features + 1], the expected
- * margin last; in the caller's memory.
+ * Make sure that a version can be explained.
  *
  * Errors: 55000 several outputs, and the model does not say which one it is;
  * 0A000 the artifact lacks what is needed.
  */
-static double *
-explain_decision(const Decision *decision)
+void
+explain_require(const Scorer *scorer)
 {
-	const Scorer *scorer = decision->scorer;
 	const Version *version = scorer->version;
-	const Forest *forest = &version->forest;
 	Problem		problem = {0};
-	double	   *contributions;
-	void	   *scratch;
 
 	if (!scorer_has_output(scorer, &problem))
 		problem_raise(&problem);
-	if (!forest_explains(forest))
+	if (!forest_explains(&version->forest))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("version \"%s\" of model \"%s\" cannot be explained",
 						version->name, version->model),
 				 errdetail("Its artifact does not tell the covers (sum_hessian) of its nodes."),
 				 errhint("Save the model with a release of XGBoost that writes them: for vector leaves 3.2 or later.")));
-	contributions = palloc_extended(sizeof(double) * (version->num_features + 1), MCXT_ALLOC_HUGE);
+}
+
+/* Contributions to the margin of a decision, [num_features + 1], the expected
+ * margin last; in the caller's memory.  Errors: those of explain_require(). */
+static double *
+explain_decision(const Decision *decision)
+{
+	const Scorer *scorer = decision->scorer;
+	const Forest *forest = &scorer->version->forest;
+	double	   *contributions;
+	void	   *scratch;
+
+	explain_require(scorer);
+	contributions = palloc_extended(sizeof(double) * (scorer->version->num_features + 1), MCXT_ALLOC_HUGE);
 	scratch = palloc_extended(Max(forest_contributions_scratch_size(forest), 1), MCXT_ALLOC_HUGE);
 	forest_contributions(forest, decision->features, scorer->output, scratch, contributions);
 	pfree(scratch);
@@ -121,12 +129,10 @@ describe_value(const Version *version, int feature, float value)
 	return name;
 }
 
-/* The parts of a decision's margin.  Errors: those of explain_decision(). */
+/* The parts of a margin. */
 static Parts
-explain_parts(const Decision *decision)
+rank_parts(const double *contributions, int num_features)
 {
-	int			num_features = decision->scorer->version->num_features;
-	double	   *contributions = explain_decision(decision);
 	Parts		parts = {0};
 
 	parts.parts = palloc_extended(sizeof(Part) * Max(num_features, 1), MCXT_ALLOC_HUGE);
@@ -136,30 +142,37 @@ explain_parts(const Decision *decision)
 		if (contributions[i] != 0)
 			parts.parts[parts.count++] = (Part) {i, contributions[i]};
 	}
-	pfree(contributions);
 	qsort(parts.parts, parts.count, sizeof(Part), compare_parts);
 	return parts;
 }
 
-/* Find what is told of a part. */
-static Reason
-find_reason(const text *model, const Decision *decision, const Parts *parts, int number)
+/* The first reasons of a row, *count of them at most; in the caller's memory. */
+static Reason *
+find_reasons(const text *model, const Version *version, const float *features,
+			 const double *contributions, int *count)
 {
-	const Version *version = decision->scorer->version;
-	const Part *part = &parts->parts[number];
-	Reason		reason = {
-		.feature = version->features[part->feature].name,
-		.value = describe_value(version, part->feature, decision->features[part->feature]),
-		.contribution = part->contribution,
-		.share = fabs(part->contribution) / parts->total,
-		.direction = part->contribution > 0 ? "increases" : "decreases"
-	};
+	Parts		parts = rank_parts(contributions, version->num_features);
+	Reason	   *reasons;
 
-	if (!reason.feature)		/* as XGBoost calls it */
-		reason.feature = psprintf("f%d", part->feature);
-	reason.has_code = catalog_read_reason(model, reason.feature, reason.direction,
-										  &reason.code, &reason.text);
-	return reason;
+	*count = Min(*count, parts.count);
+	reasons = palloc0(sizeof(Reason) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+	{
+		const Part *part = &parts.parts[i];
+		Reason	   *reason = &reasons[i];
+
+		reason->feature = version->features[part->feature].name;
+		if (!reason->feature)	/* as XGBoost calls it */
+			reason->feature = psprintf("f%d", part->feature);
+		reason->value = describe_value(version, part->feature, features[part->feature]);
+		reason->contribution = part->contribution;
+		reason->share = fabs(part->contribution) / parts.total;
+		reason->direction = part->contribution > 0 ? "increases" : "decreases";
+		reason->has_code = catalog_read_reason(model, reason->feature, reason->direction,
+											   &reason->code, &reason->text);
+	}
+	pfree(parts.parts);
+	return reasons;
 }
 
 /* Add one reason to the result. */
@@ -271,26 +284,53 @@ explain_stores_as(Oid type)
 	return type == TEXTARRAYOID || type == JSONBOID;
 }
 
-/*
- * The first reasons of a decision, as a value of a type that stores them: those of
- * risk.explain_transaction().  False: what decided cannot be explained.
- */
+/* The first reasons of a row, as a value of a type that stores them: those of
+ * risk.explain_transaction(). */
+Datum
+explain_row(const text *model, const Version *version, const float *features,
+			const double *contributions, int top, Oid type)
+{
+	int			count = top;
+	Reason	   *reasons = find_reasons(model, version, features, contributions, &count);
+
+	return type == JSONBOID ? reasons_as_jsonb(reasons, count) : reasons_as_codes(reasons, count);
+}
+
+/* The same of a decision.  False: what decided cannot be explained. */
 bool
 explain_reasons(const text *model, const Decision *decision, int top, Oid type, Datum *reasons)
 {
-	Reason	   *found;
-	Parts		parts;
-	int			count;
-
 	if (!decision->scorer || !forest_explains(&decision->scorer->version->forest))
 		return false;
-	parts = explain_parts(decision);
-	count = Min(parts.count, top);
-	found = palloc(sizeof(Reason) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-		found[i] = find_reason(model, decision, &parts, i);
-	*reasons = type == JSONBOID ? reasons_as_jsonb(found, count) : reasons_as_codes(found, count);
+	*reasons = explain_row(model, decision->scorer->version, decision->features,
+						   explain_decision(decision), top, type);
 	return true;
+}
+
+/* Contributions as float8[]. */
+Datum
+explain_array(const double *contributions, int count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * count);
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Float8GetDatum(contributions[i]);
+	return PointerGetDatum(construct_array(elements, count, FLOAT8OID, sizeof(float8),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* How many reasons are wanted: NULL is all.  Errors: 22023. */
+int
+explain_top(NullableDatum top)
+{
+	if (top.isnull)
+		return INT_MAX;
+	if (DatumGetInt32(top.value) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("top must not be negative"),
+				 errhint("NULL asks for all features that add something.")));
+	return DatumGetInt32(top.value);
 }
 
 /* ---- the functions ---- */
@@ -303,43 +343,27 @@ Datum
 risk_contributions(PG_FUNCTION_ARGS)
 {
 	Decision	decision;
-	double	   *contributions;
-	Datum	   *elements;
-	int			count;
 
 	if (!score_call(fcinfo, CALL_UNLOGGED, false, &decision))
 		PG_RETURN_NULL();
-	contributions = explain_decision(&decision);
-	count = decision.scorer->version->num_features + 1;
-	elements = palloc(sizeof(Datum) * count);
-	for (int i = 0; i < count; i++)
-		elements[i] = Float8GetDatum(contributions[i]);
-	PG_RETURN_DATUM(PointerGetDatum(construct_array(elements, count, FLOAT8OID, sizeof(float8),
-													FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+	PG_RETURN_DATUM(explain_array(explain_decision(&decision),
+								  decision.scorer->version->num_features + 1));
 }
 
 /* risk.explain_transaction(model, transaction, version, top) */
 Datum
 risk_explain_transaction(PG_FUNCTION_ARGS)
 {
-	int			top = PG_ARGISNULL(3) ? INT_MAX : PG_GETARG_INT32(3);
+	int			count = explain_top(fcinfo->args[3]);
 	Decision	decision;
-	Parts		parts;
+	Reason	   *reasons;
 
-	if (top < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("top must not be negative"),
-				 errhint("NULL asks for all features that add something.")));
 	InitMaterializedSRF(fcinfo, 0);
 	if (!score_call(fcinfo, CALL_UNLOGGED, false, &decision))
 		return (Datum) 0;
-	parts = explain_parts(&decision);
-	for (int i = 0; i < parts.count && i < top; i++)
-	{
-		Reason		reason = find_reason(PG_GETARG_TEXT_PP(0), &decision, &parts, i);
-
-		put_reason((ReturnSetInfo *) fcinfo->resultinfo, i + 1, &reason);
-	}
+	reasons = find_reasons(PG_GETARG_TEXT_PP(0), decision.scorer->version, decision.features,
+						   explain_decision(&decision), &count);
+	for (int i = 0; i < count; i++)
+		put_reason((ReturnSetInfo *) fcinfo->resultinfo, i + 1, &reasons[i]);
 	return (Datum) 0;
 }
