@@ -126,6 +126,20 @@ SELECT 1 FROM risk.register_model('why', 'v3', convert_to(replace(convert_from(t
 SELECT risk.promote('why', 'v3');
 INSERT INTO scored (id, amount, hour, country) VALUES (5, 200, 3, 'KP') RETURNING round(score::numeric, 5) AS score, version, why;
 ROLLBACK;
+-- ... with the rolling features that the score was made of, also of rows of the same statement
+CREATE TABLE card_tx (id int, card text, at timestamptz, amount numeric, score float8, why jsonb);
+CREATE INDEX ON card_tx (card, at);
+SELECT risk.create_rolling_features('card_tx', 'card', 'at', windows => '{1 hour}');
+SELECT risk.create_model('rolls', entity_id => 'id', event_time => 'at');
+SELECT 1 FROM risk.register_model('rolls', 'v1', covered(toy_model('{amount,card_cnt_prev_1h}', '[[0, 100, 1, -1, 3], [1, 2, 1, 0, 4]]')));
+SELECT risk.promote('rolls', 'v1');
+CREATE TRIGGER score BEFORE INSERT ON card_tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('rolls', 'score', '', '', 'why', '0', '1');
+INSERT INTO card_tx SELECT i, 'x', timestamptz '2026-01-01 00:00+00' + i * interval '10 minutes', 200 FROM generate_series(1, 3) AS i;
+SELECT t.id, r.*, t.why = (SELECT jsonb_agg(to_jsonb(e) - 'rank') FROM risk.explain_transaction('rolls', t, top => 1) AS e) AS same
+FROM card_tx AS t, jsonb_to_recordset(t.why) AS r (feature text, value text, contribution numeric) ORDER BY id;
+SELECT risk.drop_rolling_features('card_tx');
+DROP TABLE card_tx;
+SELECT risk.drop_model('rolls');
 -- wrong arguments
 CREATE FUNCTION try(arguments text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
