@@ -47,7 +47,9 @@
  * One row: points are the lanes of a vector: four serve a tree with up to eight
  * features on a path; for more, all trees are walked for every four points.
  * Many rows: rows are the lanes, and points come one after the other
- * (contribute_lanes.h).  No branch in the passes depends on the row.
+ * (contribute_lanes.h).  No branch in the passes depends on the row.  The lowest
+ * forks, about half of all, have but leaves below them: there both passes are one
+ * step.
  */
 #include <math.h>
 #include <string.h>
@@ -83,7 +85,7 @@ find_most_nodes(const Forest *forest)
 static Points *
 take_nodes(uintptr_t *end, uint32_t most_nodes)
 {
-	return (Points *) take_scratch(end, most_nodes + 3 + SPARE, sizeof(Points)) + 3;
+	return (Points *) take_scratch(end, most_nodes + 3, sizeof(Points)) + 3;
 }
 
 /* Divide scratch space for one row; returns its size. */
@@ -278,7 +280,7 @@ open_tree(const Forest *forest, uint32_t tree, uint32_t output, RowWork *work)
 	{
 		forks.nodes[k] = i;
 		k += nodes[i].step != 0;
-		work->values[i] = leaf_value(forest, &nodes[i], output) - (Points) {0};
+		forks.leaves[i] = leaf_value(forest, &nodes[i], output);
 	}
 	forks.count = 0;
 	forks.num_repeats = 1;
@@ -291,6 +293,7 @@ open_tree(const Forest *forest, uint32_t tree, uint32_t output, RowWork *work)
 		work->rights[i] = right;
 		work->cold_shares[i] = share_of(&splits[i], 1 - right);
 	}
+	find_lowest(&forks);
 	work->forks = forks;
 }
 
@@ -308,9 +311,12 @@ contribute_row(const Forest *forest, const Rule *rule, uint32_t output, RowWork 
 			continue;
 		open_tree(forest, i, output, &local);
 		find_states(rule, splits_of(forest, i), &local);
+		spread_leaves(&local);
 		local.reach[0] = rule->weights;
-		for (k = 0; k < local.forks.count; k++)
+		for (k = 0; k < local.forks.lowest; k++)
 			step_down(&local, k);
+		for (k = local.forks.count; k > local.forks.lowest; k--)
+			step_lowest(&local, k - 1);
 		while (k-- > 0)
 			step_up(&local, k);
 	}

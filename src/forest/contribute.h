@@ -47,12 +47,14 @@ typedef struct Repeat
 typedef struct Forks
 {
 	uint32_t	count;
+	uint32_t	lowest;			/* from here on all children are leaves */
 	uint32_t   *nodes;			/* [count]: which ones they are */
 	uint32_t   *slots;			/* [count] */
 	uint32_t   *repeats;		/* [count]: which of the repeats; 0: none */
 	uint32_t	num_repeats;	/* with number 0, which is none */
 	uint32_t   *repeat_forks;	/* [num_repeats] */
 	Repeat	   *list;			/* [num_repeats] */
+	float	   *leaves;			/* of each node: its value, if it is a leaf */
 } Forks;
 
 /* How many points a tree takes: half as many as features on a path; beyond four,
@@ -96,6 +98,14 @@ add_fork(Forks *forks, const ForestNode *node, const ForestSplit *split, uint32_
 	forks->repeats[forks->count] = forks->num_repeats & -repeated;
 	forks->repeat_forks[forks->num_repeats] = forks->count++;
 	forks->num_repeats += repeated;
+}
+
+/* The forks are known: which ones are the lowest?  Nodes stand level by level, so
+ * after the last fork there are only leaves. */
+static ALWAYS_INLINE void
+find_lowest(Forks *forks)
+{
+	forks->lowest = forks->count > 0 ? (forks->nodes[forks->count - 1] + 1) / 2 : 0;
 }
 
 /* Complete a repeat, after those before it. */
@@ -143,6 +153,7 @@ take_forks(uintptr_t *end, uint32_t most_nodes, Forks *forks)
 	forks->repeats = take_scratch(end, count, sizeof(uint32_t));
 	forks->repeat_forks = take_scratch(end, count + 1, sizeof(uint32_t));
 	forks->list = take_scratch(end, count + 1, sizeof(Repeat));
+	forks->leaves = take_scratch(end, most_nodes + SPARE, sizeof(float));
 }
 
 /* ---- kernels ---- */
@@ -240,6 +251,16 @@ find_states(const Rule *rule, const ForestSplit *splits, const RowWork *work)
 	}
 }
 
+/* The values of nodes that forks above the lowest ones have. */
+static ALWAYS_INLINE void
+spread_leaves(const RowWork *work)
+{
+	uint32_t	i;
+
+	for (i = 0; i < 2 * work->forks.lowest + 1; i++)
+		work->values[i] = work->forks.leaves[i] - (Points) {0};
+}
+
 /* Down a fork. */
 static ALWAYS_INLINE void
 step_down(const RowWork *work, uint32_t fork)
@@ -266,6 +287,22 @@ step_up(const RowWork *work, uint32_t fork)
 	work->values[work->forks.nodes[fork]] = hot - work->colds[fork] * difference;
 	work->sums[work->forks.slots[fork]] += work->to_colds[fork] *
 		work->states[work->forks.repeats[fork]].weight * difference;
+}
+
+/* Down and up a lowest fork. */
+static ALWAYS_INLINE void
+step_lowest(const RowWork *work, uint32_t fork)
+{
+	const PointState *state = &work->states[work->forks.repeats[fork]];
+	const float *children = work->forks.leaves + 2 * fork + 1;
+	uint32_t	node = work->forks.nodes[fork];
+	uint32_t	right = work->rights[fork];
+	float		hot = children[right];
+	float		difference = hot - children[1 - right];
+	Points		cold = work->cold_shares[fork] * state->unknown;
+
+	work->values[node] = hot - cold * difference;
+	work->sums[work->forks.slots[fork]] += cold * work->reach[node] * state->weight * difference;
 }
 
 #endif							/* PG_RISK_FOREST_CONTRIBUTE_H */

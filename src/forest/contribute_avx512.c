@@ -87,8 +87,6 @@ find_forks(const Forest *forest, uint32_t tree, RowWork *work)
 	{
 		Pairs		pairs = load_pairs(nodes + i, num_nodes - i);
 		__mmask16	inner = _mm512_test_epi32_mask(pairs.second, pairs.second);
-		float	   *values = (float *) (work->values + i);
-		uint32_t	j;
 
 		_mm512_storeu_si512(work->forks.nodes + k, _mm512_maskz_compress_epi32(inner, number));
 		_mm512_storeu_si512(work->forks.slots + k,
@@ -96,14 +94,10 @@ find_forks(const Forest *forest, uint32_t tree, RowWork *work)
 		_mm512_storeu_si512(work->cuts + k, _mm512_maskz_compress_epi32(inner, pairs.first));
 		k += _mm_popcnt_u32(inner);
 		number = _mm512_add_epi32(number, _mm512_set1_epi32(FLOATS));
-#pragma GCC unroll 4
-		for (j = 0; j < FLOATS; j += QUAD)
-			_mm512_storeu_si512(values + j * POINTS,
-								_mm512_permutexvar_epi32(_mm512_add_epi32(spread(_mm_set_epi32(3, 2, 1, 0)),
-																		  _mm512_set1_epi32(j)),
-														 pairs.first));
+		_mm512_storeu_si512(work->forks.leaves + i, pairs.first);
 	}
 	work->forks.count = k;
+	find_lowest(&work->forks);
 }
 
 /* Which of 16 forks of categories send the row right. */
@@ -205,11 +199,26 @@ quad_down(const RowWork *work, uint32_t first)
 	_mm512_storeu_pd(children + FLOATS, _mm512_permutex2var_pd(to_left, high, to_right));
 }
 
+/* Put the values of four forks, and add what they add, the last one's first. */
 TARGET static ALWAYS_INLINE void
-quad_up(const RowWork *work, uint32_t first)
+put_quad(const RowWork *work, uint32_t first, __m512 value, __m512 added)
 {
 	const uint32_t *nodes = work->forks.nodes + first;
 	const uint32_t *slots = work->forks.slots + first;
+
+	work->values[nodes[3]] = POINTS_OF(value, 3);
+	work->values[nodes[2]] = POINTS_OF(value, 2);
+	work->values[nodes[1]] = POINTS_OF(value, 1);
+	work->values[nodes[0]] = POINTS_OF(value, 0);
+	work->sums[slots[3]] += POINTS_OF(added, 3);
+	work->sums[slots[2]] += POINTS_OF(added, 2);
+	work->sums[slots[1]] += POINTS_OF(added, 1);
+	work->sums[slots[0]] += POINTS_OF(added, 0);
+}
+
+TARGET static ALWAYS_INLINE void
+quad_up(const RowWork *work, uint32_t first)
+{
 	static const uint32_t even[QUAD] = {0, 2, 4, 6};
 	const Points *children = work->values + 2 * first + 1;
 	__mmask16	right = right_lanes(work, first);
@@ -224,43 +233,73 @@ quad_up(const RowWork *work, uint32_t first)
 																  work->forks.repeats + first, 2)),
 									  difference);
 
-	work->values[nodes[3]] = POINTS_OF(value, 3);
-	work->values[nodes[2]] = POINTS_OF(value, 2);
-	work->values[nodes[1]] = POINTS_OF(value, 1);
-	work->values[nodes[0]] = POINTS_OF(value, 0);
-	work->sums[slots[3]] += POINTS_OF(added, 3);
-	work->sums[slots[2]] += POINTS_OF(added, 2);
-	work->sums[slots[1]] += POINTS_OF(added, 1);
-	work->sums[slots[0]] += POINTS_OF(added, 0);
+	put_quad(work, first, value, added);
 }
 
-/* Down and up a tree, by quads where they are. */
+/* Down and up four lowest forks. */
 TARGET static ALWAYS_INLINE void
-walk(const Rule *rule, const RowWork *work)
+quad_lowest(const RowWork *work, uint32_t first)
 {
-	uint32_t	whole = work->forks.count / QUAD * QUAD;
-	uint32_t	k;
-	uint32_t	i;
+	const __m512i left_lanes = _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0);
+	const __m512i right_ones = _mm512_set_epi32(7, 7, 7, 7, 5, 5, 5, 5, 3, 3, 3, 3, 1, 1, 1, 1);
+	const uint32_t *nodes = work->forks.nodes + first;
+	const uint32_t *repeats = work->forks.repeats + first;
+	__mmask16	right = right_lanes(work, first);
+	__m512		leaves = _mm512_castps256_ps512(_mm256_loadu_ps(work->forks.leaves + 2 * first + 1));
+	__m512		left_value = _mm512_permutexvar_ps(left_lanes, leaves);
+	__m512		right_value = _mm512_permutexvar_ps(right_ones, leaves);
+	__m512		hot = _mm512_mask_mov_ps(left_value, right, right_value);
+	__m512		difference = _mm512_sub_ps(hot, _mm512_mask_mov_ps(right_value, right, left_value));
+	__m512i		shares = spread(_mm_loadu_si128((const __m128i *) (work->cold_shares + first)));
+	__m512		cold = _mm512_mul_ps(_mm512_castsi512_ps(shares),
+									 gather_points(&work->states->unknown, repeats, 2));
+	__m512		to_cold = _mm512_mul_ps(cold, gather_points(work->reach, nodes, 1));
+
+	put_quad(work, first, _mm512_sub_ps(hot, _mm512_mul_ps(cold, difference)),
+			 _mm512_mul_ps(_mm512_mul_ps(to_cold, gather_points(&work->states->weight, repeats, 2)),
+						   difference));
+}
+
+/* Down a tree, by quads where they are. */
+TARGET static ALWAYS_INLINE void
+walk_down(const Rule *rule, const RowWork *work)
+{
+	uint32_t	lowest = work->forks.lowest;
+	uint32_t	k = 0;
 
 	work->reach[0] = rule->weights;
-	for (k = 0; k < whole; k += QUAD)
-		if (is_quad(&work->forks, k))
+	while (k < lowest)
+	{
+		if (k % QUAD == 0 && k + QUAD <= lowest && is_quad(&work->forks, k))
+		{
 			quad_down(work, k);
+			k += QUAD;
+		}
 		else
-			for (i = k; i < k + QUAD; i++)
-				step_down(work, i);
-	for (; k < work->forks.count; k++)
-		step_down(work, k);
-	while (k > whole)
-		step_up(work, --k);
+			step_down(work, k++);
+	}
+}
+
+/* Up a tree. */
+TARGET static ALWAYS_INLINE void
+walk_up(const RowWork *work)
+{
+	uint32_t	lowest = work->forks.lowest;
+	uint32_t	k = work->forks.count;
+
+	for (; k >= lowest + QUAD; k -= QUAD)
+		quad_lowest(work, k - QUAD);
+	while (k > lowest)
+		step_lowest(work, --k);
 	while (k > 0)
 	{
-		k -= QUAD;
-		if (is_quad(&work->forks, k))
+		if (k % QUAD == 0 && is_quad(&work->forks, k - QUAD))
+		{
+			k -= QUAD;
 			quad_up(work, k);
+		}
 		else
-			for (i = QUAD; i > 0; i--)
-				step_up(work, k + i - 1);
+			step_up(work, --k);
 	}
 }
 
@@ -283,7 +322,9 @@ contribute_row_avx512(const Forest *forest, const Rule *rule, uint32_t output, R
 		find_forks(forest, i, &local);
 		decide(forest, i, &local);
 		find_states(rule, splits_of(forest, i), &local);
-		walk(rule, &local);
+		spread_leaves(&local);
+		walk_down(rule, &local);
+		walk_up(&local);
 	}
 }
 

@@ -101,7 +101,7 @@ NAME(walk)(float root, const RowsWork *work, Vector *sums)
 	uint32_t	k;
 
 	reach[0] = root - (Vector) {0};
-	for (k = 0; k < forks->count; k++)
+	for (k = 0; k < forks->lowest; k++)
 	{
 		Vector		to_cold = cold_shares[k] * states[2 * forks->repeats[k]] * reach[forks->nodes[k]];
 		Vector		to_hot = reach[forks->nodes[k]] - to_cold;
@@ -109,15 +109,18 @@ NAME(walk)(float root, const RowsWork *work, Vector *sums)
 		reach[2 * k + 1] = CHOOSE(rights[k], to_cold, to_hot);
 		reach[2 * k + 2] = CHOOSE(rights[k], to_hot, to_cold);
 	}
-	while (k-- > 0)
+	for (k = forks->count; k-- > 0;)
 	{
-		Vector		hot = CHOOSE(rights[k], values[2 * k + 2], values[2 * k + 1]);
-		Vector		cold = CHOOSE(rights[k], values[2 * k + 1], values[2 * k + 2]);
-		Vector		to_cold = cold_shares[k] * states[2 * forks->repeats[k]];
+		bool		is_lowest = k >= forks->lowest;
+		Vector		left = is_lowest ? forks->leaves[2 * k + 1] - (Vector) {0} : values[2 * k + 1];
+		Vector		right = is_lowest ? forks->leaves[2 * k + 2] - (Vector) {0} : values[2 * k + 2];
+		Vector		hot = CHOOSE(rights[k], right, left);
+		Vector		difference = hot - CHOOSE(rights[k], left, right);
+		Vector		cold = cold_shares[k] * states[2 * forks->repeats[k]];
 
-		values[forks->nodes[k]] = hot - to_cold * (hot - cold);
-		to_cold *= reach[forks->nodes[k]];
-		sums[forks->slots[k]] += to_cold * states[2 * forks->repeats[k] + 1] * (hot - cold);
+		values[forks->nodes[k]] = hot - cold * difference;
+		sums[forks->slots[k]] += cold * reach[forks->nodes[k]] * states[2 * forks->repeats[k] + 1] *
+			difference;
 	}
 }
 
@@ -139,7 +142,7 @@ NAME(open_tree)(const Forest *forest, uint32_t tree, uint32_t output, RowsWork *
 	{
 		forks.nodes[k] = i;
 		k += nodes[i].step != 0;
-		values[i] = leaf_value(forest, &nodes[i], output) - (Vector) {0};
+		forks.leaves[i] = leaf_value(forest, &nodes[i], output);
 	}
 	forks.count = 0;
 	forks.num_repeats = 1;
@@ -148,6 +151,9 @@ NAME(open_tree)(const Forest *forest, uint32_t tree, uint32_t output, RowsWork *
 	forks.list[0].share = 1.0f;
 	for (i = 1; i < forks.num_repeats; i++)
 		complete_repeat(&forks, splits, i);
+	find_lowest(&forks);
+	for (i = 0; i < 2 * forks.lowest + 1; i++)
+		values[i] = forks.leaves[i] - (Vector) {0};
 	work->forks = forks;
 }
 
