@@ -44,6 +44,8 @@ contribute_kernel(ForestKernel kernel)
 		return &avx512;
 	if (kernel == FOREST_KERNEL_AVX2)
 		return &avx2;
+#else
+	(void) kernel;
 #endif
 	return &plain;
 }
