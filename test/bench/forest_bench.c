@@ -257,7 +257,7 @@ run_xgboost_contributions(BoosterHandle booster, const float *rows, size_t rows_
 
 	for (row = 0; row < EXPLAINED_ROWS; row += rows_a_call)
 		predict_matrix(booster, contributions_config, rows + row * header->num_features, rows_a_call,
-					   header->num_features, rows_a_call * width, contributions + row * width);
+					   header->num_features, width, contributions + row * width);
 	return seconds() - start;
 }
 
