@@ -86,6 +86,118 @@ SELECT 1 FROM risk.start_canary('why', 'v2', 100);
 SELECT id, rounded(risk.contributions('why', p)) FROM payment AS p ORDER BY id;
 ROLLBACK;
 
+-- the scoring trigger stores the reasons of high scores, all of them or their codes
+CREATE TABLE scored (id int, amount numeric, hour int, country text, score float8, version text, why jsonb, codes text[]);
+CREATE TRIGGER score BEFORE INSERT OR UPDATE ON scored FOR EACH ROW
+	EXECUTE FUNCTION risk.score_on_insert('why', 'score', 'version', '', 'why', '0.5');
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment;
+SELECT id, score >= 0.5 AS high, version, reason FROM scored LEFT JOIN jsonb_array_elements(why) AS reason ON true ORDER BY id;
+CREATE FUNCTION as_stored(anyelement, version text DEFAULT NULL, top int DEFAULT 5) RETURNS jsonb LANGUAGE sql STABLE AS
+	'SELECT jsonb_agg(to_jsonb(e) - ''rank'' ORDER BY rank) FROM risk.explain_transaction(''why'', $1, version, top) AS e';
+SELECT id, why = as_stored(s) AS same FROM scored AS s WHERE score >= 0.5;
+-- an update that lowers the score takes them away
+UPDATE scored SET amount = 20, hour = 12, country = 'FR' WHERE id = 1 RETURNING score >= 0.5 AS high, why;
+-- codes: each once, of those that have one, among so many reasons
+DROP TRIGGER score ON scored;
+CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('why', 'score', '', '', 'codes', '-1', '2');
+BEGIN;
+UPDATE risk.reason_codes SET code = 'R01' WHERE model = 'why' AND feature = 'country';
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment RETURNING id, version, codes;
+DELETE FROM risk.reason_codes WHERE model = 'why' AND feature = 'country';
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment RETURNING id, codes;
+ROLLBACK;
+-- of the version that decided: a canary, or none
+DROP TRIGGER score ON scored;
+CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('why', 'score', 'version', '', 'why', '0', '1e9');
+BEGIN;
+SELECT risk.alter_model('why', log => 'queued');
+SELECT 1 FROM risk.start_canary('why', 'v2', 100);
+INSERT INTO scored (id, amount, hour, country) SELECT * FROM payment RETURNING id, version, why = as_stored(scored, 'v2', NULL) AS of_canary, why = as_stored(scored, 'v1', NULL) AS of_champion;
+ROLLBACK;
+BEGIN;
+SELECT risk.alter_model('why', on_missing => 'fallback', fallback_score => 0.9);
+ALTER TABLE scored ALTER hour TYPE text;
+INSERT INTO scored (id, amount, hour, country) VALUES (5, 200, '3', 'KP') RETURNING score, version, why;
+ROLLBACK;
+-- a version that cannot be explained scores all the same
+BEGIN;
+SELECT 1 FROM risk.register_model('why', 'v3', convert_to(replace(convert_from(toy_model('{amount}', '[[0, 100, 1, -1, 3]]'), 'UTF8'),
+	'"sum_hessian": [0, 0, 0], ', ''), 'UTF8'));
+SELECT risk.promote('why', 'v3');
+INSERT INTO scored (id, amount, hour, country) VALUES (5, 200, 3, 'KP') RETURNING round(score::numeric, 5) AS score, version, why;
+ROLLBACK;
+-- ... with the rolling features that the score was made of, also of rows of the same statement
+CREATE TABLE card_tx (id int, card text, at timestamptz, amount numeric, score float8, why jsonb);
+CREATE INDEX ON card_tx (card, at);
+SELECT risk.create_rolling_features('card_tx', 'card', 'at', windows => '{1 hour}');
+SELECT risk.create_model('rolls', entity_id => 'id', event_time => 'at');
+SELECT 1 FROM risk.register_model('rolls', 'v1', covered(toy_model('{amount,card_cnt_prev_1h}', '[[0, 100, 1, -1, 3], [1, 2, 1, 0, 4]]')));
+SELECT risk.promote('rolls', 'v1');
+CREATE TRIGGER score BEFORE INSERT ON card_tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('rolls', 'score', '', '', 'why', '0', '1');
+INSERT INTO card_tx SELECT i, 'x', timestamptz '2026-01-01 00:00+00' + i * interval '10 minutes', 200 FROM generate_series(1, 3) AS i;
+SELECT t.id, r.*, t.why = (SELECT jsonb_agg(to_jsonb(e) - 'rank') FROM risk.explain_transaction('rolls', t, top => 1) AS e) AS same
+FROM card_tx AS t, jsonb_to_recordset(t.why) AS r (feature text, value text, contribution numeric) ORDER BY id;
+SELECT risk.drop_rolling_features('card_tx');
+DROP TABLE card_tx;
+SELECT risk.drop_model('rolls');
+-- wrong arguments
+CREATE FUNCTION try(arguments text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	hint text;
+BEGIN
+	DROP TRIGGER IF EXISTS score ON scored;
+	EXECUTE format('CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(%s)', arguments);
+	INSERT INTO scored (id, amount, hour, country) VALUES (6, 200, 3, 'KP');
+	RETURN 'fine';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(E'\n', SQLSTATE || ': ' || SQLERRM, hint);
+END $$;
+\pset format unaligned
+SELECT try($$'why', ''$$);
+SELECT try($$'why', 'score', '', '', 'nope', '0'$$);
+SELECT try($$'why', 'score', '', '', 'version', '0'$$);
+SELECT try($$'why', 'score', '', '', 'score', '0'$$);
+SELECT try($$'why', 'score', '', '', 'why'$$);
+SELECT try($$'why', 'score', '', '', 'why', 'high'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0.5 '$$);
+SELECT try($$'why', 'score', '', '', 'why', ''$$);
+SELECT try($$'why', 'score', '', '', 'why', 'NaN'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0', '0'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0', '3', 'more'$$);
+SELECT try($$'why', 'score', '', '', 'why', 'Infinity', '3'$$);
+\pset format aligned
+DROP TABLE scored;
+DROP FUNCTION try;
+
+-- whole tables: what single calls say, to the bit
+CREATE TABLE many AS SELECT i AS id, (i * 37 % 1000)::numeric AS amount, nullif(i * 7 % 25, 24) AS hour, (ARRAY['FR', 'KP', 'XX', NULL])[1 + i % 4] AS country FROM generate_series(1, 1500) AS i;
+SELECT count(*), count(*) FILTER (WHERE c.contributions = risk.contributions('why', m)) AS same,
+	   count(*) FILTER (WHERE u.contributions = risk.contributions('why', m, 'v2')) AS same_v2
+FROM many AS m JOIN risk.contributions_batch('why', 'many') AS c ON c.entity_id = m.id::text
+JOIN risk.contributions_batch('why', 'SELECT * FROM many', version => 'v2', id_column => 'id') AS u ON u.entity_id = m.id::text;
+SELECT count(*), count(*) FILTER (WHERE e.score = risk.score_transaction('why', m)) AS same_score, count(*) FILTER (WHERE e.reasons = as_stored(m)) AS same_reasons
+FROM many AS m JOIN risk.explain_batch('why', 'many') AS e ON e.entity_id = m.id::text;
+SELECT entity_id, r.* FROM risk.explain_batch('why', 'SELECT * FROM many WHERE id IN (3, 4) ORDER BY id', top => 1) AS e, jsonb_to_recordset(e.reasons) AS r (feature text, value text, direction text, reason_code text);
+SELECT count(*), min(reasons::text) FROM risk.explain_batch('why', 'many', top => 0);
+SELECT count(*) FROM risk.contributions_batch('why', 'SELECT * FROM many WHERE false');
+SELECT * FROM risk.explain_batch('why', 'many', top => -1);
+SELECT * FROM risk.explain_batch('why', 'SELECT id, amount FROM many');
+SELECT * FROM risk.explain_batch('why', 'SELECT id, 1 AS a FROM many', 'without');
+SELECT * FROM risk.contributions_batch('why', 'SELECT id, 1 AS a FROM many', 'without');
+SELECT * FROM risk.contributions_batch('classes', 'SELECT 1 AS a, 2 AS b', 'v1');
+-- the largest movers, with the reasons of both versions
+SELECT m.entity_id, m.reasons_a = as_stored(t, 'v1') AS same_a, m.reasons_b = as_stored(t, 'v2') AS same_b
+FROM risk.largest_movers('why', 'v1', 'v2', 'many', top => 3) AS m JOIN many AS t ON t.id::text = m.entity_id ORDER BY abs(m.difference) DESC, m.entity_id;
+SELECT count(*), count(reasons_a), count(reasons_b) FROM risk.largest_movers('why', 'v1', 'v2', 'SELECT CASE WHEN id % 2 = 1 THEN id END AS id, amount, hour, country FROM many', top => 1000000);
+SELECT m.entity_id, m.reasons_a IS NOT NULL AS a, m.reasons_b AS b
+FROM risk.largest_movers('why', 'v1', 'without', 'SELECT id, amount, hour, country, 0 AS a FROM many', top => 1) AS m;
+SELECT count(*) FROM risk.largest_movers('why', 'v1', 'v1', 'many');
+SELECT entity_id, jsonb_array_length(reasons_a) AS a, jsonb_array_length(reasons_b) AS b FROM risk.explain_versions('why', NULL, 'v2', 'many', '{17,nosuch,4}', top => 2) ORDER BY 1;
+SELECT count(*) FROM risk.explain_versions('why', 'v1', 'v2', 'many', '{}');
+DROP TABLE many;
+DROP FUNCTION as_stored;
+
 -- importance, as XGBoost's get_score()
 SELECT * FROM risk.feature_importance('why');
 SELECT * FROM risk.feature_importance('why', 'unnamed');

@@ -160,7 +160,7 @@ GRANT USAGE ON SCHEMA risk, public TO risk_test_batch;
 SET ROLE risk_test_batch;
 SELECT * FROM risk.score_batch('batch', 'payment');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION risk.score_batch, risk.score_versions, risk.compare_versions, risk.largest_movers, risk.decision_threshold, risk.measure_pairs, risk.version_kernel TO risk_test_batch;
+GRANT EXECUTE ON FUNCTION risk.score_batch, risk.score_versions, risk.explain_versions, risk.compare_versions, risk.largest_movers, risk.decision_threshold, risk.measure_pairs, risk.version_kernel TO risk_test_batch;
 SET ROLE risk_test_batch;
 SELECT * FROM risk.score_batch('batch', 'payment');
 SELECT * FROM risk.compare_versions('batch', 'v1', 'v2', 'payment');
@@ -172,7 +172,7 @@ CREATE POLICY few ON payment TO risk_test_batch USING (id <= 20);
 SET ROLE risk_test_batch;
 SELECT count(*) FROM risk.score_batch('batch', 'payment');
 SELECT b FROM risk.compare_versions('batch', 'v1', 'v2', 'payment') WHERE metric = 'rows';
-SELECT count(*) FROM risk.largest_movers('batch', 'v1', 'v2', 'payment', top => 100) WHERE entity_id::int > 20;
+SELECT count(*), count(reasons_a) AS reasons, count(*) FILTER (WHERE entity_id::int > 20) AS hidden FROM risk.largest_movers('batch', 'v1', 'v2', 'payment', top => 100);
 RESET ROLE;
 SELECT count(*) FROM risk.score_batch('batch', 'payment');
 

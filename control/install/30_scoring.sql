@@ -32,7 +32,7 @@ COMMENT ON FUNCTION risk.decide_transaction(text, anyelement) IS
 CREATE FUNCTION risk.score_on_insert() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_score_on_insert';
 COMMENT ON FUNCTION risk.score_on_insert() IS
-	'Trigger function: BEFORE INSERT [OR UPDATE] FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(model, score_column [, version_column [, role_column]]) fills the named columns of the new row from the row itself';
+	'Trigger function: BEFORE INSERT [OR UPDATE] FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert(model, score_column [, version_column [, role_column [, reasons_column, threshold [, top]]]]) fills the named columns of the new row from the row itself, '''' being none; the reasons, text[] or jsonb, where the score is threshold or more';
 
 
 CREATE FUNCTION risk.clock() RETURNS timestamptz

@@ -18,6 +18,30 @@ CREATE FUNCTION risk.score_versions(
 COMMENT ON FUNCTION risk.score_versions(text, text, text, text, text) IS
 	'Scores of all rows of a table or query by two versions, in one pass; a version NULL is the champion. Otherwise as risk.score_batch().';
 
+CREATE FUNCTION risk.contributions_batch(
+	model text, source text, version text DEFAULT NULL, id_column text DEFAULT NULL)
+	RETURNS TABLE (entity_id text, contributions float8[])
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 1000000 ROWS 100000
+	AS 'MODULE_PATHNAME', 'risk_contributions_batch';
+COMMENT ON FUNCTION risk.contributions_batch(text, text, text, text) IS
+	'What each feature adds to the margins of all rows of a table or query: those of risk.contributions(). Otherwise as risk.score_batch(); 0A000 the artifact has no covers.';
+
+CREATE FUNCTION risk.explain_batch(
+	model text, source text, version text DEFAULT NULL, top integer DEFAULT 5, id_column text DEFAULT NULL)
+	RETURNS TABLE (entity_id text, score float8, reasons jsonb)
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 1000000 ROWS 100000
+	AS 'MODULE_PATHNAME', 'risk_explain_batch';
+COMMENT ON FUNCTION risk.explain_batch(text, text, text, integer, text) IS
+	'Scores of all rows of a table or query and their top reasons, as the scoring trigger stores them: an array, greatest first, of objects with the columns of risk.explain_transaction(). Otherwise as risk.score_batch(); 0A000 the artifact has no covers.';
+
+CREATE FUNCTION risk.explain_versions(
+	model text, version_a text, version_b text, source text, entities text[], top integer DEFAULT 5, id_column text DEFAULT NULL)
+	RETURNS TABLE (entity_id text, reasons_a jsonb, reasons_b jsonb)
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 1000000 ROWS 10
+	AS 'MODULE_PATHNAME', 'risk_explain_versions';
+COMMENT ON FUNCTION risk.explain_versions(text, text, text, text, text[], integer, text) IS
+	'The top reasons of two versions for the rows of a table or query that are of these entities; NULL of a version that cannot be explained. A version NULL is the champion. Otherwise as risk.explain_batch().';
+
 CREATE FUNCTION risk.version_kernel(model text, version text DEFAULT NULL) RETURNS text
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'risk_version_kernel';

@@ -55,14 +55,23 @@ COMMENT ON FUNCTION risk.compare_versions(text, text, text, text, float8) IS
 
 CREATE FUNCTION risk.largest_movers(
 	model text, version_a text, version_b text, source text, top int DEFAULT 10, id_column text DEFAULT NULL)
-	RETURNS TABLE (entity_id text, score_a float8, score_b float8, difference float8)
+	RETURNS TABLE (entity_id text, score_a float8, score_b float8, difference float8, reasons_a jsonb, reasons_b jsonb)
 	LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10
 BEGIN ATOMIC
-	SELECT s.entity_id, s.score_a, s.score_b, s.score_b - s.score_a
-	FROM risk.score_versions(model, version_a, version_b, source, id_column) AS s
-	WHERE s.score_a <> s.score_b
-	ORDER BY abs(s.score_b - s.score_a) DESC, s.entity_id COLLATE "C"
-	LIMIT top;
+	WITH movers AS MATERIALIZED (
+		SELECT s.entity_id, s.score_a, s.score_b, s.score_b - s.score_a AS difference
+		FROM risk.score_versions(model, version_a, version_b, source, id_column) AS s
+		WHERE s.score_a <> s.score_b
+		ORDER BY abs(s.score_b - s.score_a) DESC, s.entity_id COLLATE "C"
+		LIMIT top
+	)
+	SELECT m.entity_id, m.score_a, m.score_b, m.difference, r.reasons_a, r.reasons_b
+	FROM movers AS m LEFT JOIN (
+		SELECT DISTINCT ON (e.entity_id) e.entity_id, e.reasons_a, e.reasons_b
+		FROM risk.explain_versions(model, version_a, version_b, source,
+			(SELECT array_agg(movers.entity_id) FROM movers WHERE movers.entity_id IS NOT NULL), 5, id_column) AS e
+	) AS r ON r.entity_id = m.entity_id
+	ORDER BY abs(m.difference) DESC, m.entity_id COLLATE "C";
 END;
 COMMENT ON FUNCTION risk.largest_movers(text, text, text, text, int, text) IS
-	'Rows of a table or query whose scores by two versions differ most; difference: b - a. Otherwise as risk.score_versions().';
+	'Rows of a table or query whose scores by two versions differ most; difference: b - a; the top reasons of each version, NULL of a row without an id and of a version that cannot be explained. The source is read twice, the second time for these rows'' reasons. Otherwise as risk.score_versions().';

@@ -163,6 +163,7 @@ struct Forest
 	void		(*batch_kernel) (const Forest *forest, const float *rows, uint32_t num_rows,
 								 void *scratch, float *margins);
 	const char *kernel_name;
+	const struct ContributeKernel *contribute;	/* of many rows' contributions */
 };
 
 /* ---- image ---- */
@@ -258,6 +259,14 @@ extern size_t forest_contributions_scratch_size(const Forest *forest);
  */
 extern void forest_contributions(const Forest *forest, const float *row, uint32_t output,
 								 void *scratch, double *contributions);
+
+/* The same for forest_contributions_batch(), with the kernel in use. */
+extern size_t forest_contributions_batch_scratch_size(const Forest *forest);
+
+/* Many rows, one after the other in memory: [num_rows][num_features] to
+ * [num_rows][num_features + 1].  The same bits as row by row. */
+extern void forest_contributions_batch(const Forest *forest, const float *rows, size_t num_rows,
+									   uint32_t output, void *scratch, double *contributions);
 
 /* ---- building ---- */
 

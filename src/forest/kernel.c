@@ -8,6 +8,7 @@
  */
 #include <stddef.h>
 
+#include "contribute.h"
 #include "kernel.h"
 #include "pure.h"
 
@@ -100,13 +101,14 @@ forest_has_kernel(ForestKernel kernel)
 	return kernel == FOREST_KERNEL_AUTO || kernel == FOREST_KERNEL_WALK;
 }
 
-bool
-forest_set_kernel(Forest *forest, ForestKernel kernel)
+/* Set what adds up the trees. */
+static bool
+set_kernel(Forest *forest, ForestKernel kernel)
 {
 	if (kernel == FOREST_KERNEL_AUTO)
-		return forest_set_kernel(forest, FOREST_KERNEL_AVX512) ||
-			forest_set_kernel(forest, FOREST_KERNEL_AVX2) ||
-			forest_set_kernel(forest, FOREST_KERNEL_WALK);
+		return set_kernel(forest, FOREST_KERNEL_AVX512) ||
+			set_kernel(forest, FOREST_KERNEL_AVX2) ||
+			set_kernel(forest, FOREST_KERNEL_WALK);
 	if (kernel != FOREST_KERNEL_WALK)
 		return set_rank_kernel(forest, kernel);
 	forest->batch_kernel = NULL;
@@ -117,6 +119,15 @@ forest_set_kernel(Forest *forest, ForestKernel kernel)
 	}
 	else
 		forest->kernel = walk_kernel(forest, &forest->kernel_name);
+	return true;
+}
+
+bool
+forest_set_kernel(Forest *forest, ForestKernel kernel)
+{
+	if (!set_kernel(forest, kernel))
+		return false;
+	forest->contribute = contribute_kernel(kernel);
 	return true;
 }
 

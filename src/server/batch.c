@@ -1,6 +1,7 @@
 /*
  * batch.c
- *		Scores of a whole table or query: by one version, or by two side by side.
+ *		Scores of a whole table or query, by one version or by two side by side, and
+ *		what explains them.
  *
  * The rows come from a source (source.c) one by one; their features are gathered
  * into a block, and a full block is scored at once, with the kernel for many rows.
@@ -18,6 +19,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
@@ -25,6 +27,7 @@
 #include "bind.h"
 #include "catalog.h"
 #include "compat.h"
+#include "explain.h"
 #include "progress.h"
 #include "scorer.h"
 #include "source.h"
@@ -43,7 +46,18 @@ typedef struct Side
 	float	   *features;		/* [capacity][num_features]; may be another side's */
 	float	   *margins;		/* [capacity][num_outputs] */
 	void	   *scratch;
+	double	   *contributions;	/* [capacity][num_features + 1]; NULL: not explained */
+	void	   *explain_scratch;
 } Side;
+
+/* What is told of a row, besides its entity; of each version. */
+typedef enum Content
+{
+	CONTENT_SCORES,
+	CONTENT_CONTRIBUTIONS,
+	CONTENT_SCORES_REASONS,
+	CONTENT_REASONS
+} Content;
 
 /* The receiver of the source's rows. */
 typedef struct Batch
@@ -53,6 +67,11 @@ typedef struct Batch
 	MemoryContext block;		/* reset with each block */
 	Tuplestorestate *store;
 	TupleDesc	result;
+	Content		content;
+	const text *model;
+	int			top;			/* reasons of a row */
+	char	  **wanted;			/* [num_wanted], in order: only rows of these entities */
+	int			num_wanted;		/* 0: all rows */
 	Route		route;			/* its entity_id names the column of the entities */
 	TupleDesc	source;
 	SubjectReader *reader;
@@ -120,6 +139,14 @@ find_entity(Batch *batch)
 	batch->reader = subject_reader(&batch->route, batch->source);
 }
 
+/* Is a side to be explained?  Who asks for reasons beside others does without where
+ * there are none. */
+static bool
+is_explained(const Batch *batch, const Side *side)
+{
+	return batch->content != CONTENT_SCORES && forest_explains(&side->scorer.version->forest);
+}
+
 /* Make the block, as large as the versions allow. */
 static void
 make_block(Batch *batch)
@@ -131,6 +158,8 @@ make_block(Batch *batch)
 		const ForestHeader *header = batch->sides[i].scorer.version->forest.header;
 
 		row += sizeof(float) * ((Size) header->num_features + header->num_outputs);
+		if (is_explained(batch, &batch->sides[i]))
+			row += sizeof(double) * ((Size) header->num_features + 1);
 	}
 	batch->capacity = Max(Min(BLOCK_ROWS, BLOCK_BYTES / row), 1);
 	if (batch->capacity > KERNEL_ROWS)
@@ -148,6 +177,12 @@ make_block(Batch *batch)
 			palloc(sizeof(float) * Max(version->num_features, 1) * batch->capacity);
 		side->margins = palloc(sizeof(float) * forest->header->num_outputs * batch->capacity);
 		side->scratch = palloc(Max(forest_batch_scratch_size(forest), 1));
+		if (is_explained(batch, side))
+		{
+			side->contributions = palloc(sizeof(double) * (version->num_features + 1) * batch->capacity);
+			side->explain_scratch = palloc_extended(Max(forest_contributions_batch_scratch_size(forest), 1),
+													MCXT_ALLOC_HUGE);
+		}
 	}
 }
 
@@ -179,6 +214,31 @@ batch_startup(DestReceiver *self, int operation, TupleDesc source)
 
 /* ---- the rows ---- */
 
+/* What is told of a row by a version: adds to values and nulls; returns how many. */
+static int
+tell_row(Batch *batch, Side *side, int row, Datum *values, bool *nulls)
+{
+	const Version *version = side->scorer.version;
+	Size		features = version->num_features;
+	const double *contributions = side->contributions ? side->contributions + row * (features + 1) : NULL;
+	int			n = 0;
+
+	if (batch->content == CONTENT_SCORES || batch->content == CONTENT_SCORES_REASONS)
+		values[n++] = Float8GetDatum(scorer_score_of(&side->scorer, side->margins +
+													 row * (Size) version->forest.header->num_outputs));
+	if (batch->content == CONTENT_CONTRIBUTIONS)
+		values[n++] = explain_array(contributions, features + 1);
+	if (batch->content == CONTENT_REASONS || batch->content == CONTENT_SCORES_REASONS)
+	{
+		nulls[n] = contributions == NULL;
+		if (!nulls[n])
+			values[n] = explain_row(batch->model, version, side->features + row * features,
+									contributions, batch->top, JSONBOID);
+		n++;
+	}
+	return n;
+}
+
 /* Score the block and begin another one. */
 static void
 score_block(Batch *batch)
@@ -186,23 +246,21 @@ score_block(Batch *batch)
 	for (int i = 0; i < batch->num_sides; i++)
 	{
 		Side	   *side = &batch->sides[i];
+		const Forest *forest = &side->scorer.version->forest;
 
-		forest_margins_batch(&side->scorer.version->forest, side->features, batch->num_rows,
-							 side->scratch, side->margins);
+		forest_margins_batch(forest, side->features, batch->num_rows, side->scratch, side->margins);
+		if (side->contributions)
+			forest_contributions_batch(forest, side->features, batch->num_rows, side->scorer.output,
+									   side->explain_scratch, side->contributions);
 	}
 	for (int row = 0; row < batch->num_rows; row++)
 	{
-		Datum		values[1 + lengthof(batch->sides)] = {batch->entities[row]};
-		bool		nulls[1 + lengthof(batch->sides)] = {batch->unknown[row]};
+		Datum		values[1 + 2 * lengthof(batch->sides)] = {batch->entities[row]};
+		bool		nulls[1 + 2 * lengthof(batch->sides)] = {batch->unknown[row]};
+		int			n = 1;
 
 		for (int i = 0; i < batch->num_sides; i++)
-		{
-			Side	   *side = &batch->sides[i];
-			Size		outputs = side->scorer.version->forest.header->num_outputs;
-
-			values[1 + i] = Float8GetDatum(scorer_score_of(&side->scorer,
-														   side->margins + row * outputs));
-		}
+			n += tell_row(batch, &batch->sides[i], row, values + n, nulls + n);
 		tuplestore_putvalues(batch->store, batch->result, values, nulls);
 	}
 	batch->num_scored += batch->num_rows;
@@ -210,6 +268,14 @@ score_block(Batch *batch)
 	progress_rows(batch->progress, batch->num_scored);
 	MemoryContextReset(batch->block);
 	CHECK_FOR_INTERRUPTS();
+}
+
+/* Is the row of this entity asked for? */
+static bool
+is_wanted(const Batch *batch, const char *entity)
+{
+	return batch->num_wanted == 0 ||
+		(entity && bsearch(&entity, batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp));
 }
 
 /* Take a row into the block. */
@@ -225,6 +291,12 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 
 	slot_getallattrs(slot);
 	deformed = (DeformedRow) {batch->source, slot->tts_values, slot->tts_isnull};
+	subject_of_row(batch->reader, &batch->route, &deformed, &subject);
+	if (!is_wanted(batch, subject.entity))
+	{
+		MemoryContextSwitchTo(before);
+		return true;
+	}
 	for (int i = 0; i < batch->num_sides; i++)
 	{
 		Side	   *side = &batch->sides[i];
@@ -235,7 +307,6 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 						   &problem))
 			problem_raise(&problem);
 	}
-	subject_of_row(batch->reader, &batch->route, &deformed, &subject);
 	batch->unknown[batch->num_rows] = subject.entity == NULL;
 	batch->entities[batch->num_rows] = subject.entity ? CStringGetTextDatum(subject.entity) : (Datum) 0;
 	if (++batch->num_rows == batch->capacity)
@@ -286,6 +357,7 @@ open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
 	DestTuplestore};
 	batch->context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk batch", ALLOCSET_DEFAULT_SIZES);
 	batch->block = AllocSetContextCreate(batch->context, "pg_risk block", ALLOCSET_DEFAULT_SIZES);
+	batch->model = model;
 	batch->store = info->setResult;
 	batch->result = info->setDesc;
 	catalog_read_route(model, &route);
@@ -311,6 +383,9 @@ run_batch(Batch *batch, const text *source)
 
 PG_FUNCTION_INFO_V1(risk_score_batch);
 PG_FUNCTION_INFO_V1(risk_score_versions);
+PG_FUNCTION_INFO_V1(risk_contributions_batch);
+PG_FUNCTION_INFO_V1(risk_explain_batch);
+PG_FUNCTION_INFO_V1(risk_explain_versions);
 PG_FUNCTION_INFO_V1(risk_version_kernel);
 
 /* risk.score_batch(model, source, version, id_column) */
@@ -332,6 +407,69 @@ risk_score_versions(PG_FUNCTION_ARGS)
 	Batch	   *batch = palloc0(sizeof(Batch));
 	text	   *model = open_batch(fcinfo, batch, 4);
 
+	add_side(batch, model, OPTIONAL_TEXT(1));
+	add_side(batch, model, OPTIONAL_TEXT(2));
+	run_batch(batch, text_argument(fcinfo, 3, "source"));
+	return (Datum) 0;
+}
+
+/* risk.contributions_batch(model, source, version, id_column) */
+Datum
+risk_contributions_batch(PG_FUNCTION_ARGS)
+{
+	Batch	   *batch = palloc0(sizeof(Batch));
+	text	   *model = open_batch(fcinfo, batch, 3);
+
+	batch->content = CONTENT_CONTRIBUTIONS;
+	add_side(batch, model, OPTIONAL_TEXT(2));
+	explain_require(&batch->sides[0].scorer);
+	run_batch(batch, text_argument(fcinfo, 1, "source"));
+	return (Datum) 0;
+}
+
+/* risk.explain_batch(model, source, version, top, id_column) */
+Datum
+risk_explain_batch(PG_FUNCTION_ARGS)
+{
+	Batch	   *batch = palloc0(sizeof(Batch));
+	text	   *model = open_batch(fcinfo, batch, 4);
+
+	batch->content = CONTENT_SCORES_REASONS;
+	batch->top = explain_top(fcinfo->args[3]);
+	add_side(batch, model, OPTIONAL_TEXT(2));
+	explain_require(&batch->sides[0].scorer);
+	run_batch(batch, text_argument(fcinfo, 1, "source"));
+	return (Datum) 0;
+}
+
+/* Only rows of the entities of an argument are asked for; NULL: of none. */
+static void
+want_entities(Batch *batch, FunctionCallInfo fcinfo, int arg)
+{
+	Datum	   *elements;
+
+	if (PG_ARGISNULL(arg))
+		return;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  &batch->num_wanted);
+	batch->wanted = palloc(sizeof(char *) * Max(batch->num_wanted, 1));
+	for (int i = 0; i < batch->num_wanted; i++)
+		batch->wanted[i] = TextDatumGetCString(elements[i]);
+	qsort(batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp);
+}
+
+/* risk.explain_versions(model, version_a, version_b, source, entities, top, id_column) */
+Datum
+risk_explain_versions(PG_FUNCTION_ARGS)
+{
+	Batch	   *batch = palloc0(sizeof(Batch));
+	text	   *model = open_batch(fcinfo, batch, 6);
+
+	batch->content = CONTENT_REASONS;
+	batch->top = explain_top(fcinfo->args[5]);
+	want_entities(batch, fcinfo, 4);
+	if (batch->num_wanted == 0)
+		return (Datum) 0;
 	add_side(batch, model, OPTIONAL_TEXT(1));
 	add_side(batch, model, OPTIONAL_TEXT(2));
 	run_batch(batch, text_argument(fcinfo, 3, "source"));

@@ -1,8 +1,11 @@
 /*
  * trigger.c
- *		The scoring trigger: scores the new row and fills columns of it.
+ *		The scoring trigger: scores the new row and fills columns of it; those of
+ *		reasons only where the score is high, since only then an explanation is made.
  */
 #include "postgres.h"
+
+#include <math.h>
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -17,10 +20,31 @@
 #include "bind.h"
 #include "compat.h"
 #include "decide.h"
+#include "explain.h"
 
-/* The arguments of the trigger: the model, then columns to be filled. */
-#define MAX_COLUMNS 3
-#define TRIGGER_ARGUMENTS "model, column for the score, column for the version (optional), column for the role (optional)"
+/* The arguments of the trigger: the model, then columns to be filled, of which all
+ * but the first may be empty; then what reasons need. */
+typedef enum Argument
+{
+	ARGUMENT_MODEL,
+	ARGUMENT_SCORE,
+	ARGUMENT_VERSION,
+	ARGUMENT_ROLE,
+	ARGUMENT_REASONS,
+	ARGUMENT_THRESHOLD,
+	ARGUMENT_TOP,
+	NUM_ARGUMENTS
+} Argument;
+
+#define TRIGGER_ARGUMENTS "model; columns for the score, the version, the role and reasons, all but the first optional ('' for none); the score from which on reasons are stored; how many (5)"
+
+/* The columns to be filled, by the argument that names them; 0: none. */
+typedef struct Targets
+{
+	AttrNumber	columns[ARGUMENT_REASONS + 1];
+	double		threshold;		/* of reasons */
+	int			top;
+} Targets;
 
 /* The column that a trigger argument names. */
 static AttrNumber
@@ -84,7 +108,7 @@ check_trigger(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("risk.score_on_insert() must be fired BEFORE INSERT OR UPDATE, FOR EACH ROW"),
 				 errhint("CREATE TRIGGER score BEFORE INSERT ON ... FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('model', 'score_column', 'version_column').")));
-	if (trigger->tg_trigger->tgnargs < 2 || trigger->tg_trigger->tgnargs > 1 + MAX_COLUMNS)
+	if (trigger->tg_trigger->tgnargs < 2 || trigger->tg_trigger->tgnargs > NUM_ARGUMENTS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("trigger \"%s\" gives risk.score_on_insert() %d arguments",
@@ -93,38 +117,113 @@ check_trigger(FunctionCallInfo fcinfo)
 	return trigger;
 }
 
-/* The columns to be filled, each another one.  Errors: 42703, 39P01. */
-static void
-target_columns(TriggerData *trigger, int count, int *columns)
+/* The number that an argument is, from `least` on.  Errors: 39P01. */
+static double
+number_argument(TriggerData *trigger, int argument, double least, const char *what)
 {
-	for (int i = 0; i < count; i++)
+	const char *string = trigger->tg_trigger->tgargs[argument];
+	char	   *end;
+	double		number = strtod(string, &end);
+
+	if (end == string || *end != '\0' || !(number >= least))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" gives \"%s\" as %s", trigger->tg_trigger->tgname, string, what),
+				 errhint("The arguments are: " TRIGGER_ARGUMENTS ".")));
+	return number;
+}
+
+/* What reasons need.  Errors: 42804, 39P01. */
+static void
+reasons_arguments(TriggerData *trigger, Targets *targets)
+{
+	const Trigger *definition = trigger->tg_trigger;
+	Oid			type = TupleDescAttr(RelationGetDescr(trigger->tg_relation),
+									 targets->columns[ARGUMENT_REASONS] - 1)->atttypid;
+
+	if (!explain_stores_as(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, which cannot hold reasons",
+						definition->tgargs[ARGUMENT_REASONS], RelationGetRelationName(trigger->tg_relation),
+						format_type_be(type)),
+				 errhint("Make it text[], for reason codes, or jsonb, for all that risk.explain_transaction() tells.")));
+	if (definition->tgnargs <= ARGUMENT_THRESHOLD)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" names a column for reasons, but not the score from which on they are stored",
+						definition->tgname),
+				 errhint("The arguments are: " TRIGGER_ARGUMENTS ".")));
+	targets->threshold = number_argument(trigger, ARGUMENT_THRESHOLD, -INFINITY,
+										 "the score from which on reasons are stored");
+	if (definition->tgnargs > ARGUMENT_TOP)
+		targets->top = Min(number_argument(trigger, ARGUMENT_TOP, 1, "the number of reasons"), INT_MAX);
+}
+
+/* What the trigger is to fill, each time another column.  Errors: 42703, 42804, 39P01. */
+static Targets
+find_targets(TriggerData *trigger)
+{
+	const Trigger *definition = trigger->tg_trigger;
+	Targets		targets = {.top = 5};
+
+	for (int i = ARGUMENT_SCORE; i <= ARGUMENT_REASONS && i < definition->tgnargs; i++)
 	{
-		columns[i] = target_column(trigger, i + 1);
-		for (int j = 0; j < i; j++)
+		if (i > ARGUMENT_SCORE && definition->tgargs[i][0] == '\0')
+			continue;
+		targets.columns[i] = target_column(trigger, i);
+		for (int j = ARGUMENT_SCORE; j < i; j++)
 		{
-			if (columns[i] == columns[j])
+			if (targets.columns[i] == targets.columns[j])
 				ereport(ERROR,
 						(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						 errmsg("trigger \"%s\" names column \"%s\" twice",
-								trigger->tg_trigger->tgname, trigger->tg_trigger->tgargs[i + 1]),
-						 errhint("Name another column for each of score, version and role.")));
+								definition->tgname, definition->tgargs[i]),
+						 errhint("Name another column for each of score, version, role and reasons.")));
 		}
+	}
+	if (targets.columns[ARGUMENT_REASONS])
+		reasons_arguments(trigger, &targets);
+	return targets;
+}
+
+/* The value of a column to be filled. */
+static Datum
+target_value(TriggerData *trigger, const Targets *targets, int argument, const text *model,
+			 const Decision *decision, bool *isnull)
+{
+	TupleDesc	tupdesc = RelationGetDescr(trigger->tg_relation);
+	AttrNumber	attnum = targets->columns[argument];
+	Datum		reasons = (Datum) 0;
+
+	*isnull = false;
+	switch (argument)
+	{
+		case ARGUMENT_SCORE:
+			return score_value(tupdesc, attnum, decision->score);
+		case ARGUMENT_VERSION:
+			*isnull = decision->scorer == NULL;
+			return *isnull ? (Datum) 0 : column_value(tupdesc, attnum, decision->scorer->version->name);
+		case ARGUMENT_ROLE:
+			return column_value(tupdesc, attnum, unconstify(char *, route_role_name(decision->role)));
+		default:
+			*isnull = !(decision->score >= targets->threshold) ||
+				!explain_reasons(model, decision, targets->top,
+								 TupleDescAttr(tupdesc, attnum - 1)->atttypid, &reasons);
+			return reasons;
 	}
 }
 
 PG_FUNCTION_INFO_V1(risk_score_on_insert);
 
-/*
- * Trigger: score the new row and fill its score column, and its version and
- * role columns where they are named.
- */
+/* Trigger: score the new row and fill the columns that are named. */
 Datum
 risk_score_on_insert(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = check_trigger(fcinfo);
 	Relation	rel = trigger->tg_relation;
-	TupleDesc	tupdesc = RelationGetDescr(rel);
-	int			count = trigger->tg_trigger->tgnargs - 1;
+	Targets		targets = find_targets(trigger);
+	text	   *model = cstring_to_text(trigger->tg_trigger->tgargs[ARGUMENT_MODEL]);
 	CallSite   *site = decide_call_site(fcinfo->flinfo, CALL_TRIGGER, INPUT_ROW);
 	Input		input = {
 		.kind = INPUT_ROW,
@@ -134,9 +233,10 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		.view = {.own_command = true}
 	};
 	Decision	decision;
-	int			columns[MAX_COLUMNS];
-	Datum		values[MAX_COLUMNS];
-	bool		nulls[MAX_COLUMNS] = {false};
+	int			columns[lengthof(targets.columns)];
+	Datum		values[lengthof(targets.columns)];
+	bool		nulls[lengthof(targets.columns)];
+	int			count = 0;
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{
@@ -144,19 +244,16 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		input.view.old_table = RelationGetRelid(rel);
 		input.view.old_row = &trigger->tg_trigtuple->t_self;
 	}
-	target_columns(trigger, count, columns);
-	decide_prepare(site, cstring_to_text(trigger->tg_trigger->tgargs[0]), NULL);
+	decide_prepare(site, model, NULL);
 	decide(site, &input, true, &decision);
-
-	values[0] = score_value(tupdesc, columns[0], decision.score);
-	if (count > 1)
+	for (int i = ARGUMENT_SCORE; i <= ARGUMENT_REASONS; i++)
 	{
-		nulls[1] = decision.scorer == NULL;
-		values[1] = nulls[1] ? (Datum) 0 :
-			column_value(tupdesc, columns[1], decision.scorer->version->name);
+		if (targets.columns[i] == 0)
+			continue;
+		columns[count] = targets.columns[i];
+		values[count] = target_value(trigger, &targets, i, model, &decision, &nulls[count]);
+		count++;
 	}
-	if (count > 2)
-		values[2] = column_value(tupdesc, columns[2], unconstify(char *, route_role_name(decision.role)));
-	return PointerGetDatum(heap_modify_tuple_by_cols(input.tuple, tupdesc, count,
+	return PointerGetDatum(heap_modify_tuple_by_cols(input.tuple, RelationGetDescr(rel), count,
 													 columns, values, nulls));
 }

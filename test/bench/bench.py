@@ -164,20 +164,23 @@ class Bench:
     def contributions(self):
         """The same for what each feature adds."""
         self.report.section(
-            "Contributions of one row, in process",
-            "Likewise: `forest_contributions()` against libxgboost's `pred_contribs`, microseconds "
-            "a row; the largest difference of two contributions, and the largest contribution.")
+            "Contributions, in process",
+            "Likewise: `forest_contributions()` and, 64 rows in one call, "
+            "`forest_contributions_batch()` against libxgboost's `pred_contribs`, microseconds a "
+            "row; the largest difference of two contributions, and the largest contribution. All "
+            "vectors give the same bits.")
         rows = []
         for name in IN_PROCESS:
-            line = self.run_forest_bench(name, recipes.MODELS[name], "contributions")
-            found = re.search(r" libxgboost +(\d+) ns +forest +(\d+) ns .*"
-                              r"largest difference (\S+) of (\S+)", line)
-            xgboost, forest = int(found[1]), int(found[2])
-            rows.append([name, number(xgboost / 1000), number(forest / 1000),
-                         times(xgboost / forest), found[3], found[4]])
-            if name == SERVED:
-                self.figures.add(("contributions", "row"), xgboost / forest)
-        self.report.table(["model", "libxgboost", "forest", "libxgboost / forest",
+            progress(f"contributions: {name}")
+            lines = self.run_forest_bench(name, recipes.MODELS[name], "contributions")
+            for found in re.finditer(r" trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
+                                     r"(\d+) ns .*largest difference (\S+) of (\S+)", lines):
+                vectors, call, xgboost, forest = found[1], found[2], int(found[3]), int(found[4])
+                rows.append([name, call, vectors, number(xgboost / 1000), number(forest / 1000),
+                             times(xgboost / forest), found[5], found[6]])
+                if name == SERVED and vectors == "AVX-512":
+                    self.figures.add(("contributions", call), xgboost / forest)
+        self.report.table(["model", "call", "vectors", "libxgboost", "this", "libxgboost / this",
                            "largest difference", "largest"], rows)
 
     # --- 2: many rows -------------------------------------------------------

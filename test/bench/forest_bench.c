@@ -3,7 +3,8 @@
  *		What a row costs: forest_margins() and forest_margins_batch() against
  *		libxgboost's in-place prediction, one row a call and all rows in one
  *		call, in one process, alternating, over the same rows; with
- *		"contributions", forest_contributions() against its pred_contribs;
+ *		"contributions", forest_contributions() and forest_contributions_batch()
+ *		against its pred_contribs;
  *		with "matrix", forest_margins() against its prediction by way of a
  *		DMatrix, for boosters that cannot predict in place, or give other bits
  *		then (dart); with a library of compiled.py, its margin() as well.
@@ -26,6 +27,7 @@
 #include <time.h>
 #include <xgboost/c_api.h>
 
+#include "contribute.h"
 #include "forest.h"
 
 #define NUM_ROWS		2000
@@ -33,7 +35,7 @@
 #define NUM_KERNELS		3
 #define NUM_SIDES		(NUM_KERNELS + 1)
 #define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
-#define EXPLAINED_ROWS	20		/* contributions take libxgboost longer */
+#define EXPLAINED_ROWS	64		/* contributions take libxgboost longer */
 
 static const char predict_config[] =
 "{\"type\": 1, \"training\": false, \"iteration_begin\": 0, \"iteration_end\": 0, "
@@ -243,39 +245,46 @@ run_forest(const Forest *forest, const float *rows, bool batch, void *scratch, f
 	return (seconds() - start) / FOREST_PASSES;
 }
 
-/* libxgboost's contributions, one call a row, [rows][outputs][features + 1];
+/* libxgboost's contributions, so many rows a call, [rows][outputs][features + 1];
  * returns seconds. */
 static double
-run_xgboost_contributions(BoosterHandle booster, const float *rows,
+run_xgboost_contributions(BoosterHandle booster, const float *rows, size_t rows_a_call,
 						  const ForestHeader *header, float *contributions)
 {
 	size_t		width = (size_t) header->num_outputs * (header->num_features + 1);
 	double		start = seconds();
 	size_t		row;
 
-	for (row = 0; row < EXPLAINED_ROWS; row++)
-		predict_matrix(booster, contributions_config, rows + row * header->num_features, 1,
+	for (row = 0; row < EXPLAINED_ROWS; row += rows_a_call)
+		predict_matrix(booster, contributions_config, rows + row * header->num_features, rows_a_call,
 					   header->num_features, width, contributions + row * width);
 	return seconds() - start;
 }
 
-/* The forest's, likewise; returns seconds for one pass over the rows. */
+/* The forest's, likewise but [outputs][rows]; returns seconds for one pass over the rows. */
 static double
-run_forest_contributions(const Forest *forest, const float *rows, void *scratch,
+run_forest_contributions(const Forest *forest, const float *rows, bool batch, void *scratch,
 						 double *contributions)
 {
 	const ForestHeader *header = forest->header;
+	size_t		width = header->num_features + 1;
 	double		start = seconds();
 	int			pass;
 	size_t		row;
 	uint32_t	output;
 
 	for (pass = 0; pass < FOREST_PASSES; pass++)
-		for (row = 0; row < EXPLAINED_ROWS; row++)
-			for (output = 0; output < header->num_outputs; output++)
-				forest_contributions(forest, rows + row * header->num_features, output, scratch,
-									 contributions + (row * header->num_outputs + output) *
-									 (header->num_features + 1));
+		for (output = 0; output < header->num_outputs; output++)
+		{
+			double	   *found = contributions + output * EXPLAINED_ROWS * width;
+
+			if (batch)
+				forest_contributions_batch(forest, rows, EXPLAINED_ROWS, output, scratch, found);
+			else
+				for (row = 0; row < EXPLAINED_ROWS; row++)
+					forest_contributions(forest, rows + row * header->num_features, output, scratch,
+										 found + row * width);
+		}
 	return (seconds() - start) / FOREST_PASSES;
 }
 
@@ -416,42 +425,85 @@ make_plan(Forest *forest)
 		forest_use_plan(forest, plan);
 }
 
-/* Measure both sides' contributions in turn and print the line. */
-static void
-compare_contributions(const char *name, const Forest *forest, BoosterHandle booster)
+/* Largest difference of two contributions, and the largest of them. */
+static double
+largest_difference(const ForestHeader *header, const float *expected, const double *found,
+				   double *largest)
 {
+	size_t		width = header->num_features + 1;
+	double		worst = 0;
+	size_t		row;
+	size_t		output;
+	size_t		i;
+
+	*largest = 0;
+	for (row = 0; row < EXPLAINED_ROWS; row++)
+		for (output = 0; output < header->num_outputs; output++)
+			for (i = 0; i < width; i++)
+			{
+				double		one = found[(output * EXPLAINED_ROWS + row) * width + i];
+
+				worst = fmax(worst, fabs(one - expected[(row * header->num_outputs + output) *
+														width + i]));
+				*largest = fmax(*largest, fabs(one));
+			}
+	return worst;
+}
+
+/* Measure all sides' contributions in turn, row by row or all rows at once, and
+ * print their lines. */
+static void
+compare_contributions(const char *name, const Forest *forest, BoosterHandle booster, bool batch)
+{
+	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
+	FOREST_KERNEL_WALK};
 	const ForestHeader *header = forest->header;
+	size_t		rows_a_call = batch ? EXPLAINED_ROWS : 1;
 	size_t		count = (size_t) EXPLAINED_ROWS * header->num_outputs * (header->num_features + 1);
 	float	   *rows = allocate((size_t) NUM_ROWS * header->num_features * sizeof(float));
 	float	   *expected = allocate(count * sizeof(float));
 	double	   *found = allocate(count * sizeof(double));
-	void	   *scratch = allocate(forest_contributions_scratch_size(forest));
 	double		theirs[REPETITIONS];
-	double		ours[REPETITIONS];
-	double		worst = 0;
-	double		largest = 0;
-	size_t		i;
+	Side		sides[NUM_KERNELS];
+	void	   *scratch[NUM_KERNELS];
+	int			num_sides = 0;
+	int			i;
+	int			k;
 
 	fill_rows(rows, header->num_features);
-	run_xgboost_contributions(booster, rows, header, expected);
-	run_forest_contributions(forest, rows, scratch, found);
+	for (k = 0; k < NUM_KERNELS; k++)
+		if (forest_has_kernel(kernels[k]))
+		{
+			sides[num_sides].forest = *forest;
+			sides[num_sides].forest.contribute = contribute_kernel(kernels[k]);
+			scratch[num_sides] = allocate(forest_contributions_batch_scratch_size(&sides[num_sides].forest));
+			num_sides++;
+		}
 	for (i = 0; i < REPETITIONS; i++)
 	{
-		theirs[i] = run_xgboost_contributions(booster, rows, header, expected) * 1e9 / EXPLAINED_ROWS;
-		ours[i] = run_forest_contributions(forest, rows, scratch, found) * 1e9 / EXPLAINED_ROWS;
+		theirs[i] = run_xgboost_contributions(booster, rows, rows_a_call, header, expected) * 1e9 /
+			EXPLAINED_ROWS;
+		for (k = 0; k < num_sides; k++)
+			sides[k].nanoseconds[i] = run_forest_contributions(&sides[k].forest, rows, batch, scratch[k], found) *
+				1e9 / EXPLAINED_ROWS;
 	}
-	for (i = 0; i < count; i++)
+	for (k = 0; k < num_sides; k++)
 	{
-		worst = fmax(worst, fabs(found[i] - expected[i]));
-		largest = fmax(largest, fabs(found[i]));
+		double		largest;
+		double		worst;
+
+		run_forest_contributions(&sides[k].forest, rows, batch, scratch[k], found);
+		worst = largest_difference(header, expected, found, &largest);
+		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+			   "largest difference %.1e of %.2f\n", name, header->num_trees,
+			   sides[k].forest.contribute->name, batch ? "batch" : "row", median(theirs),
+			   median(sides[k].nanoseconds), median(theirs) / median(sides[k].nanoseconds),
+			   worst, largest);
+		free(scratch[k]);
 	}
-	printf("%-24s %7u trees  %-26s libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
-		   "largest difference %.1e of %.2f\n", name, header->num_trees, "contributions",
-		   median(theirs), median(ours), median(theirs) / median(ours), worst, largest);
 	free(rows);
 	free(expected);
 	free(found);
-	free(scratch);
 }
 
 /* margin() of a library of compiled.py; it stays. */
@@ -503,7 +555,10 @@ main(int argc, char **argv)
 	slash = strrchr(argv[1], '/');
 	name = slash != NULL ? slash + 1 : argv[1];
 	if (strcmp(mode, "contributions") == 0)
-		compare_contributions(name, &forest, rival.booster);
+	{
+		compare_contributions(name, &forest, rival.booster, false);
+		compare_contributions(name, &forest, rival.booster, true);
+	}
 	else
 	{
 		compare(name, &forest, &rival, false);

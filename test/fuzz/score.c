@@ -114,6 +114,20 @@ score_row(Forest *forest, const float *row, void *scratch, float *margins, float
 	}
 }
 
+/* Explain all rows together. */
+static void
+explain_rows(const Forest *forest, const float *rows, uint32_t num_rows)
+{
+	void	   *scratch = guard_malloc(forest_contributions_batch_scratch_size(forest));
+	double	   *contributions = guard_malloc(num_rows * (forest->header->num_features + (size_t) 1) *
+											 sizeof(double));
+
+	forest_contributions_batch(forest, rows, num_rows, forest->header->num_outputs - 1, scratch,
+							   contributions);
+	free(contributions);
+	free(scratch);
+}
+
 /* See fuzz.h. */
 void
 score_image(const void *image, const float *rows, uint32_t num_rows)
@@ -147,6 +161,8 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 		if (forest_explains(&forest))
 			forest_contributions(&forest, row, i % num_outputs, work, contributions);
 	}
+	if (forest_explains(&forest))
+		explain_rows(&forest, rows, num_rows);
 	free(work);
 	free(contributions);
 	free(predictions);

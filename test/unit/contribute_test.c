@@ -7,6 +7,7 @@
  * worth together; and that is found by walking the source trees, both ways
  * where a feature is not known.  Neither knows of images or quadrature.
  */
+#include "contribute.h"
 #include "forest_models.h"
 
 /* Of double sums against float32 passes, relative to what the margin is made of. */
@@ -255,21 +256,22 @@ worst_sum(const ForestSource *source, const Forest *forest, uint32_t num_rows)
 	return worst;
 }
 
+static const ModelSpec large[] = {
+	{.name = "500 trees",.kind = FOREST_TREES,.num_trees = 500,.num_splits = 60,
+		.num_features = 40,.num_outputs = 1,.missing = NAN},
+	{.name = "300 features on a path",.kind = FOREST_TREES,.num_trees = 2,.num_splits = 900,
+		.num_features = 300,.num_outputs = 1,.chain = true,.missing = NAN},
+	{.name = "3 classes",.kind = FOREST_TREES,.num_trees = 90,.num_splits = 60,
+		.num_features = 40,.num_outputs = 3,.missing = NAN},
+	{.name = "large vector leaves with categories, dart",.kind = FOREST_TREES,
+		.num_trees = 50,.num_splits = 100,.num_features = 40,.num_outputs = 3,
+		.categorical = 30,.max_category = 40,.set_size = 20,.vectors = true,.dart = true,
+		.missing = NAN},
+};
+
 static void
 test_sums(void)
 {
-	static const ModelSpec large[] = {
-		{.name = "500 trees",.kind = FOREST_TREES,.num_trees = 500,.num_splits = 60,
-			.num_features = 40,.num_outputs = 1,.missing = NAN},
-		{.name = "300 features on a path",.kind = FOREST_TREES,.num_trees = 2,.num_splits = 900,
-			.num_features = 300,.num_outputs = 1,.chain = true,.missing = NAN},
-		{.name = "3 classes",.kind = FOREST_TREES,.num_trees = 90,.num_splits = 60,
-			.num_features = 40,.num_outputs = 3,.missing = NAN},
-		{.name = "large vector leaves with categories, dart",.kind = FOREST_TREES,
-			.num_trees = 50,.num_splits = 100,.num_features = 40,.num_outputs = 3,
-			.categorical = 30,.max_category = 40,.set_size = 20,.vectors = true,.dart = true,
-			.missing = NAN},
-	};
 	size_t		i;
 
 	for (i = 0; i < sizeof(large) / sizeof(large[0]); i++)
@@ -284,6 +286,88 @@ test_sums(void)
 		free(image);
 		free_all();
 	}
+}
+
+/* ---- kernels ---- */
+
+#define MANY_ROWS	150			/* blocks, and what is left of one */
+
+/* In how many rows the contributions of a kernel are not those of the plain one:
+ * one by one, and all together. */
+static uint32_t
+count_differing(const ForestSource *source, const Forest *plain, const Forest *kernel,
+				uint32_t num_rows)
+{
+	uint32_t	n = source->num_features;
+	size_t		width = (n + 1) * sizeof(double);
+	uint32_t	output = random_below(source->num_outputs);
+	float	   *rows = allocate(num_rows * n * sizeof(float));
+	double	   *expected = allocate(width);
+	double	   *found = allocate(width);
+	double	   *together = allocate(num_rows * width);
+	void	   *scratch = allocate(forest_contributions_scratch_size(plain));
+	void	   *batch_scratch = allocate(forest_contributions_batch_scratch_size(kernel));
+	uint32_t	differing = 0;
+	uint32_t	i;
+
+	for (i = 0; i < num_rows; i++)
+		random_row(source, rows + i * n);
+	forest_contributions_batch(kernel, rows, num_rows, output, batch_scratch, together);
+	for (i = 0; i < num_rows; i++)
+	{
+		forest_contributions(plain, rows + i * n, output, scratch, expected);
+		forest_contributions(kernel, rows + i * n, output, scratch, found);
+		differing += memcmp(found, expected, width) != 0 ||
+			memcmp(together + i * (n + 1), expected, width) != 0;
+	}
+	return differing;
+}
+
+/* Compare the kernels on models of a kind. */
+static void
+compare_kernels(const ModelSpec *spec, int rounds)
+{
+	static const ForestKernel kernels[] = {FOREST_KERNEL_WALK, FOREST_KERNEL_AVX2, FOREST_KERNEL_AVX512};
+	uint32_t	differing = 0;
+	uint32_t	compared = 0;
+
+	while (rounds-- > 0)
+	{
+		ForestSource *source = random_source(spec);
+		Forest		plain;
+		void	   *image = open_source(source, &plain);
+		Forest		forest = plain;
+		size_t		k;
+
+		if (image == NULL)
+			return;
+		plain.contribute = contribute_kernel(FOREST_KERNEL_WALK);
+		for (k = 0; k < sizeof(kernels) / sizeof(kernels[0]); k++)
+		{
+			uint32_t	num_rows = 1 + random_below(MANY_ROWS);
+
+			if (!forest_has_kernel(kernels[k]))
+				continue;
+			forest.contribute = contribute_kernel(kernels[k]);
+			differing += count_differing(source, &plain, &forest, num_rows);
+			compared += num_rows;
+		}
+		free(image);
+		free_all();
+	}
+	ok(differing == 0, "all kernels give the same contributions: %s (%u of %u rows differ)",
+	   spec->name, differing, compared);
+}
+
+static void
+test_kernels(void)
+{
+	size_t		i;
+
+	for (i = 0; i < NUM_SPECS; i++)
+		compare_kernels(&specs[i], 4);
+	for (i = 0; i < sizeof(large) / sizeof(large[0]); i++)
+		compare_kernels(&large[i], 1);
 }
 
 /* ---- what cannot be explained ---- */
@@ -323,6 +407,7 @@ main(void)
 {
 	test_definition();
 	test_sums();
+	test_kernels();
 	test_without_covers();
 	return done_testing();
 }
