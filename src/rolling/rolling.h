@@ -232,4 +232,17 @@ extern size_t rolling_num_events(const Rolling *r);
  * NaN (for NULL) if previous is 0. */
 extern double rolling_change(double current, double previous);
 
+/* ---- order (sort.c) ---- */
+
+/* An event that waits for its turn. */
+typedef struct RollingPlace
+{
+	int64_t		time;
+	uint64_t	row;			/* the caller's */
+} RollingPlace;
+
+/* Bring fewer than 2^32 places in order of time; those of one instant stay as they
+ * are.  scratch has room for as many; returns the one that they are in. */
+extern RollingPlace *rolling_sort(RollingPlace *places, RollingPlace *scratch, size_t count);
+
 #endif							/* PG_RISK_ROLLING_H */

@@ -493,7 +493,7 @@ rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const i
 double
 rolling_change(double current, double previous)
 {
-	return previous != 0 ? (current - previous) / previous : NAN;
+	return previous != 0 ? (current - previous) / previous + 0.0 : NAN;	/* not -0 */
 }
 
 /* ---- adding ---- */

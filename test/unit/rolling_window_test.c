@@ -422,7 +422,7 @@ test_by_hand(void)
 	next(seen, 0, HOUR, 0, 1);
 	next(seen, HOUR / 2, HOUR, 0, 2);
 	ok(fabs(next(seen, HOUR, HOUR, 0, 3) - expected) < 1e-14, "three ids, two of them decayed");
-	ok(rolling_change(30, 20) == 0.5 && rolling_change(10, 20) == -0.5 &&
+	ok(rolling_change(30, 20) == 0.5 && rolling_change(10, 20) == -0.5 && !signbit(rolling_change(-3, -3)) &&
 	   isnan(rolling_change(1, 0)), "the rate of change");
 	rolling_free(count);
 	rolling_free(sum);
