@@ -105,60 +105,7 @@ COMMENT ON FUNCTION risk.rolling_index(oid, text[], text) IS
 CREATE FUNCTION risk.rolling_set_features(
 	source regclass, name text, key text[], value text, windows interval[], aggregates text[], delay interval)
 RETURNS SETOF risk.rolling_features
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-	item text;
-	part text[];
-	width interval;
-	result risk.rolling_features;
-BEGIN
-	FOREACH item IN ARRAY aggregates LOOP
-		part := regexp_match(item, '^\s*([a-z_]+)\s*(?:\(\s*("[^"]+"|[^",()]+?)\s*(?:,\s*([^()]+?)\s*)?\))?\s*$');
-		IF part IS NULL OR part[1] NOT IN ('count', 'sum', 'avg', 'min', 'max', 'stddev', 'distinct',
-				'last', 'since_last', 'change', 'share', 'decayed_distinct') THEN
-			RAISE EXCEPTION 'there is no aggregate "%"', item
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'There are count, sum, avg, min, max, stddev, last, distinct, since_last, change, share and decayed_distinct; of a column: sum(column), distinct(column), share(boolean_column), decayed_distinct(column, 1 day).';
-		END IF;
-		result := NULL;
-		result.source := source;
-		result.set_name := name;
-		result.aggregate := part[1];
-		result.column_name := coalesce(trim(both '"' from part[2]),
-			CASE WHEN part[1] NOT IN ('count', 'since_last', 'change') THEN value END);
-		result.delay := delay;
-		IF part[1] IN ('count', 'since_last') AND part[2] IS NOT NULL THEN
-			RAISE EXCEPTION 'aggregate "%" is of events, not of a column', part[1]
-				USING ERRCODE = 'invalid_parameter_value', HINT = format('Write "%s".', part[1]);
-		ELSIF part[1] NOT IN ('count', 'since_last', 'change') AND result.column_name IS NULL THEN
-			RAISE EXCEPTION 'aggregate "%" needs a column', item
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = format('Name it, as in %s(column), or give value => ''column''.', part[1]);
-		ELSIF (part[3] IS NULL) = (part[1] = 'decayed_distinct') THEN
-			RAISE EXCEPTION 'aggregate "%" is not written so', item
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'Only decayed_distinct has a second argument, the time in which what was seen fades: decayed_distinct(column, 1 day).';
-		END IF;
-		IF part[3] IS NOT NULL THEN
-			result.tau := part[3]::interval;
-			IF NOT result.tau > '0' OR extract(month FROM result.tau) <> 0 OR extract(year FROM result.tau) <> 0
-				OR result.tau > '100 years' THEN
-				RAISE EXCEPTION 'tau must be longer than zero, and not in months: "%"', item
-					USING ERRCODE = 'invalid_parameter_value', HINT = 'For example decayed_distinct(column, 1 day).';
-			END IF;
-		END IF;
-		FOREACH width IN ARRAY windows LOOP
-			result.width := width;
-			result.feature := CASE WHEN part[1] IN ('share', 'change')
-				THEN format('%s_%s_%s_prev_%s', array_to_string(key, '_'), part[1],
-							coalesce(result.column_name, 'cnt'), risk.window_name(width))
-				ELSE risk.rolling_feature_name(array_to_string(key, '_'), part[1], result.column_name, width) END
-				|| CASE WHEN delay <> '0' THEN '_delay_' || risk.window_name(delay) ELSE '' END;
-			RETURN NEXT result;
-		END LOOP;
-	END LOOP;
-END $$;
+LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_rolling_set_features';
 COMMENT ON FUNCTION risk.rolling_set_features(regclass, text, text[], text, interval[], text[], interval) IS
 	'The features of a set: each aggregate over each window. Errors: 22023 an aggregate that is none.';
 

@@ -163,7 +163,7 @@ add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
 	HistorySpec *spec = &query->spec;
 	int			begin = id ? spec->num_values : 0;
 	int			end = spec->num_values + (id ? spec->num_ids : 0);
-	HistoryColumn column = {InvalidOid, InvalidOid};
+	RollingColumn column = {InvalidOid, InvalidOid};
 
 	for (int i = begin; i < end; i++)
 	{
@@ -180,42 +180,6 @@ add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
 	else
 		spec->values[spec->num_values++] = column;
 	return end - begin;
-}
-
-/* The index of a window; added if it is not there.  A change also needs the
- * window before, which comes next. */
-static int
-add_window(HistorySpec *spec, const Interval *width, const Interval *delay, bool change)
-{
-	for (int i = 0; i < spec->num_windows; i++)
-	{
-		const RollingWindow *window = &spec->windows[i];
-
-		if (!window->previous && memcmp(&window->width, width, sizeof(Interval)) == 0 &&
-			memcmp(&window->delay, delay, sizeof(Interval)) == 0 &&
-			(!change || (i + 1 < spec->num_windows && spec->windows[i + 1].previous)))
-			return i;
-	}
-	spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, false};
-	if (change)
-	{
-		spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, true};
-		return spec->num_windows - 2;
-	}
-	return spec->num_windows - 1;
-}
-
-/* What the core computes of an aggregate as it was declared. */
-static void
-set_aggregate(HistoryFeature *feature, const char *name, const char *column)
-{
-	feature->change = strcmp(name, "change") == 0;
-	if (feature->change)
-		feature->aggregate = column ? ROLLING_SUM : ROLLING_COUNT;
-	else if (strcmp(name, "share") == 0)
-		feature->aggregate = ROLLING_AVG;
-	else
-		feature->aggregate = rolling_aggregate_named(name);
 }
 
 /* Where a feature is in what is wanted; -1: it is not.  NULL: all are. */
@@ -238,14 +202,16 @@ add_feature(LiveQuery *query, HeapTuple tuple, TupleDesc tupdesc, const char *na
 			StringInfo missing)
 {
 	HistorySpec *spec = &query->spec;
-	HistoryFeature *feature = &spec->features[spec->num_features];
+	RollingAsked *feature = &spec->features[spec->num_features];
 	char	   *column = text_column(tuple, tupdesc, Anum_features_column_name);	/* or NULL */
+	RollingItem item = rolling_item_named(text_column(tuple, tupdesc, Anum_features_aggregate), column);
 	Interval	width = interval_column(tuple, tupdesc, Anum_features_width);
 	Interval	delay = interval_column(tuple, tupdesc, Anum_features_delay);
 	Interval	tau = interval_column(tuple, tupdesc, Anum_features_tau);
 
-	set_aggregate(feature, text_column(tuple, tupdesc, Anum_features_aggregate), column);
-	feature->window = add_window(spec, &width, &delay, feature->change);
+	feature->aggregate = item.aggregate;
+	feature->change = item.change;
+	feature->window = rolling_add_window(spec->windows, &spec->num_windows, &width, &delay, feature->change);
 	feature->column = column ? add_column(query, rolling_takes_id(feature->aggregate), column, missing) : 0;
 	feature->tau = feature->aggregate == ROLLING_DECAYED_DISTINCT ? rolling_check_tau(&tau) : 0;
 	query->names[spec->num_features] = pstrdup(name);
@@ -264,9 +230,9 @@ make_room(LiveQuery *query, int capacity)
 {
 	HistorySpec *spec = &query->spec;
 
-	spec->features = resize(spec->features, sizeof(HistoryFeature) * capacity);
-	spec->values = resize(spec->values, sizeof(HistoryColumn) * capacity);
-	spec->ids = resize(spec->ids, sizeof(HistoryColumn) * capacity);
+	spec->features = resize(spec->features, sizeof(RollingAsked) * capacity);
+	spec->values = resize(spec->values, sizeof(RollingColumn) * capacity);
+	spec->ids = resize(spec->ids, sizeof(RollingColumn) * capacity);
 	spec->windows = resize(spec->windows, sizeof(RollingWindow) * capacity * 2);
 	query->columns = resize(query->columns, sizeof(char *) * capacity);
 	query->names = resize(query->names, sizeof(char *) * capacity);

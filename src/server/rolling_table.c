@@ -2,17 +2,15 @@
  * rolling_table.c
  *		risk.rolling_table(): rolling features of all rows of a table or query.
  *
- * The source is read once, as the caller, by a query that orders it by key and
- * time: its executor sorts within work_mem, or follows an index.  Each row goes
- * from there through the engine into a tuplestore, which spills to disk beyond
- * work_mem; the engine holds what the longest window of one key needs.
+ * The source is read once, as the caller, in whatever order it comes.  Its rows
+ * are put into the order of key and time (rolling_rows.c) and go through the
+ * engine one by one as they are asked for, mostly by the scan in rolling_scan.c.
  *
  * The caller's column definition list says what is wanted: each of its columns is
  * a feature, by name, or else a column of the source, which is passed on.
  */
 #include "postgres.h"
 
-#include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -22,14 +20,15 @@
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/typcache.h"
 #include "utils/varlena.h"
 
 #include "rolling_names.h"
+#include "rolling_rows.h"
 #include "rolling_run.h"
+#include "rolling_table.h"
 #include "source.h"
 
 enum
@@ -39,72 +38,74 @@ enum
 	ARG_TIME,
 	ARG_VALUE,
 	ARG_WINDOWS,
-	ARG_AGGREGATES
+	ARG_AGGREGATES,
+	ARG_DELAY
 };
 
-/* A feature that the arguments allow, and where the caller wants it. */
+/* A feature that the arguments allow. */
 typedef struct Candidate
 {
 	char	   *name;
-	RollingFeature feature;
+	RollingItem item;
+	Interval	width;
 } Candidate;
 
-/* A column of the key: how to compare it, and its value in the latest row. */
-typedef struct KeyColumn
+/* The columns of the query are those of the key, the time, and after it values,
+ * ids, and what is passed on. */
+struct RollingTable
 {
-	FmgrInfo	equal;
-	Oid			collation;
-	int16		length;
-	bool		by_value;
-	Datum		value;
-} KeyColumn;
-
-/* The receiver of the source's rows. */
-typedef struct Table
-{
-	DestReceiver receiver;		/* first */
 	MemoryContext context;
-	MemoryContext row;			/* reset with each row */
-	Tuplestorestate *store;
+	MemoryContext scratch;		/* reset with each row */
 	TupleDesc	result;
-	int			num_keys;		/* columns of the query: these, */
-	bool		has_value;		/* the time, the value if there is one, */
-	KeyColumn  *keys;			/* and what is passed on */
+	int			num_keys;
 	int			num_candidates;
 	Candidate  *candidates;
-	int			num_windows;
+	Interval	delay;
+	int			num_passed;
+	int		   *places;			/* [result->natts]: a feature, or -1 - the column
+								 * after the time */
+	const char **value_names;	/* [spec.num_values] */
+	const char **id_names;
+	RollingItem *items;			/* [spec.num_features], as they were asked for */
+	RollingAsked *asked;
 	RollingWindow *windows;
-	int		   *places;			/* [result->natts]: a feature, or -1 - the column */
+	RollingColumn *values;
+	RollingColumn *ids;
+	bool	   *decimals;		/* [spec.num_values] */
 	RollingRunSpec spec;
+	RollingRows *rows;
 	RollingRun *run;
-	bool		begun;			/* a key is in keys */
-	bool		id;				/* the value is counted, not added */
-	Datum	   *values;			/* [result->natts] */
-	bool	   *nulls;
-} Table;
+};
+
+/* The receiver of the source's rows. */
+typedef struct Receiver
+{
+	DestReceiver receiver;		/* first */
+	RollingTable *table;
+} Receiver;
 
 /* ---- the arguments ---- */
 
 static char *
-text_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+text_argument(const NullableDatum *args, int arg, const char *name)
 {
-	if (PG_ARGISNULL(arg))
+	if (args[arg].isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s of risk.rolling_table() must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	return TextDatumGetCString(args[arg].value);
 }
 
 /* The elements of an array of a fixed type, none of them NULL. */
 static int
-array_argument(FunctionCallInfo fcinfo, int arg, const char *name, Oid type, int16 length, char align,
+array_argument(const NullableDatum *args, int arg, const char *name, Oid type, int16 length, char align,
 			   Datum **elements)
 {
 	bool	   *nulls;
 	int			count = 0;
 
-	if (!PG_ARGISNULL(arg))
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, false, align, elements, &nulls, &count);
+	if (!args[arg].isnull)
+		deconstruct_array(DatumGetArrayTypeP(args[arg].value), type, length, false, align, elements, &nulls, &count);
 	for (int i = 0; i < count; i++)
 		if (nulls[i])
 			count = 0;
@@ -117,9 +118,9 @@ array_argument(FunctionCallInfo fcinfo, int arg, const char *name, Oid type, int
 
 /* Names of columns, as SQL reads them. */
 static List *
-columns_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+columns_argument(const NullableDatum *args, int arg, const char *name)
 {
-	char	   *text = text_argument(fcinfo, arg, name);
+	char	   *text = text_argument(args, arg, name);
 	List	   *columns;
 
 	if (!SplitIdentifierString(pstrdup(text), ',', &columns) || columns == NIL)
@@ -132,183 +133,198 @@ columns_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 
 /* Every feature that windows and aggregates allow, with its name. */
 static void
-read_candidates(FunctionCallInfo fcinfo, Table *table, const char *key, const char *value)
+read_candidates(RollingTable *table, const NullableDatum *args, const char *key, const char *value)
 {
 	Datum	   *widths;
-	Datum	   *names;
-	int			num_names = array_argument(fcinfo, ARG_AGGREGATES, "aggregates", TEXTOID, -1, TYPALIGN_INT, &names);
+	Datum	   *texts;
+	int			num_texts = array_argument(args, ARG_AGGREGATES, "aggregates", TEXTOID, -1, TYPALIGN_INT, &texts);
+	int			num_widths = array_argument(args, ARG_WINDOWS, "windows", INTERVALOID, sizeof(Interval),
+											TYPALIGN_DOUBLE, &widths);
 
-	table->num_windows = array_argument(fcinfo, ARG_WINDOWS, "windows", INTERVALOID, sizeof(Interval),
-										TYPALIGN_DOUBLE, &widths);
-	table->windows = palloc0(table->num_windows * sizeof(RollingWindow));
-	table->candidates = palloc0(table->num_windows * num_names * sizeof(Candidate));
-	for (int i = 0; i < table->num_windows; i++)
+	if (args[ARG_DELAY].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("delay of risk.rolling_table() must not be null")));
+	table->delay = *DatumGetIntervalP(args[ARG_DELAY].value);
+	rolling_check_delay(&table->delay);
+	for (int i = 0; i < num_widths; i++)
+		rolling_check_window(DatumGetIntervalP(widths[i]));
+	table->candidates = palloc(num_widths * num_texts * sizeof(Candidate));
+	for (int k = 0; k < num_texts; k++)
 	{
-		table->windows[i].width = *DatumGetIntervalP(widths[i]);
-		rolling_check_window(&table->windows[i].width);
-		for (int k = 0; k < num_names; k++)
-		{
-			RollingAggregate aggregate = rolling_aggregate_named(TextDatumGetCString(names[k]));
-			Candidate  *candidate = &table->candidates[table->num_candidates++];
+		RollingItem item = rolling_read_item(TextDatumGetCString(texts[k]), value);
 
-			if (aggregate == ROLLING_DECAYED_DISTINCT)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("risk.rolling_table() does not have aggregate \"decayed_distinct\""),
-						 errhint("Use the window function risk.decayed_distinct().")));
-			if (value == NULL && (rolling_takes_value(aggregate) || rolling_takes_id(aggregate)))
-				ereport(ERROR,
-						(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						 errmsg("aggregate \"%s\" of risk.rolling_table() needs a value", rolling_aggregate_name(aggregate))));
-			candidate->feature = (RollingFeature) {aggregate, i, 0, 0};
-			candidate->name = rolling_feature_name(key, aggregate, value, &table->windows[i].width);
-			truncate_identifier(candidate->name, strlen(candidate->name), false);
+		for (int i = 0; i < num_widths; i++)
+		{
+			const Interval *width = DatumGetIntervalP(widths[i]);
+			char	   *name = rolling_feature_name(key, &item, width, &table->delay);
+
+			truncate_identifier(name, strlen(name), false);
+			table->candidates[table->num_candidates++] = (Candidate) {name, item, *width};
 		}
 	}
 }
 
 /* The features' names with their types, as a column definition list has them. */
 static char *
-candidate_list(const Table *table)
+candidate_list(const RollingTable *table)
 {
 	StringInfoData list;
 
 	initStringInfo(&list);
 	for (int i = 0; i < table->num_candidates; i++)
 		appendStringInfo(&list, "%s%s %s", i > 0 ? ", " : "", quote_identifier(table->candidates[i].name),
-						 format_type_be(rolling_result_type(table->candidates[i].feature.aggregate)));
+						 format_type_be(rolling_item_type(&table->candidates[i].item)));
 	return list.data;
+}
+
+/* The index of a name; added if it is not there. */
+static int
+add_name(const char **names, int *count, const char *name)
+{
+	int			i = 0;
+
+	while (i < *count && strcmp(names[i], name) != 0)
+		i++;
+	if (i == *count)
+		names[(*count)++] = name;
+	return i;
+}
+
+/* Have a feature computed; returns its place. */
+static int
+add_feature(RollingTable *table, const Candidate *candidate)
+{
+	RollingRunSpec *spec = &table->spec;
+	const RollingItem *item = &candidate->item;
+	RollingAsked *asked = &table->asked[spec->num_features];
+
+	*asked = (RollingAsked) {.aggregate = item->aggregate,.change = item->change};
+	asked->window = rolling_add_window(table->windows, &spec->num_windows, &candidate->width, &table->delay, item->change);
+	if (rolling_takes_id(item->aggregate))
+		asked->column = add_name(table->id_names, &spec->num_ids, item->column);
+	else if (rolling_takes_value(item->aggregate))
+		asked->column = add_name(table->value_names, &spec->num_values, item->column);
+	if (item->tau != NULL)
+		asked->tau = rolling_check_tau(item->tau);
+	table->items[spec->num_features] = *item;
+	return spec->num_features++;
 }
 
 /* Find the features among the caller's columns. */
 static void
-match_features(Table *table)
+match_features(RollingTable *table)
 {
-	RollingFeature *features = palloc0(table->result->natts * sizeof(RollingFeature));
+	int			n = table->result->natts;
 
-	table->places = palloc(table->result->natts * sizeof(int));
-	for (int i = 0; i < table->result->natts; i++)
+	table->places = palloc(n * sizeof(int));
+	table->items = palloc(n * sizeof(RollingItem));
+	table->asked = palloc(n * sizeof(RollingAsked));
+	table->windows = palloc((2 * n + 1) * sizeof(RollingWindow));
+	table->value_names = palloc(n * sizeof(char *));
+	table->id_names = palloc(n * sizeof(char *));
+	for (int i = 0; i < n; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(table->result, i);
 		int			k = 0;
 
 		while (k < table->num_candidates && strcmp(table->candidates[k].name, NameStr(column->attname)) != 0)
 			k++;
-		table->places[i] = k < table->num_candidates ? table->spec.num_features : -1;
-		if (k == table->num_candidates)
-			continue;
-		features[table->spec.num_features++] = table->candidates[k].feature;
-		if (column->atttypid != rolling_result_type(table->candidates[k].feature.aggregate))
+		table->places[i] = k < table->num_candidates ? add_feature(table, &table->candidates[k]) : -1;
+		if (k < table->num_candidates && column->atttypid != rolling_item_type(&table->candidates[k].item))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("feature \"%s\" is of type %s, not %s", NameStr(column->attname),
-							format_type_be(rolling_result_type(table->candidates[k].feature.aggregate)),
+							format_type_be(rolling_item_type(&table->candidates[k].item)),
 							format_type_be(column->atttypid)),
 					 errhint("Features that can be in the column definition list: %s.", candidate_list(table))));
 	}
-	table->spec.num_windows = table->num_windows;
-	table->spec.windows = table->windows;
-	table->spec.features = features;
-}
-
-/* Whether a feature that is wanted adds values up, or counts different ones. */
-static bool
-wants(const Table *table, bool (*takes) (RollingAggregate))
-{
-	for (int i = 0; i < table->spec.num_features; i++)
-		if (takes(table->spec.features[i].aggregate))
-			return true;
-	return false;
-}
-
-/* What the query needs besides key and time: the value, and what is passed on. */
-static void
-append_columns(StringInfo query, Table *table, const char *value)
-{
-	bool		number = wants(table, rolling_takes_value);
-	int			columns = table->num_keys + 1;
-
-	table->id = wants(table, rolling_takes_id);
-	table->has_value = number || table->id;
-	if (number && table->id)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("risk.rolling_table() cannot both add up and count the different values of one column"),
-				 errhint("Call it once for each, or use the window functions.")));
-	if (table->has_value)
-	{
-		appendStringInfo(query, ", source.%s%s", quote_identifier(value), number ? "::pg_catalog.float8" : "");
-		columns++;
-	}
-	for (int i = 0; i < table->result->natts; i++)
-		if (table->places[i] < 0)
-		{
-			table->places[i] = -1 - columns++;
-			appendStringInfo(query, ", source.%s", quote_identifier(NameStr(TupleDescAttr(table->result, i)->attname)));
-		}
+	/* The engine wants one, also if there are only columns to pass on. */
+	if (table->spec.num_windows == 0)
+		(void) rolling_add_window(table->windows, &table->spec.num_windows, &table->candidates[0].width, &table->delay, false);
 }
 
 /* The query for the source's rows; what is wanted of them into the table. */
 static char *
-make_query(FunctionCallInfo fcinfo, Table *table)
+make_query(RollingTable *table, const NullableDatum *args)
 {
-	char	   *source = text_argument(fcinfo, ARG_SOURCE, "source");
-	List	   *keys = columns_argument(fcinfo, ARG_KEY, "key");
-	char	   *time = linitial(columns_argument(fcinfo, ARG_TIME, "event_time"));
-	char	   *value = PG_ARGISNULL(ARG_VALUE) ? NULL : linitial(columns_argument(fcinfo, ARG_VALUE, "value"));
+	char	   *source = text_argument(args, ARG_SOURCE, "source");
+	List	   *keys = columns_argument(args, ARG_KEY, "key");
+	char	   *time = linitial(columns_argument(args, ARG_TIME, "event_time"));
+	char	   *value = args[ARG_VALUE].isnull ? NULL : linitial(columns_argument(args, ARG_VALUE, "value"));
+	int			num_columns;
 	StringInfoData key;
-	StringInfoData columns;
-	StringInfoData order;
+	StringInfoData query;
 	ListCell   *cell;
 
 	initStringInfo(&key);
-	initStringInfo(&columns);
-	initStringInfo(&order);
+	initStringInfo(&query);
 	foreach(cell, keys)
 	{
 		appendStringInfo(&key, "%s%s", key.len > 0 ? "_" : "", (char *) lfirst(cell));
-		appendStringInfo(&order, "%ssource.%s", order.len > 0 ? ", " : "", quote_identifier(lfirst(cell)));
+		appendStringInfo(&query, "%s source.%s,", query.len > 0 ? "" : "SELECT", quote_identifier(lfirst(cell)));
 	}
-	appendStringInfo(&order, ", source.%s", quote_identifier(time));
+	appendStringInfo(&query, " source.%s", quote_identifier(time));
 	table->num_keys = list_length(keys);
-	read_candidates(fcinfo, table, key.data, value);
+	read_candidates(table, args, key.data, value);
 	match_features(table);
-	append_columns(&columns, table, value);
-	return psprintf("SELECT %s%s FROM %s ORDER BY %s", order.data, columns.data,
-					source_from_item(source), order.data);
+	for (int i = 0; i < table->spec.num_values; i++)
+		appendStringInfo(&query, ", source.%s", quote_identifier(table->value_names[i]));
+	for (int i = 0; i < table->spec.num_ids; i++)
+		appendStringInfo(&query, ", source.%s", quote_identifier(table->id_names[i]));
+	num_columns = table->spec.num_values + table->spec.num_ids;
+	for (int i = 0; i < table->result->natts; i++)
+		if (table->places[i] < 0)
+		{
+			table->places[i] = -1 - num_columns++;
+			appendStringInfo(&query, ", source.%s", quote_identifier(NameStr(TupleDescAttr(table->result, i)->attname)));
+		}
+	appendStringInfo(&query, " FROM %s", source_from_item(source));
+	return query.data;
 }
 
-/* ---- the rows ---- */
+/* ---- the source ---- */
 
-/* What the query's columns are, before its first row. */
-static void
-table_startup(DestReceiver *self, int operation, TupleDesc source)
+static RollingColumn
+column_of(TupleDesc source, int column)
 {
-	Table	   *table = (Table *) self;
-	MemoryContext before = MemoryContextSwitchTo(table->context);
-	Form_pg_attribute time = TupleDescAttr(source, table->num_keys);
+	Form_pg_attribute attribute = TupleDescAttr(source, column);
 
-	table->keys = palloc0(table->num_keys * sizeof(KeyColumn));
-	for (int i = 0; i < table->num_keys; i++)
+	return (RollingColumn) {getBaseType(attribute->atttypid), attribute->attcollation};
+}
+
+/* Values are numbers or conditions. */
+static void
+check_values(const RollingTable *table)
+{
+	for (int i = 0; i < table->spec.num_features; i++)
 	{
-		Form_pg_attribute column = TupleDescAttr(source, i);
-		TypeCacheEntry *type = lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR_FINFO);
+		const RollingItem *item = &table->items[i];
+		Oid			type;
 
-		fmgr_info_copy(&table->keys[i].equal, &type->eq_opr_finfo, table->context);
-		table->keys[i].collation = column->attcollation;
-		table->keys[i].length = column->attlen;
-		table->keys[i].by_value = column->attbyval;
+		if (!rolling_takes_value(item->aggregate))
+			continue;
+		type = table->values[table->asked[i].column].type;
+		if (item->condition ? type != BOOLOID : !rolling_is_number(type))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("wrong type of column in %s(%s): %s", item->name, item->column, format_type_be(type)),
+					 errhint("A share is of a boolean column, the other aggregates of values are of numbers or booleans; a query as source can have a condition or conversion as column.")));
 	}
-	if (!rolling_is_time(time->atttypid))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("event_time is of type %s", format_type_be(time->atttypid)),
-				 errhint("It must be timestamptz, timestamp or date.")));
+}
+
+/* What is passed on is of the type that the caller says. */
+static void
+check_passed(const RollingTable *table, TupleDesc source)
+{
 	for (int i = 0; i < table->result->natts; i++)
 	{
 		Form_pg_attribute wanted = TupleDescAttr(table->result, i);
-		Form_pg_attribute column = table->places[i] >= 0 ? wanted : TupleDescAttr(source, -1 - table->places[i]);
+		Form_pg_attribute column;
 
+		if (table->places[i] >= 0)
+			continue;
+		column = TupleDescAttr(source, table->num_keys - table->places[i]);
 		if (column->atttypid != wanted->atttypid)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -316,116 +332,56 @@ table_startup(DestReceiver *self, int operation, TupleDesc source)
 							format_type_be(column->atttypid), format_type_be(wanted->atttypid)),
 					 errhint("Write its type in the column definition list.")));
 	}
-	table->spec.time_type = time->atttypid;
-	if (table->id)
-	{
-		table->spec.id_type = TupleDescAttr(source, table->num_keys + 1)->atttypid;
-		table->spec.collation = TupleDescAttr(source, table->num_keys + 1)->attcollation;
-	}
-	else
-		table->spec.num_columns = table->has_value;
-	table->run = rolling_run_create(table->context, &table->spec);
-	MemoryContextSwitchTo(before);
 }
 
-/* Whether a row has the key of the one before it. */
-static bool
-same_key(Table *table, const TupleTableSlot *slot)
-{
-	for (int i = 0; i < table->num_keys; i++)
-	{
-		KeyColumn  *key = &table->keys[i];
-
-		if (slot->tts_isnull[i] || !table->begun)
-			return false;
-		if (!datumIsEqual(slot->tts_values[i], key->value, key->by_value, key->length) &&
-			!DatumGetBool(FunctionCall2Coll(&key->equal, key->collation, slot->tts_values[i], key->value)))
-			return false;
-	}
-	return true;
-}
-
-/* Another key begins; one with a NULL has no history and no successor. */
+/* What the query's columns are, before its first row. */
 static void
-begin_key(Table *table, const TupleTableSlot *slot)
+receive_columns(DestReceiver *self, int operation, TupleDesc source)
 {
+	RollingTable *table = ((Receiver *) self)->table;
+	RollingRunSpec *spec = &table->spec;
 	MemoryContext before = MemoryContextSwitchTo(table->context);
-	bool		begun = table->begun;
+	int			first = table->num_keys + 1;
 
-	rolling_run_reset(table->run);
-	table->begun = true;
-	for (int i = 0; i < table->num_keys; i++)
-	{
-		KeyColumn  *key = &table->keys[i];
-
-		if (begun && !key->by_value)
-			pfree(DatumGetPointer(key->value));
-		key->value = slot->tts_isnull[i] ? (Datum) 0 :
-			datumCopy(slot->tts_values[i], key->by_value, key->length);
-		table->begun &= !slot->tts_isnull[i];
-	}
-	if (!table->begun)
-		for (int i = 0; i < table->num_keys; i++)
-			if (!slot->tts_isnull[i] && !table->keys[i].by_value)
-				pfree(DatumGetPointer(table->keys[i].value));
+	spec->time_type = column_of(source, table->num_keys).type;
+	if (!rolling_is_time(spec->time_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("event_time is of type %s", format_type_be(spec->time_type)),
+				 errhint("It must be timestamptz, timestamp or date.")));
+	table->values = palloc((spec->num_values + 1) * sizeof(RollingColumn));
+	table->ids = palloc((spec->num_ids + 1) * sizeof(RollingColumn));
+	table->decimals = palloc0((spec->num_values + 1) * sizeof(bool));
+	for (int i = 0; i < spec->num_values; i++)
+		table->values[i] = column_of(source, first + i);
+	for (int i = 0; i < spec->num_ids; i++)
+		table->ids[i] = column_of(source, first + spec->num_values + i);
+	check_values(table);
+	check_passed(table, source);
+	table->rows = rolling_rows_create(table->context, table->num_keys, source);
 	MemoryContextSwitchTo(before);
-}
-
-/* The features of a row that has a time into table->run. */
-static void
-ask(Table *table, const TupleTableSlot *slot)
-{
-	RollingRun *run = table->run;
-	int			value = table->num_keys + 1;
-
-	if (!same_key(table, slot))
-		begin_key(table, slot);
-	run->time = rolling_time(slot->tts_values[table->num_keys], run->spec.time_type);
-	if (table->id)
-		rolling_run_set_id(run, slot->tts_values[value], slot->tts_isnull[value]);
-	else if (table->has_value)
-	{
-		run->nulls[0] = slot->tts_isnull[value];
-		run->values[0] = run->nulls[0] ? 0 : DatumGetFloat8(slot->tts_values[value]);
-	}
-	rolling_run_step(run);
 }
 
 static bool
-table_receive(TupleTableSlot *slot, DestReceiver *self)
+receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	Table	   *table = (Table *) self;
-	const RollingRun *run = table->run;
-	MemoryContext before = MemoryContextSwitchTo(table->row);
-	bool		timeless;
+	RollingTable *table = ((Receiver *) self)->table;
 
-	slot_getallattrs(slot);
-	timeless = slot->tts_isnull[table->num_keys];
-	if (!timeless)
-		ask(table, slot);
-	for (int i = 0; i < table->result->natts; i++)
+	rolling_rows_add(table->rows, slot);
+	for (int i = 0; i < table->spec.num_values; i++)
 	{
-		int			k = table->places[i];
+		int			column = table->num_keys + 1 + i;
 
-		if (k < 0)
-		{
-			table->values[i] = slot->tts_values[-1 - k];
-			table->nulls[i] = slot->tts_isnull[-1 - k];
-			continue;
-		}
-		table->nulls[i] = timeless || run->no_results[k];
-		if (!table->nulls[i])
-			table->values[i] = rolling_result_type(table->spec.features[k].aggregate) == INT8OID ?
-				Int64GetDatum((int64) run->results[k]) : Float8GetDatum(run->results[k]);
+		if (table->values[i].type == NUMERICOID)
+			table->decimals[i] = true;
+		else if (table->values[i].type == INT8OID && !slot->tts_isnull[column])
+			table->decimals[i] |= rolling_is_decimal(INT8OID, slot->tts_values[column]);
 	}
-	tuplestore_putvalues(table->store, table->result, table->values, table->nulls);
-	MemoryContextSwitchTo(before);
-	MemoryContextReset(table->row);
 	return true;
 }
 
 static void
-table_nothing(DestReceiver *self)
+receive_nothing(DestReceiver *self)
 {
 }
 
@@ -436,30 +392,128 @@ explain(void *argument)
 	errcontext("risk.rolling_table() with features %s", candidate_list(argument));
 }
 
+/* Errors: 42703 a column is neither feature nor in the source, 42804 wrong type,
+ * 22004 an argument is NULL, 22023 no aggregate or window; the source's own. */
+RollingTable *
+rolling_table_begin(const NullableDatum *args, TupleDesc result)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk rolling table", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	RollingTable *table = palloc0(sizeof(RollingTable));
+	Receiver	receiver = {{receive_row, receive_columns, receive_nothing, receive_nothing, DestNone}, table};
+	ErrorContextCallback callback = {.previous = error_context_stack,.callback = explain,.arg = table};
+	char	   *query;
+	int64		range[2];
+
+	table->context = context;
+	table->scratch = AllocSetContextCreate(context, "pg_risk row", ALLOCSET_SMALL_SIZES);
+	table->result = result;
+	query = make_query(table, args);
+	error_context_stack = &callback;
+	source_read(query, &receiver.receiver);
+	error_context_stack = callback.previous;
+
+	table->spec.windows = table->windows;
+	table->spec.features = table->asked;
+	table->spec.values = table->values;
+	table->spec.ids = table->ids;
+	table->spec.decimals = table->decimals;
+	table->spec.range = rolling_rows_range(table->rows, range) ? range : NULL;
+	table->run = rolling_run_create(context, &table->spec);
+	rolling_rows_sort(table->rows);
+	MemoryContextSwitchTo(before);
+	rolling_table_rewind(table);
+	return table;
+}
+
+/* ---- the rows ---- */
+
+void
+rolling_table_rewind(RollingTable *table)
+{
+	rolling_rows_rewind(table->rows);
+	rolling_run_reset(table->run);
+}
+
+/* The features of a row that has a time into table->run. */
+static void
+ask(RollingTable *table, const RollingRow *row)
+{
+	RollingRun *run = table->run;
+	int			num_values = table->spec.num_values;
+
+	if (row->new_key)
+		rolling_run_reset(run);
+	run->time = row->time;
+	for (int i = 0; i < num_values; i++)
+		rolling_run_set_value(run, i, row->values[i], row->nulls[i]);
+	for (int i = 0; i < table->spec.num_ids; i++)
+		rolling_run_set_id(run, i, row->values[num_values + i], row->nulls[num_values + i]);
+	rolling_run_step(run);
+}
+
+bool
+rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
+{
+	const RollingRun *run = table->run;
+	MemoryContext before = MemoryContextSwitchTo(table->scratch);
+	RollingRow	row;
+	bool		found;
+
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(table->scratch);
+	found = rolling_rows_next(table->rows, &row);
+	if (found && !row.timeless)
+		ask(table, &row);
+	for (int i = 0; i < table->result->natts && found; i++)
+	{
+		int			k = table->places[i];
+
+		if (k < 0)
+		{
+			values[i] = row.values[-1 - k];
+			nulls[i] = row.nulls[-1 - k];
+		}
+		else if (row.timeless || run->no_results[k])
+			nulls[i] = true;
+		else
+		{
+			nulls[i] = false;
+			values[i] = TupleDescAttr(table->result, i)->atttypid == INT8OID ?
+				Int64GetDatum((int64) run->results[k]) : Float8GetDatum(run->results[k]);
+		}
+	}
+	MemoryContextSwitchTo(before);
+	return found;
+}
+
+void
+rolling_table_end(RollingTable *table)
+{
+	rolling_rows_end(table->rows);
+	MemoryContextDelete(table->context);
+}
+
 PG_FUNCTION_INFO_V1(risk_rolling_table);
 
-/* (source, key, event_time, value, windows, aggregates) */
+/*
+ * (source, key, event_time, value, windows, aggregates, delay), where no scan
+ * stands in for the call.
+ */
 Datum
 risk_rolling_table(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	ErrorContextCallback callback = {.previous = error_context_stack,.callback = explain};
-	Table	   *table = palloc0(sizeof(Table));
-	char	   *query;
+	RollingTable *table;
+	Datum	   *values;
+	bool	   *nulls;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	table->receiver = (DestReceiver) {table_receive, table_startup, table_nothing, table_nothing, DestTuplestore};
-	table->context = CurrentMemoryContext;
-	table->row = AllocSetContextCreate(CurrentMemoryContext, "pg_risk row", ALLOCSET_SMALL_SIZES);
-	table->store = info->setResult;
-	table->result = info->setDesc;
-	table->values = palloc0(table->result->natts * sizeof(Datum));
-	table->nulls = palloc0(table->result->natts * sizeof(bool));
-	query = make_query(fcinfo, table);
-
-	callback.arg = table;
-	error_context_stack = &callback;
-	source_read(query, &table->receiver);
-	error_context_stack = callback.previous;
+	values = palloc0(info->setDesc->natts * sizeof(Datum));
+	nulls = palloc0(info->setDesc->natts * sizeof(bool));
+	table = rolling_table_begin(fcinfo->args, info->setDesc);
+	while (rolling_table_next(table, values, nulls))
+		tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
+	rolling_table_end(table);
 	return (Datum) 0;
 }
