@@ -175,18 +175,18 @@ JOIN (SELECT k, id, risk.rolling_share(fraud, ts, '1 day') OVER w AS share, risk
 	  FROM stream WINDOW w AS (PARTITION BY k ORDER BY ts)) AS f USING (k, id);
 
 -- and beside declared features, all of them: in memory, through files, and where no scan stands in for the function
-CREATE TABLE live AS SELECT k * 1000 + id AS id, k, id % 2 AS half, ts, v, c, fraud, CASE WHEN id % 9 > 0 THEN (floor(random() * 1e6) / 100)::numeric(10,2) END AS amount,
-	floor(random() * 100)::bigint * 9007199254740993 AS big, ('2026-01-01'::date + id) AS day FROM stream WHERE ts IS NOT NULL ORDER BY random();
+CREATE TABLE live AS SELECT k * 1000 + id AS id, k, id % 2 AS half, ts, v, c, fraud, CASE WHEN id % 40 = 0 THEN 'NaN' WHEN id % 9 > 0 THEN (floor(random() * 1e6) / 100) END::numeric(10,2) AS amount,
+	floor(random() * 100)::bigint * 9007199254740993 AS big, CASE WHEN id % 50 = 0 THEN 'NaN' WHEN id % 8 > 0 THEN floor(random() * 1e6)::numeric * 1e16 + id END AS wei, ('2026-01-01'::date + id) AS day FROM stream WHERE ts IS NOT NULL ORDER BY random();
 ALTER TABLE live ADD PRIMARY KEY (id);
 SELECT cardinality(risk.create_rolling_features('live', ARRAY['k', 'half'], 'ts', 'v', '{1 hour,1 day,1 mon}',
-	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud)}',
+	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud),sum(wei),avg(wei),min(wei)}',
 	delay => '1 hour', create_index => true)) AS features;
 SELECT string_agg(format('%I %s', feature, CASE WHEN aggregate IN ('count', 'distinct') THEN 'bigint' ELSE 'float8' END), ', ') AS features FROM risk.rolling_features_info WHERE source = 'live'::regclass \gset
 CREATE VIEW by_scan AS SELECT * FROM risk.rolling_table('live', 'k, half', 'ts', 'v', '{1 hour,1 day,1 mon}',
-	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud)}',
+	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud),sum(wei),avg(wei),min(wei)}',
 	'1 hour') AS t (:features, id int, c text);
 CREATE VIEW by_function AS SELECT * FROM ROWS FROM (risk.rolling_table('live', 'k, half', 'ts', 'v', '{1 hour,1 day,1 mon}',
-	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud)}',
+	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud),sum(wei),avg(wei),min(wei)}',
 	'1 hour') AS (:features, id int, c text)) WITH ORDINALITY;
 CREATE VIEW by_declaration AS SELECT (t.event ->> 'id')::int AS id, t.features, l.c FROM risk.training_set('live') AS t JOIN live AS l ON l.id = (t.event ->> 'id')::int;
 EXPLAIN (COSTS OFF) SELECT k_half_cnt_prev_1h_delay_1h FROM by_scan WHERE id > 7000;

@@ -24,7 +24,8 @@
  *	- -0 counts as 0, and a zero result is always +0.
  *	- numeric values: exact_add_integer() takes any with a finite binary
  *	  expansion, such as integers past 64 bits.  0.1 has none: what is not
- *	  m * 2^k remains with PostgreSQL's own numeric arithmetic, which is exact.
+ *	  m * 2^k remains with PostgreSQL's own numeric arithmetic, which is exact,
+ *	  or is a sum of integers that is divided in the end (exact_avg()).
  *	- The number of values is the caller's to keep, below 2^62.
  *
  * Windows
@@ -186,6 +187,10 @@ typedef struct RollingSpec
 	 * or to free one (size is 0); may return NULL, or not return. */
 	void	   *(*resize) (void *context, void *block, size_t size);
 	void	   *context;
+
+	/* [num_columns], 1 to 2^63 - 1: sums of a column are divided by it before they
+	 * are rounded, so that those of decimals are sums of integers.  NULL: all 1. */
+	const uint64_t *divisors;
 } RollingSpec;
 
 /* Ids are numbers that the caller gave to the different values of a column. */

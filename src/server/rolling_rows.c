@@ -74,10 +74,11 @@ struct RollingRows
 {
 	MemoryContext context;
 	MemoryContext data;			/* what values point to */
+	MemoryContext scratch;		/* reset with each row */
 	int			num_keys;
-	int			num_values;		/* columns after the time */
-	TupleDesc	columns;
 	Oid			time_type;
+	int			num_values;
+	TupleDesc	values;
 	RollingIds **numbers;		/* [num_keys] of a column's values */
 	struct key_hash *keys;
 	uint32		next_key;
@@ -109,21 +110,22 @@ struct RollingRows
 };
 
 RollingRows *
-rolling_rows_create(MemoryContext context, int num_keys, TupleDesc columns)
+rolling_rows_create(MemoryContext context, TupleDesc source, int num_keys, TupleDesc values)
 {
 	MemoryContext before = MemoryContextSwitchTo(context);
 	RollingRows *rows = palloc0(sizeof(RollingRows));
 
 	rows->context = context;
 	rows->data = GenerationContextCreate(context, "pg_risk rows", ALLOCSET_DEFAULT_SIZES);
+	rows->scratch = AllocSetContextCreate(context, "pg_risk key", ALLOCSET_SMALL_SIZES);
 	rows->num_keys = num_keys;
-	rows->num_values = columns->natts - num_keys - 1;
-	rows->columns = CreateTupleDescCopy(columns);
-	rows->time_type = getBaseType(TupleDescAttr(columns, num_keys)->atttypid);
+	rows->num_values = values->natts;
+	rows->values = values;
+	rows->time_type = getBaseType(TupleDescAttr(source, num_keys)->atttypid);
 	rows->numbers = palloc(num_keys * sizeof(RollingIds *));
 	for (int i = 0; i < num_keys; i++)
-		rows->numbers[i] = rolling_ids_create(context, getBaseType(TupleDescAttr(columns, i)->atttypid),
-											  TupleDescAttr(columns, i)->attcollation);
+		rows->numbers[i] = rolling_ids_create(context, getBaseType(TupleDescAttr(source, i)->atttypid),
+											  TupleDescAttr(source, i)->attcollation);
 	rows->keys = key_create(context, LEAST_ROWS, NULL);
 	rows->next_key = FIRST_KEY;
 	rows->range[0] = PG_INT64_MAX;
@@ -131,8 +133,8 @@ rolling_rows_create(MemoryContext context, int num_keys, TupleDesc columns)
 	rows->values_at = MAXALIGN(offsetof(Record, nulls) + rows->num_values * sizeof(bool));
 	rows->record_size = rows->values_at + rows->num_values * sizeof(Datum);
 	rows->plain = true;
-	for (int i = num_keys + 1; i < columns->natts; i++)
-		rows->plain &= TupleDescAttr(columns, i)->attbyval;
+	for (int i = 0; i < values->natts; i++)
+		rows->plain &= TupleDescAttr(values, i)->attbyval;
 	MemoryContextSwitchTo(before);
 	return rows;
 }
@@ -206,7 +208,7 @@ change_to_files(RollingRows *rows)
 	TupleDescInitEntry(sorted, 1, "key", INT8OID, -1, 0);
 	TupleDescInitEntry(sorted, 2, "time", INT8OID, -1, 0);
 	for (int i = 0; i < rows->num_values; i++)
-		TupleDescCopyEntry(sorted, i + 3, rows->columns, rows->num_keys + 2 + i);
+		TupleDescCopyEntry(sorted, i + 3, rows->values, i + 1);
 	rows->in = MakeSingleTupleTableSlot(sorted, &TTSOpsVirtual);
 	memset(rows->in->tts_isnull, false, sorted->natts);
 	rows->out = MakeSingleTupleTableSlot(sorted, &TTSOpsMinimalTuple);
@@ -226,17 +228,15 @@ change_to_files(RollingRows *rows)
 /* Count the bytes of one more row: a copy of it, or places of its key, in the end.
  * False: there is no room for it. */
 static bool
-make_room(RollingRows *rows, const TupleTableSlot *slot)
+make_room(RollingRows *rows, const Datum *values, const bool *nulls)
 {
-	int			first = rows->num_keys + 1;
-
 	rows->used += rows->record_size + Max(rows->record_size, 2 * sizeof(RollingPlace));
-	for (int i = first; i < rows->columns->natts && !rows->plain; i++)
+	for (int i = 0; i < rows->num_values && !rows->plain; i++)
 	{
-		Form_pg_attribute column = TupleDescAttr(rows->columns, i);
+		Form_pg_attribute column = TupleDescAttr(rows->values, i);
 
-		if (!column->attbyval && !slot->tts_isnull[i])
-			rows->used += MAXALIGN(datumGetSize(slot->tts_values[i], false, column->attlen)) + MAXIMUM_ALIGNOF;
+		if (!column->attbyval && !nulls[i])
+			rows->used += MAXALIGN(datumGetSize(values[i], false, column->attlen)) + MAXIMUM_ALIGNOF;
 	}
 	if (rows->used > work_mem * (Size) 1024 || rows->count == PG_UINT32_MAX)
 		return false;
@@ -251,49 +251,47 @@ make_room(RollingRows *rows, const TupleTableSlot *slot)
 	return true;
 }
 
-void
-rolling_rows_add(RollingRows *rows, TupleTableSlot *slot)
+/* Keep a row in memory. */
+static void
+keep(RollingRows *rows, uint32 key, int64 time, const Datum *values, const bool *nulls)
 {
-	MemoryContext before = MemoryContextSwitchTo(rows->context);
-	int			first = rows->num_keys + 1;
-	bool		timeless;
-	uint32		key;
-	int64		time;
+	Record	   *record = record_of(rows, rows->count++);
+	Datum	   *kept = values_of(rows, record);
 
-	slot_getallattrs(slot);
-	timeless = slot->tts_isnull[rows->num_keys];
-	key = timeless ? NO_TIME : key_of(rows, slot);
-	time = timeless ? 0 : rolling_time(slot->tts_values[rows->num_keys], rows->time_type);
-	if (!timeless)
+	record->time = time;
+	record->key = key;
+	MemoryContextSwitchTo(rows->data);
+	for (int i = 0; i < rows->num_values; i++)
 	{
+		Form_pg_attribute column = TupleDescAttr(rows->values, i);
+
+		record->nulls[i] = nulls[i];
+		kept[i] = column->attbyval || nulls[i] ? values[i] : datumCopy(values[i], false, column->attlen);
+	}
+}
+
+void
+rolling_rows_add(RollingRows *rows, const TupleTableSlot *source, const Datum *values, const bool *nulls)
+{
+	MemoryContext before = MemoryContextSwitchTo(rows->scratch);
+	uint32		key = NO_TIME;
+	int64		time = 0;
+
+	if (!source->tts_isnull[rows->num_keys])
+	{
+		key = key_of(rows, source);
+		time = rolling_time(source->tts_values[rows->num_keys], rows->time_type);
 		rows->range[0] = Min(rows->range[0], time);
 		rows->range[1] = Max(rows->range[1], time);
 	}
-	if (rows->sort == NULL && !make_room(rows, slot))
+	MemoryContextReset(rows->scratch);
+	MemoryContextSwitchTo(rows->context);
+	if (rows->sort == NULL && !make_room(rows, values, nulls))
 		change_to_files(rows);
 	if (rows->sort != NULL)
-		put(rows, key, time, slot->tts_values + first, slot->tts_isnull + first);
+		put(rows, key, time, values, nulls);
 	else
-	{
-		Record	   *record = record_of(rows, rows->count++);
-		Datum	   *values = values_of(rows, record);
-
-		record->time = time;
-		record->key = key;
-		for (int i = 0; i < rows->num_values; i++)
-		{
-			record->nulls[i] = slot->tts_isnull[first + i];
-			values[i] = slot->tts_values[first + i];
-		}
-		MemoryContextSwitchTo(rows->data);
-		for (int i = 0; i < rows->num_values && !rows->plain; i++)
-		{
-			Form_pg_attribute column = TupleDescAttr(rows->columns, first + i);
-
-			if (!column->attbyval && !slot->tts_isnull[first + i])
-				values[i] = datumCopy(values[i], false, column->attlen);
-		}
-	}
+		keep(rows, key, time, values, nulls);
 	MemoryContextSwitchTo(before);
 }
 

@@ -17,13 +17,13 @@ typedef struct RollingRow
 	bool		new_key;		/* it has another key than the one before, or none */
 	bool		timeless;
 	int64		time;
-	const Datum *values;		/* of the columns after the time */
+	const Datum *values;		/* that went along */
 	const bool *nulls;
 } RollingRow;
 
-/* Columns of the rows are those of the key, the time, and what goes along. */
-extern RollingRows *rolling_rows_create(MemoryContext context, int num_keys, TupleDesc columns);
-extern void rolling_rows_add(RollingRows *rows, TupleTableSlot *slot);
+/* source begins with the columns of the key and the time; values go along. */
+extern RollingRows *rolling_rows_create(MemoryContext context, TupleDesc source, int num_keys, TupleDesc values);
+extern void rolling_rows_add(RollingRows *rows, const TupleTableSlot *source, const Datum *values, const bool *nulls);
 
 /* All rows are there; then they can be read, more than once. */
 extern void rolling_rows_sort(RollingRows *rows);

@@ -313,7 +313,8 @@ create_engine(RollingRun *run, MemoryContext context)
 	const RollingRunSpec *spec = &run->spec;
 	RollingFeature *features = palloc((2 * spec->num_features + 1) * sizeof(RollingFeature));
 	RollingSpec engine = {.num_windows = spec->num_windows + run->calendar,.num_columns = spec->num_values,
-		.num_id_columns = spec->num_ids,.features = features,.resize = rolling_resize,.context = context};
+		.num_id_columns = spec->num_ids,.features = features,.divisors = spec->divisors,
+		.resize = rolling_resize,.context = context};
 
 	engine.num_features = rolling_core_features(spec->features, spec->num_features, features);
 	run->any_decimal |= engine.num_features > spec->num_features;
@@ -335,9 +336,6 @@ rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 	run->spec.windows = copy_array(spec->windows, spec->num_windows * sizeof(RollingWindow));
 	run->spec.features = copy_array(spec->features, spec->num_features * sizeof(RollingAsked));
 	run->spec.values = copy_array(spec->values, spec->num_values * sizeof(RollingColumn));
-	run->spec.ids = NULL;
-	run->spec.decimals = NULL;
-	run->spec.range = NULL;
 	run->offsets = palloc(spec->num_windows * sizeof(RollingOffsets));
 	for (i = 0; i < spec->num_windows; i++)
 	{
@@ -364,6 +362,10 @@ rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 		run->numbers[i] = rolling_ids_create(context, spec->ids[i].type, spec->ids[i].collation);
 	run->held = PG_INT64_MIN;
 	create_engine(run, context);
+	run->spec.ids = NULL;
+	run->spec.decimals = NULL;
+	run->spec.divisors = NULL;
+	run->spec.range = NULL;
 	MemoryContextSwitchTo(before);
 	return run;
 }
@@ -440,7 +442,8 @@ set_bounds(RollingRun *run)
 static void
 set_decimal_results(RollingRun *run, const RollingAsked *feature, int window, int place)
 {
-	if ((feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG) && run->decimal[feature->column])
+	if ((feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG) &&
+		run->decimals[feature->column] != NULL && run->decimal[feature->column])
 		run->no_results[place] = !rolling_decimal_result(run->decimals[feature->column], run->spec.values[feature->column].type,
 														 feature->aggregate == ROLLING_AVG,
 														 run->lower[window], run->upper[window], &run->results[place]);

@@ -70,6 +70,7 @@ typedef struct RollingRunSpec
 	int			num_ids;
 	const RollingColumn *ids;
 	const bool *decimals;		/* [num_values]; NULL: none */
+	const uint64 *divisors;		/* [num_values] see RollingSpec */
 	const int64 *range;			/* [2] the times of all events; NULL: not known */
 } RollingRunSpec;
 
@@ -104,7 +105,7 @@ extern uint64 rolling_ids_number(RollingIds *ids, Datum value, bool null, uint64
 /* The fields from time on are the caller's to fill and to read. */
 typedef struct RollingRun
 {
-	RollingRunSpec spec;		/* arrays copied */
+	RollingRunSpec spec;		/* windows, features and values, copied */
 	Rolling    *engine;
 	RollingIds **numbers;		/* [num_ids] */
 	RollingDecimal **decimals;	/* [num_values]; NULL: its sums are the core's */

@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -42,6 +44,9 @@ enum
 	ARG_DELAY
 };
 
+/* A numeric of so many digits is in a float8 what it is. */
+#define MOST_DIGITS		15
+
 /* A feature that the arguments allow. */
 typedef struct Candidate
 {
@@ -50,8 +55,9 @@ typedef struct Candidate
 	Interval	width;
 } Candidate;
 
-/* The columns of the query are those of the key, the time, and after it values,
- * ids, and what is passed on. */
+/* The columns of the query are those of the key, the time, values, ids, and what is
+ * passed on.  Of a row is kept: values as the engine wants them, ids, what is
+ * passed on. */
 struct RollingTable
 {
 	MemoryContext context;
@@ -61,17 +67,23 @@ struct RollingTable
 	int			num_candidates;
 	Candidate  *candidates;
 	Interval	delay;
+	int		   *places;			/* [result->natts]: a feature, or -1 - which of
+								 * num_passed */
 	int			num_passed;
-	int		   *places;			/* [result->natts]: a feature, or -1 - the column
-								 * after the time */
-	const char **value_names;	/* [spec.num_values] */
-	const char **id_names;
+	int			num_columns;		/* of values in the query, */
+	const char **column_names;
+	const char **id_names;		/* and of ids, [spec.num_ids] */
 	RollingItem *items;			/* [spec.num_features], as they were asked for */
 	RollingAsked *asked;
 	RollingWindow *windows;
-	RollingColumn *values;
+	RollingColumn *values;		/* [spec.num_values] for the engine: */
+	int		   *from;			/* which of num_columns, */
+	Oid		   *types;			/* of what type that is, */
+	uint64	   *divisors;		/* as it is or in units of its last digit */
+	bool	   *decimals;
 	RollingColumn *ids;
-	bool	   *decimals;		/* [spec.num_values] */
+	Datum	   *kept;			/* of a row */
+	bool	   *kept_nulls;
 	RollingRunSpec spec;
 	RollingRows *rows;
 	RollingRun *run;
@@ -204,7 +216,7 @@ add_feature(RollingTable *table, const Candidate *candidate)
 	if (rolling_takes_id(item->aggregate))
 		asked->column = add_name(table->id_names, &spec->num_ids, item->column);
 	else if (rolling_takes_value(item->aggregate))
-		asked->column = add_name(table->value_names, &spec->num_values, item->column);
+		asked->column = add_name(table->column_names, &table->num_columns, item->column);
 	if (item->tau != NULL)
 		asked->tau = rolling_check_tau(item->tau);
 	table->items[spec->num_features] = *item;
@@ -221,7 +233,7 @@ match_features(RollingTable *table)
 	table->items = palloc(n * sizeof(RollingItem));
 	table->asked = palloc(n * sizeof(RollingAsked));
 	table->windows = palloc((2 * n + 1) * sizeof(RollingWindow));
-	table->value_names = palloc(n * sizeof(char *));
+	table->column_names = palloc(n * sizeof(char *));
 	table->id_names = palloc(n * sizeof(char *));
 	for (int i = 0; i < n; i++)
 	{
@@ -252,7 +264,6 @@ make_query(RollingTable *table, const NullableDatum *args)
 	List	   *keys = columns_argument(args, ARG_KEY, "key");
 	char	   *time = linitial(columns_argument(args, ARG_TIME, "event_time"));
 	char	   *value = args[ARG_VALUE].isnull ? NULL : linitial(columns_argument(args, ARG_VALUE, "value"));
-	int			num_columns;
 	StringInfoData key;
 	StringInfoData query;
 	ListCell   *cell;
@@ -268,15 +279,14 @@ make_query(RollingTable *table, const NullableDatum *args)
 	table->num_keys = list_length(keys);
 	read_candidates(table, args, key.data, value);
 	match_features(table);
-	for (int i = 0; i < table->spec.num_values; i++)
-		appendStringInfo(&query, ", source.%s", quote_identifier(table->value_names[i]));
+	for (int i = 0; i < table->num_columns; i++)
+		appendStringInfo(&query, ", source.%s", quote_identifier(table->column_names[i]));
 	for (int i = 0; i < table->spec.num_ids; i++)
 		appendStringInfo(&query, ", source.%s", quote_identifier(table->id_names[i]));
-	num_columns = table->spec.num_values + table->spec.num_ids;
 	for (int i = 0; i < table->result->natts; i++)
 		if (table->places[i] < 0)
 		{
-			table->places[i] = -1 - num_columns++;
+			table->places[i] = -1 - table->num_passed++;
 			appendStringInfo(&query, ", source.%s", quote_identifier(NameStr(TupleDescAttr(table->result, i)->attname)));
 		}
 	appendStringInfo(&query, " FROM %s", source_from_item(source));
@@ -295,21 +305,79 @@ column_of(TupleDesc source, int column)
 
 /* Values are numbers or conditions. */
 static void
-check_values(const RollingTable *table)
+check_value(const RollingItem *item, Oid type)
 {
+	if (item->condition ? type != BOOLOID : !rolling_is_number(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("wrong type of column in %s(%s): %s", item->name, item->column, format_type_be(type)),
+				 errhint("A share is of a boolean column, the other aggregates of values are of numbers or booleans; a query as source can have a condition or conversion as column.")));
+}
+
+/* What sums of numeric(p, s) are of integers of: 10^s.  Else 1. */
+static uint64
+divisor_of(Form_pg_attribute column)
+{
+	int			precision = (column->atttypmod - VARHDRSZ) >> 16 & 0xffff;
+	int			scale = (column->atttypmod - VARHDRSZ) & 0x7ff;	/* negative: great */
+	uint64		divisor = 1;
+
+	if (column->atttypid != NUMERICOID || column->atttypmod < VARHDRSZ || precision > MOST_DIGITS || scale > MOST_DIGITS)
+		return 1;
+	while (scale-- > 0)
+		divisor *= 10;
+	return divisor;
+}
+
+/* The engine's column of values for a feature; added if it is not there.  Numerics
+ * and bigints whose sums are asked stay what they are, others become float8. */
+static int
+add_column(RollingTable *table, int from, RollingColumn column, uint64 divisor, bool summed)
+{
+	int			i = 0;
+
+	while (i < table->spec.num_values && (table->from[i] != from || table->divisors[i] != divisor))
+		i++;
+	if (i == table->spec.num_values)
+	{
+		table->from[i] = from;
+		table->types[i] = column.type;
+		table->values[i] = (RollingColumn) {FLOAT8OID, InvalidOid};
+		table->divisors[i] = divisor;
+		table->decimals[i] = false;
+		table->spec.num_values++;
+	}
+	if (summed && divisor == 1 && (column.type == NUMERICOID || column.type == INT8OID))
+		table->values[i] = column;
+	return i;
+}
+
+/* The engine's columns of values. */
+static void
+make_columns(RollingTable *table, TupleDesc source)
+{
+	int			room = 2 * table->num_columns + 1;
+
+	table->from = palloc(room * sizeof(int));
+	table->values = palloc(room * sizeof(RollingColumn));
+	table->types = palloc(room * sizeof(Oid));
+	table->divisors = palloc(room * sizeof(uint64));
+	table->decimals = palloc(room * sizeof(bool));
 	for (int i = 0; i < table->spec.num_features; i++)
 	{
-		const RollingItem *item = &table->items[i];
-		Oid			type;
+		RollingAsked *asked = &table->asked[i];
+		int			place = table->num_keys + 1 + asked->column;
+		uint64		divisor = 1;
+		RollingColumn column;
 
-		if (!rolling_takes_value(item->aggregate))
+		if (!rolling_takes_value(asked->aggregate))
 			continue;
-		type = table->values[table->asked[i].column].type;
-		if (item->condition ? type != BOOLOID : !rolling_is_number(type))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("wrong type of column in %s(%s): %s", item->name, item->column, format_type_be(type)),
-					 errhint("A share is of a boolean column, the other aggregates of values are of numbers or booleans; a query as source can have a condition or conversion as column.")));
+		column = column_of(source, place);
+		check_value(&table->items[i], column.type);
+		if (asked->aggregate == ROLLING_SUM)
+			divisor = divisor_of(TupleDescAttr(source, place));
+		asked->column = add_column(table, asked->column, column, divisor,
+								   asked->aggregate == ROLLING_SUM || asked->aggregate == ROLLING_AVG);
 	}
 }
 
@@ -324,7 +392,7 @@ check_passed(const RollingTable *table, TupleDesc source)
 
 		if (table->places[i] >= 0)
 			continue;
-		column = TupleDescAttr(source, table->num_keys - table->places[i]);
+		column = TupleDescAttr(source, source->natts - table->num_passed - 1 - table->places[i]);
 		if (column->atttypid != wanted->atttypid)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -334,6 +402,23 @@ check_passed(const RollingTable *table, TupleDesc source)
 	}
 }
 
+/* What is kept of a row. */
+static TupleDesc
+kept_columns(RollingTable *table, TupleDesc source)
+{
+	int			num_values = table->spec.num_values;
+	int			rest = table->spec.num_ids + table->num_passed;
+	TupleDesc	columns = CreateTemplateTupleDesc(num_values + rest);
+
+	for (int i = 0; i < num_values; i++)
+		TupleDescInitEntry(columns, i + 1, NULL, table->values[i].type, -1, 0);
+	for (int i = 0; i < rest; i++)
+		TupleDescCopyEntry(columns, num_values + i + 1, source, source->natts - rest + i + 1);
+	table->kept = palloc((columns->natts + 1) * sizeof(Datum));
+	table->kept_nulls = palloc((columns->natts + 1) * sizeof(bool));
+	return columns;
+}
+
 /* What the query's columns are, before its first row. */
 static void
 receive_columns(DestReceiver *self, int operation, TupleDesc source)
@@ -341,7 +426,6 @@ receive_columns(DestReceiver *self, int operation, TupleDesc source)
 	RollingTable *table = ((Receiver *) self)->table;
 	RollingRunSpec *spec = &table->spec;
 	MemoryContext before = MemoryContextSwitchTo(table->context);
-	int			first = table->num_keys + 1;
 
 	spec->time_type = column_of(source, table->num_keys).type;
 	if (!rolling_is_time(spec->time_type))
@@ -349,34 +433,58 @@ receive_columns(DestReceiver *self, int operation, TupleDesc source)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("event_time is of type %s", format_type_be(spec->time_type)),
 				 errhint("It must be timestamptz, timestamp or date.")));
-	table->values = palloc((spec->num_values + 1) * sizeof(RollingColumn));
+	make_columns(table, source);
 	table->ids = palloc((spec->num_ids + 1) * sizeof(RollingColumn));
-	table->decimals = palloc0((spec->num_values + 1) * sizeof(bool));
-	for (int i = 0; i < spec->num_values; i++)
-		table->values[i] = column_of(source, first + i);
 	for (int i = 0; i < spec->num_ids; i++)
-		table->ids[i] = column_of(source, first + spec->num_values + i);
-	check_values(table);
+		table->ids[i] = column_of(source, table->num_keys + 1 + table->num_columns + i);
 	check_passed(table, source);
-	table->rows = rolling_rows_create(table->context, table->num_keys, source);
+	table->rows = rolling_rows_create(table->context, source, table->num_keys, kept_columns(table, source));
 	MemoryContextSwitchTo(before);
+}
+
+/* A value as the engine wants it. */
+static Datum
+engine_value(RollingTable *table, int column, Datum value)
+{
+	Oid			type = table->types[column];
+	double		number;
+
+	if (type == FLOAT8OID)
+		return value;
+	if (type == table->values[column].type)
+	{
+		table->decimals[column] |= rolling_is_decimal(type, value);
+		return value;
+	}
+	number = rolling_float8(type, value);
+	return Float8GetDatum(table->divisors[column] == 1 ? number : rint(number * table->divisors[column]));
 }
 
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	RollingTable *table = ((Receiver *) self)->table;
+	int			num_values = table->spec.num_values;
+	int			rest = table->num_keys + 1 + table->num_columns;
+	MemoryContext before = MemoryContextSwitchTo(table->scratch);
 
-	rolling_rows_add(table->rows, slot);
-	for (int i = 0; i < table->spec.num_values; i++)
+	slot_getallattrs(slot);
+	for (int i = 0; i < num_values; i++)
 	{
-		int			column = table->num_keys + 1 + i;
+		int			column = table->num_keys + 1 + table->from[i];
 
-		if (table->values[i].type == NUMERICOID)
-			table->decimals[i] = true;
-		else if (table->values[i].type == INT8OID && !slot->tts_isnull[column])
-			table->decimals[i] |= rolling_is_decimal(INT8OID, slot->tts_values[column]);
+		table->kept_nulls[i] = slot->tts_isnull[column];
+		if (!table->kept_nulls[i])
+			table->kept[i] = engine_value(table, i, slot->tts_values[column]);
 	}
+	for (int i = 0; i < table->spec.num_ids + table->num_passed; i++)
+	{
+		table->kept[num_values + i] = slot->tts_values[rest + i];
+		table->kept_nulls[num_values + i] = slot->tts_isnull[rest + i];
+	}
+	rolling_rows_add(table->rows, slot, table->kept, table->kept_nulls);
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(table->scratch);
 	return true;
 }
 
@@ -418,6 +526,7 @@ rolling_table_begin(const NullableDatum *args, TupleDesc result)
 	table->spec.values = table->values;
 	table->spec.ids = table->ids;
 	table->spec.decimals = table->decimals;
+	table->spec.divisors = table->divisors;
 	table->spec.range = rolling_rows_range(table->rows, range) ? range : NULL;
 	table->run = rolling_run_create(context, &table->spec);
 	rolling_rows_sort(table->rows);
@@ -457,7 +566,9 @@ rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
 {
 	const RollingRun *run = table->run;
 	MemoryContext before = MemoryContextSwitchTo(table->scratch);
-	RollingRow	row;
+	RollingRow	row = {0};
+	const Datum *passed;
+	const bool *passed_nulls;
 	bool		found;
 
 	CHECK_FOR_INTERRUPTS();
@@ -465,14 +576,16 @@ rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
 	found = rolling_rows_next(table->rows, &row);
 	if (found && !row.timeless)
 		ask(table, &row);
+	passed = row.values + table->spec.num_values + table->spec.num_ids;
+	passed_nulls = row.nulls + table->spec.num_values + table->spec.num_ids;
 	for (int i = 0; i < table->result->natts && found; i++)
 	{
 		int			k = table->places[i];
 
 		if (k < 0)
 		{
-			values[i] = row.values[-1 - k];
-			nulls[i] = row.nulls[-1 - k];
+			values[i] = passed[-1 - k];
+			nulls[i] = passed_nulls[-1 - k];
 		}
 		else if (row.timeless || run->no_results[k])
 			nulls[i] = true;
