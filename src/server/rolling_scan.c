@@ -6,7 +6,7 @@
  *
  * It is the same code with the same errors and rights.  The call itself is left
  * where the function stands beside others, WITH ORDINALITY, or where rows are
- * looked at as one value, as in to_jsonb(t).
+ * looked at as one value, as in to_jsonb(t) or UPDATE ... FROM.
  */
 #include "postgres.h"
 
