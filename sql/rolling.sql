@@ -158,6 +158,78 @@ JOIN (SELECT s.k, s.id, CASE WHEN s.c IS NULL THEN 0 ELSE 1 END + coalesce((
 			WHERE o.k = s.k AND o.ts >= s.ts - interval '2 days' AND o.ts < s.ts AND o.c IS DISTINCT FROM s.c AND o.c IS NOT NULL GROUP BY o.c) AS x), 0) AS decayed
 	  FROM stream AS s) AS o USING (k, id);
 
+-- the set form beside window functions: a delay, several columns, changes, decay
+SELECT count(*) AS rows, sum(wrong(k_cnt_prev_7d_delay_3d, o.count)) AS count, sum(wrong(k_sum_v_prev_7d_delay_3d, rounded(o.total))) AS sum, sum(wrong(k_avg_v_prev_7d_delay_3d, o.avg)) AS avg,
+	   sum(wrong(k_min_v_prev_7d_delay_3d, o.min)) AS min, sum(wrong(k_max_v_prev_7d_delay_3d, o.max)) AS max, sum(wrong(k_stddev_v_prev_7d_delay_3d, o.stddev)) AS stddev,
+	   sum(wrong(k_last_v_prev_7d_delay_3d, o.last)) AS last, sum(wrong(k_distinct_c_prev_7d_delay_3d, o.distinct)) AS distinct, sum(wrong(k_since_last_prev_7d_delay_3d, o.since_last)) AS since_last
+FROM risk.rolling_table('SELECT * FROM stream WHERE ts IS NOT NULL', 'k', 'ts', 'v', '{7 days}', '{count,sum,avg,min,max,stddev,last,distinct(c),since_last}', '3 days')
+	AS t (k int, id int, k_cnt_prev_7d_delay_3d bigint, k_sum_v_prev_7d_delay_3d float8, k_avg_v_prev_7d_delay_3d float8, k_min_v_prev_7d_delay_3d float8, k_max_v_prev_7d_delay_3d float8,
+		  k_stddev_v_prev_7d_delay_3d float8, k_last_v_prev_7d_delay_3d float8, k_distinct_c_prev_7d_delay_3d bigint, k_since_last_prev_7d_delay_3d float8)
+JOIN (SELECT * FROM want WHERE w = '7 days') AS o USING (k, id);
+SELECT count(*) AS rows, sum(wrong(t.k_share_fraud_prev_1d, f.share)) AS share, sum(wrong(t.k_change_cnt_prev_1mo, f.change)) AS change_count, sum(wrong(t.k_change_v_prev_1d, f.change_v)) AS change,
+	   sum(wrong(t.k_decayed_distinct_c_prev_1d, f.decayed)) AS decayed, sum(wrong(t.k_distinct_id_prev_1d, f.ids)) AS ids, sum(wrong(t.k_sum_fraud_prev_1d, f.frauds)) AS frauds
+FROM risk.rolling_table('stream', 'k', 'ts', 'v', '{1 day,1 mon}', '{share(fraud),change,change(v),"decayed_distinct( c , 5 hours )","distinct(\"id\")",sum(fraud)}')
+	AS t (k int, id int, k_share_fraud_prev_1d float8, k_change_cnt_prev_1mo float8, k_change_v_prev_1d float8, k_decayed_distinct_c_prev_1d float8, k_distinct_id_prev_1d bigint, k_sum_fraud_prev_1d float8)
+JOIN (SELECT k, id, risk.rolling_share(fraud, ts, '1 day') OVER w AS share, risk.rolling_change(ts, '1 mon') OVER w AS change, risk.rolling_change(v, ts, '1 day') OVER w AS change_v,
+			 risk.decayed_distinct(c, ts, '1 day', '5 hours') OVER w AS decayed, risk.rolling_distinct(id, ts, '1 day') OVER w AS ids, risk.rolling_sum(fraud::int, ts, '1 day') OVER w::float8 AS frauds
+	  FROM stream WINDOW w AS (PARTITION BY k ORDER BY ts)) AS f USING (k, id);
+
+-- and beside declared features, all of them: in memory, through files, and where no scan stands in for the function
+CREATE TABLE live AS SELECT k * 1000 + id AS id, k, id % 2 AS half, ts, v, c, fraud, CASE WHEN id % 40 = 0 THEN 'NaN' WHEN id % 9 > 0 THEN (floor(random() * 1e6) / 100) END::numeric(10,2) AS amount,
+	floor(random() * 100)::bigint * 9007199254740993 AS big, CASE WHEN id % 50 = 0 THEN 'NaN' WHEN id % 8 > 0 THEN floor(random() * 1e6)::numeric * 1e16 + id END AS wei, ('2026-01-01'::date + id) AS day FROM stream WHERE ts IS NOT NULL ORDER BY random();
+ALTER TABLE live ADD PRIMARY KEY (id);
+SELECT cardinality(risk.create_rolling_features('live', ARRAY['k', 'half'], 'ts', 'v', '{1 hour,1 day,1 mon}',
+	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud),sum(wei),avg(wei),min(wei)}',
+	delay => '1 hour', create_index => true)) AS features;
+SELECT string_agg(format('%I %s', feature, CASE WHEN aggregate IN ('count', 'distinct') THEN 'bigint' ELSE 'float8' END), ', ') AS features FROM risk.rolling_features_info WHERE source = 'live'::regclass \gset
+CREATE VIEW by_scan AS SELECT * FROM risk.rolling_table('live', 'k, half', 'ts', 'v', '{1 hour,1 day,1 mon}',
+	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud),sum(wei),avg(wei),min(wei)}',
+	'1 hour') AS t (:features, id int, c text);
+CREATE VIEW by_function AS SELECT * FROM ROWS FROM (risk.rolling_table('live', 'k, half', 'ts', 'v', '{1 hour,1 day,1 mon}',
+	'{count,sum,avg,min,max,stddev,last,since_last,change,change(v),share(fraud),distinct(c),distinct(day),"decayed_distinct(c, 5 hours)",sum(amount),avg(amount),stddev(amount),change(amount),sum(big),max(fraud),sum(wei),avg(wei),min(wei)}',
+	'1 hour') AS (:features, id int, c text)) WITH ORDINALITY;
+CREATE VIEW by_declaration AS SELECT (t.event ->> 'id')::int AS id, t.features, l.c FROM risk.training_set('live') AS t JOIN live AS l ON l.id = (t.event ->> 'id')::int;
+EXPLAIN (COSTS OFF) SELECT k_half_cnt_prev_1h_delay_1h FROM by_scan WHERE id > 7000;
+EXPLAIN (COSTS OFF) SELECT k_half_cnt_prev_1h_delay_1h FROM by_function;
+SELECT count(*) AS rows, count(*) FILTER (WHERE to_jsonb(s) - '{id,c}'::text[] IS DISTINCT FROM d.features OR s.c IS DISTINCT FROM d.c) AS different FROM (SELECT * FROM by_scan OFFSET 0) AS s FULL JOIN by_declaration AS d USING (id);
+SET work_mem = '64kB';
+SELECT count(*) AS rows, count(*) FILTER (WHERE to_jsonb(s) - '{id,c}'::text[] IS DISTINCT FROM d.features OR s.c IS DISTINCT FROM d.c) AS different FROM (SELECT * FROM by_scan OFFSET 0) AS s FULL JOIN by_declaration AS d USING (id);
+RESET work_mem;
+SELECT count(*) AS rows, count(*) FILTER (WHERE to_jsonb(s) - '{id,c,ordinality}'::text[] IS DISTINCT FROM d.features OR s.c IS DISTINCT FROM d.c) AS different FROM by_function AS s FULL JOIN by_declaration AS d USING (id);
+-- what the features are good for
+SELECT count(*) FILTER (WHERE value = 'null') > 1000 AS nulls, count(DISTINCT value) > 5000 AS values, count(*) FILTER (WHERE value IN ('"NaN"', '"Infinity"', '"-Infinity"')) > 100 AS special FROM by_declaration, jsonb_each_text(features) AS f (name, text), to_jsonb(text) AS t (quoted), LATERAL (SELECT features -> name) AS v (value);
+
+-- the scan again and again: for each outer row, with the same or other arguments, backwards, not to its end
+SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;
+SELECT count(*), sum(n) FROM generate_series(1, 3) AS g JOIN risk.rolling_table('stream', 'k', 'ts', NULL, '{1 day}', '{count}') AS t (k int, k_cnt_prev_1d bigint) ON t.k > g, LATERAL (SELECT t.k_cnt_prev_1d) AS x (n);
+SELECT sum(n) FROM generate_series(1, 3) AS g, LATERAL (SELECT sum(count) FROM want WHERE k > g AND w = '1 day') AS x (n);
+SELECT g, t.* FROM generate_series(1, 3) AS g, LATERAL (SELECT count(*), sum(k_cnt_prev_1d) FROM risk.rolling_table('SELECT * FROM stream WHERE k = ' || g, 'k', 'ts', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint)) AS t;
+SELECT k, sum(count) FROM want WHERE w = '1 day' AND k <= 3 GROUP BY k ORDER BY k;
+RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_material;
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT k_cnt_prev_1d FROM risk.rolling_table('SELECT * FROM stream WHERE k = 1 AND ts IS NOT NULL', 'k', 'ts', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint);
+FETCH 3 FROM c;
+FETCH BACKWARD 2 FROM c;
+COMMIT;
+SELECT k_cnt_prev_1d FROM risk.rolling_table('SELECT * FROM stream WHERE k = 1 AND ts IS NOT NULL', 'k', 'ts', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint) LIMIT 2;
+SELECT count(*) FROM risk.rolling_table('SELECT * FROM stream WHERE false', 'k', 'ts', 'v', '{1 day}') AS t (k_cnt_prev_1d bigint);
+SELECT count(*), min(id) FROM risk.rolling_table('stream', 'k', 'ts', NULL, '{1 day}', '{count}') AS t (id int);
+
+-- the grammar of aggregates, against a regular expression
+CREATE FUNCTION read_aggregate(item text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT aggregate || coalesce('(' || column_name || ')', '') FROM risk.rolling_column_features(NULL, NULL, '{k}', 'value', '{1 h}', ARRAY[item], '0'));
+EXCEPTION WHEN OTHERS THEN
+	RETURN CASE WHEN sqlerrm LIKE 'there is no aggregate%' THEN 'none' ELSE 'wrong' END;
+END $$;
+SELECT setseed(0.5);
+SELECT count(*) > 1000 AS some, count(*) FILTER (WHERE got NOT IN ('none', 'wrong')) > 300 AS good,
+	   count(*) FILTER (WHERE (p IS NULL) <> (got = 'none')) AS refused_wrongly, count(*) FILTER (WHERE got NOT IN ('none', 'wrong') AND got <> p[1] || coalesce('(' || coalesce(trim('"' FROM p[2]), CASE WHEN p[1] NOT IN ('count', 'since_last', 'change') THEN 'value' END) || ')', '')) AS read_wrongly
+FROM (SELECT string_agg((ARRAY['sum', 'count', 'change', 'decayed_distinct', 'share', 'med', '(', '(', ')', ')', 'a', 'b c', '"a)b"', '"', ',', ' ', '1 h'])[CASE WHEN n = 1 THEN 1 + floor(random() * 6) WHEN n = 2 AND random() < 0.8 THEN 7 ELSE 1 + floor(random() * 17) END], '' ORDER BY n) AS item
+	  FROM generate_series(1, 6000) AS i, generate_series(1, 1 + i % 6) AS n GROUP BY i) AS x,
+	LATERAL regexp_match(item, '^\s*(sum|count|change|decayed_distinct|share)\s*(?:\(\s*("[^"]+"|[^\s",()](?:[^",()]*[^\s",()])?)\s*(?:,\s*([^\s()](?:[^()]*[^\s()])?)\s*)?\))?\s*$') AS p, read_aggregate(item) AS got;
+SELECT i, read_aggregate(i) FROM unnest('{sum,"sum(a)","  sum ( a )  ","sum(\"A b\")","sum(a","sum()","sum(a))","sum(a,b)","count(a)","decayed_distinct(a)","decayed_distinct(a, 1 day)",share,"change(a)",change,"SUM(a)","\"sum\"(a)",""}'::text[]) AS i;
+
 -- numerics: every digit, with what left the window subtracted; types of time; types of ids
 SELECT count(*) AS rows, count(*) FILTER (WHERE g.sum IS DISTINCT FROM o.sum) AS wrong, max(length(g.sum::text)) > 30 AS long
 FROM (SELECT k, id, risk.rolling_sum(exact(v) * 1e18, ts, '1 mon', '1 hour') OVER (PARTITION BY k ORDER BY ts) FROM stream WHERE ts IS NOT NULL) AS g (k, id, sum)
@@ -226,7 +298,8 @@ SELECT risk.rolling_count(at, '100000000 days') OVER (ORDER BY at) FROM transfer
 -- names
 SELECT w, risk.window_name(w) FROM unnest('{10m,1h,24h,1 day,7d,1 mon,1 year,18 months,1 day 12:00,90 min,0.5 s,1 us}'::interval[]) AS w;
 SELECT risk.window_name('-1 h');
-SELECT a, risk.rolling_feature_name('card', a, 'amount', '24 h') FROM unnest('{count,sum,since_last,distinct}'::text[]) AS a;
+SELECT a, risk.rolling_feature_name('card', a, 'amount', '24 h') FROM unnest('{count,sum,since_last,distinct,share,change}'::text[]) AS a;
+SELECT risk.rolling_feature_name('card', 'change', NULL, '1 h') AS change, risk.rolling_feature_name('card', 'share', 'fraud', '28 d', '7 d') AS delayed;
 SELECT risk.rolling_feature_name('card', 'count', NULL, '24 h') AS count, risk.rolling_feature_name('card', 'sum', NULL, '24 h') AS sum;
 SELECT risk.rolling_feature_name('card', 'mode', 'amount', '24 h');
 
@@ -244,6 +317,11 @@ SELECT * FROM risk.rolling_table('transfers', 'no such', 'at', 'value', '{1 hour
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', NULL, '{1 hour}') AS t (sender_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'id', '{1 hour}', '{sum,distinct}') AS t (sender_sum_id_prev_1h float8, sender_distinct_id_prev_1h bigint);
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'id', '{1 hour}', '{decayed_distinct}') AS t (id text);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'value', '{1 hour}', '{share}') AS t (sender_share_value_prev_1h float8);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', NULL, '{1 hour}', '{sum(nothing)}') AS t (sender_sum_nothing_prev_1h float8);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', NULL, '{1 hour}', '{count}', '-1 hour') AS t (sender_cnt_prev_1h bigint);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', NULL, '{1 hour}', '{count}', NULL) AS t (sender_cnt_prev_1h bigint);
+SELECT * FROM risk.rolling_table('SELECT point(1, 2) AS place, * FROM transfers', 'place', 'at', NULL, '{1 hour}', '{count}') AS t (place_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'value', '{-1 hour}') AS t (sender_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'value', '{}') AS t (sender_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table(NULL, 'sender', 'at', 'value', '{1 hour}') AS t (sender_cnt_prev_1h bigint);
@@ -253,6 +331,9 @@ SELECT risk.rolling_table('transfers', 'sender', 'at', 'value', '{1 hour}');
 -- it reads what the caller may read
 CREATE ROLE risk_test_rolling;
 GRANT USAGE ON SCHEMA risk TO risk_test_rolling;
+SET ROLE risk_test_rolling;
+SELECT * FROM risk.rolling_table('public.transfers', 'sender', 'at', NULL, '{1 hour}', '{count}') AS t (id text, sender_cnt_prev_1h bigint);
+RESET ROLE;
 GRANT EXECUTE ON FUNCTION risk.rolling_table TO risk_test_rolling;
 GRANT SELECT (id, sender, at) ON transfers TO risk_test_rolling;
 ALTER TABLE transfers ENABLE ROW LEVEL SECURITY;
@@ -264,6 +345,8 @@ SELECT risk.rolling_count(at, '1 hour') OVER (ORDER BY at) FROM transfers;
 RESET ROLE;
 DROP OWNED BY risk_test_rolling;
 DROP ROLE risk_test_rolling;
-DROP TABLE transfers, stream, want, windows, power, many;
-DROP FUNCTION exact, rounded, quotient, wrong, compare;
+DROP VIEW by_scan, by_function, by_declaration;
+SELECT risk.drop_rolling_features('live');
+DROP TABLE transfers, stream, want, windows, power, many, live;
+DROP FUNCTION exact, rounded, quotient, wrong, compare, read_aggregate;
 RESET TIME ZONE;

@@ -7,10 +7,10 @@ CREATE FUNCTION risk.window_name("window" interval) RETURNS text
 COMMENT ON FUNCTION risk.window_name(interval) IS
 	'A window as names of features have it: 10m, 1h, 24h, 7d, 1mo, 1y, 1d12h. Different intervals have different names: a day is not 24 hours. Errors: 22023 not longer than zero.';
 
-CREATE FUNCTION risk.rolling_feature_name(key text, aggregate text, value text, "window" interval) RETURNS text
+CREATE FUNCTION risk.rolling_feature_name(key text, aggregate text, value text, "window" interval, delay interval DEFAULT '0') RETURNS text
 	LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_rolling_feature_name';
-COMMENT ON FUNCTION risk.rolling_feature_name(text, text, text, interval) IS
-	'The name of a rolling feature: {key}_cnt_prev_{w}, {key}_since_last_prev_{w}, {key}_{aggregate}_{value}_prev_{w}; NULL if a part is. Errors: 22023 unknown aggregate, window not longer than zero.';
+COMMENT ON FUNCTION risk.rolling_feature_name(text, text, text, interval, interval) IS
+	'The name of a rolling feature: {key}_cnt_prev_{w}, {key}_since_last_prev_{w}, {key}_change_cnt_prev_{w}, {key}_{aggregate}_{value}_prev_{w}, with a delay and _delay_{d}; NULL if a part is. Errors: 22023 unknown aggregate, window not longer than zero, delay negative.';
 
 -- ---------------------------------------------------------------------------
 -- Rolling features: window functions.
@@ -95,8 +95,9 @@ CREATE FUNCTION risk.rolling_table(
 	event_time text,
 	value text,
 	windows interval[],
-	aggregates text[] DEFAULT '{count,sum}')
+	aggregates text[] DEFAULT '{count,sum}',
+	delay interval DEFAULT '0')
 RETURNS SETOF record
-LANGUAGE C STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'risk_rolling_table';
-COMMENT ON FUNCTION risk.rolling_table(text, text, text, text, interval[], text[]) IS
-	'Rolling features of all rows of a table or query, in one pass over it. key: a column, or several with commas; value: a column, or NULL for none. The column definition list says what is wanted: features by their names (risk.rolling_feature_name()), other columns are passed on from the source. Runs with the caller''s rights, and only reads. Errors: 42703 a column is neither, 42804 it has another type, 22004 an argument is NULL, 22023 unknown aggregate, window not longer than zero, 0A000 aggregates that do not go together.';
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000 AS 'MODULE_PATHNAME', 'risk_rolling_table';
+COMMENT ON FUNCTION risk.rolling_table(text, text, text, text, interval[], text[], interval) IS
+	'Rolling features of all rows of a table or query, in one pass over it. key: a column, or several with commas; value: the column of aggregates that name none, or NULL; aggregates: as in risk.create_rolling_features(), each over each window [t - delay - w, t - delay). The column definition list says what is wanted: features by their names (risk.rolling_feature_name()), other columns are passed on from the source. Runs with the caller''s rights, and only reads. Errors: 42703 a column is neither, 42804 it has another type, 22004 an argument is NULL, 22023 unknown aggregate, window not longer than zero, delay negative.';

@@ -114,7 +114,15 @@ CREATE FUNCTION risk.rolling_condition(source oid, expression text, OUT conditio
 COMMENT ON FUNCTION risk.rolling_condition(oid, text) IS
 	'A condition over the columns of a table as risk.rolling_features has it, and the columns that it needs. Errors: 42601 not one expression, 42703 no such column, 42804 not boolean, 42P10 of the whole row, 42P17 not immutable or not PostgreSQL''s own, 0A000 not of one row.';
 
--- The features of a set: each aggregate over each window.
+-- The features of a set: each aggregate over each window.  What names columns is
+-- read by the parser that risk.rolling_table() has, too.
+CREATE FUNCTION risk.rolling_column_features(
+	source regclass, name text, key text[], value text, windows interval[], aggregates text[], delay interval)
+RETURNS SETOF risk.rolling_features
+LANGUAGE C STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'risk_rolling_column_features';
+COMMENT ON FUNCTION risk.rolling_column_features(regclass, text, text[], text, interval[], text[], interval) IS
+	'The features of a set whose aggregates are of columns. Errors: 22023 an aggregate that is none.';
+
 CREATE FUNCTION risk.rolling_set_features(
 	source regclass, name text, key text[], value text, windows interval[], aggregates text[], delay interval)
 RETURNS SETOF risk.rolling_features
@@ -123,66 +131,23 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	item text;
 	named text[];
-	part text[];
-	width interval;
-	subject text;
 	result risk.rolling_features;
 BEGIN
 	FOREACH item IN ARRAY aggregates LOOP
-		result := NULL;
-		named := regexp_match(item, '^\s*share\s*\((.*)\)\s*(?:as|AS)\s+("[^"]+"|[[:alpha:]_][[:alnum:]_$]*)\s*$');
-		IF named IS NOT NULL THEN
+		named := regexp_match(item, '^\s*share\s*\((.*)\)\s*(?:as|AS)\s+(?:"([^"]+)"|([[:alpha:]_][[:alnum:]_$]*))\s*$');
+		IF named IS NULL AND item ~ '^\s*share\s*\(' AND risk.rolling_column_kind(source, substring(item, '\(\s*(.*?)\s*\)')) IS NULL
+			AND item !~ '^\s*share\s*\(\s*("[^"]+"|[[:alpha:]_][[:alnum:]_$]*)\s*\)\s*$' THEN
+			RAISE EXCEPTION 'the condition of % needs a name', item
+				USING ERRCODE = 'invalid_parameter_value',
+					  HINT = 'share(amount > 100) AS large, for example, makes features such as card_share_large_prev_1h. A column needs no name.';
+		ELSIF named IS NULL THEN
+			RETURN QUERY SELECT * FROM risk.rolling_column_features(source, name, key, value, windows, ARRAY[item], delay);
+			CONTINUE;
+		END IF;
+		FOR result IN SELECT * FROM risk.rolling_column_features(source, name, key, value, windows,
+				ARRAY[format('share("%s")', coalesce(named[2], lower(named[3])))], delay) LOOP
+			result.column_name := NULL;
 			SELECT * INTO result.condition, result.condition_columns FROM risk.rolling_condition(source, named[1]);
-			part := ARRAY['share', CASE WHEN named[2] LIKE '"%' THEN named[2] ELSE lower(named[2]) END, NULL];
-		ELSE
-			part := regexp_match(item, '^\s*([a-z_]+)\s*(?:\(\s*("[^"]+"|[^",()]+?)\s*(?:,\s*([^()]+?)\s*)?\))?\s*$');
-			IF item ~ '^\s*share\s*\(' AND (part IS NULL OR part[2] !~ '^("|[[:alpha:]_][[:alnum:]_$]*$)'
-					AND risk.rolling_column_kind(source, part[2]) IS NULL) THEN
-				RAISE EXCEPTION 'the condition of % needs a name', item
-					USING ERRCODE = 'invalid_parameter_value',
-						  HINT = 'share(amount > 100) AS large, for example, makes features such as card_share_large_prev_1h. A column needs no name.';
-			END IF;
-		END IF;
-		IF part IS NULL OR part[1] NOT IN ('count', 'sum', 'avg', 'min', 'max', 'stddev', 'distinct',
-				'last', 'since_last', 'change', 'share', 'decayed_distinct') THEN
-			RAISE EXCEPTION 'there is no aggregate "%"', item
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'There are count, sum, avg, min, max, stddev, last, distinct, since_last, change, share and decayed_distinct; of a column: sum(column), distinct(column), share(boolean_column), share(condition) AS name, decayed_distinct(column, 1 day).';
-		END IF;
-		result.source := source;
-		result.set_name := name;
-		result.aggregate := part[1];
-		subject := coalesce(trim(both '"' from part[2]),
-			CASE WHEN part[1] NOT IN ('count', 'since_last', 'change') THEN value END);
-		result.column_name := CASE WHEN named IS NULL THEN subject END;
-		result.delay := delay;
-		IF part[1] IN ('count', 'since_last') AND part[2] IS NOT NULL THEN
-			RAISE EXCEPTION 'aggregate "%" is of events, not of a column', part[1]
-				USING ERRCODE = 'invalid_parameter_value', HINT = format('Write "%s".', part[1]);
-		ELSIF part[1] NOT IN ('count', 'since_last', 'change') AND subject IS NULL THEN
-			RAISE EXCEPTION 'aggregate "%" needs a column', item
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = format('Name it, as in %s(column), or give value => ''column''.', part[1]);
-		ELSIF (part[3] IS NULL) = (part[1] = 'decayed_distinct') THEN
-			RAISE EXCEPTION 'aggregate "%" is not written so', item
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'Only decayed_distinct has a second argument, the time in which what was seen fades: decayed_distinct(column, 1 day).';
-		END IF;
-		IF part[3] IS NOT NULL THEN
-			result.tau := part[3]::interval;
-			IF NOT result.tau > '0' OR extract(month FROM result.tau) <> 0 OR extract(year FROM result.tau) <> 0
-				OR result.tau > '100 years' THEN
-				RAISE EXCEPTION 'tau must be longer than zero, and not in months: "%"', item
-					USING ERRCODE = 'invalid_parameter_value', HINT = 'For example decayed_distinct(column, 1 day).';
-			END IF;
-		END IF;
-		FOREACH width IN ARRAY windows LOOP
-			result.width := width;
-			result.feature := CASE WHEN part[1] IN ('share', 'change')
-				THEN format('%s_%s_%s_prev_%s', array_to_string(key, '_'), part[1],
-							coalesce(subject, 'cnt'), risk.window_name(width))
-				ELSE risk.rolling_feature_name(array_to_string(key, '_'), part[1], subject, width) END
-				|| CASE WHEN delay <> '0' THEN '_delay_' || risk.window_name(delay) ELSE '' END;
 			RETURN NEXT result;
 		END LOOP;
 	END LOOP;

@@ -45,6 +45,7 @@ typedef struct Cell
 typedef struct Column
 {
 	Cell	   *cells;			/* [capacity]; of event next, what stands before it */
+	uint64_t	divisor;		/* of sums */
 	int			base;
 	int			refits;			/* of this key */
 	bool		wide;			/* values do not fit: the features have exact sums */

@@ -24,7 +24,8 @@
  *	- -0 counts as 0, and a zero result is always +0.
  *	- numeric values: exact_add_integer() takes any with a finite binary
  *	  expansion, such as integers past 64 bits.  0.1 has none: what is not
- *	  m * 2^k remains with PostgreSQL's own numeric arithmetic, which is exact.
+ *	  m * 2^k remains with PostgreSQL's own numeric arithmetic, which is exact,
+ *	  or is a sum of integers that is divided in the end (exact_avg()).
  *	- The number of values is the caller's to keep, below 2^62.
  *
  * Windows
@@ -186,6 +187,10 @@ typedef struct RollingSpec
 	 * or to free one (size is 0); may return NULL, or not return. */
 	void	   *(*resize) (void *context, void *block, size_t size);
 	void	   *context;
+
+	/* [num_columns], 1 to 2^63 - 1: sums of a column are divided by it before they
+	 * are rounded, so that those of decimals are sums of integers.  NULL: all 1. */
+	const uint64_t *divisors;
 } RollingSpec;
 
 /* Ids are numbers that the caller gave to the different values of a column. */
@@ -231,5 +236,18 @@ extern size_t rolling_num_events(const Rolling *r);
 /* Rate of change from the window before: (current - previous) / previous;
  * NaN (for NULL) if previous is 0. */
 extern double rolling_change(double current, double previous);
+
+/* ---- order (sort.c) ---- */
+
+/* An event that waits for its turn. */
+typedef struct RollingPlace
+{
+	int64_t		time;
+	uint64_t	row;			/* the caller's */
+} RollingPlace;
+
+/* Bring fewer than 2^32 places in order of time; those of one instant stay as they
+ * are.  scratch has room for as many; returns the one that they are in. */
+extern RollingPlace *rolling_sort(RollingPlace *places, RollingPlace *scratch, size_t count);
 
 #endif							/* PG_RISK_ROLLING_H */

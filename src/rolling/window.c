@@ -86,6 +86,9 @@ spec_is_sound(const RollingSpec *spec)
 			 (f->tau <= 0 || f->tau > ROLLING_MAX_TAU)))
 			return false;
 	}
+	for (i = 0; i < spec->num_columns && spec->divisors != NULL; i++)
+		if (spec->divisors[i] == 0 || spec->divisors[i] >> 63 != 0)
+			return false;
 	return spec->num_windows > 0;
 }
 
@@ -152,6 +155,8 @@ set_up(Rolling *r)
 	r->features = allocate(r, spec->num_features, sizeof(Feature));
 	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL)
 		return false;
+	for (i = 0; i < spec->num_columns; i++)
+		r->columns[i].divisor = spec->divisors != NULL ? spec->divisors[i] : 1;
 	for (aggregate = 0; aggregate <= ROLLING_DECAYED_DISTINCT; aggregate++)
 	{
 		for (i = 0; i < spec->num_features; i++)
@@ -362,13 +367,19 @@ num_values(const Rolling *r, uint32_t column, const Window *w)
 	return cell_of(r, column, w->end)->count - cell_of(r, column, w->begin)->count;
 }
 
-/* The sum of a column in fixed point. */
+/* The sum of a column. */
 static inline double
-fixed_sum(const Rolling *r, uint32_t column, const Window *w)
+sum(const Rolling *r, const Feature *f, const Window *w)
 {
-	Total		total = total_of(r, column, w);
+	const Column *column = &r->columns[f->what.column];
+	Total		total;
 
-	return round_number(total.negative, total.high, total.low, r->columns[column].base, false);
+	if (column->wide)
+		return exact_avg(&f->sum, column->divisor);
+	total = total_of(r, f->what.column, w);
+	if (column->divisor != 1)
+		return round_quotient(total.negative, total.high, total.low, column->base, false, column->divisor);
+	return round_number(total.negative, total.high, total.low, column->base, false);
 }
 
 /* The average of n > 0 values. */
@@ -434,8 +445,7 @@ answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
 		const Feature *f = &r->features[i];
 
 		nulls[f->place] = false;
-		results[f->place] = r->columns[f->what.column].wide ? exact_sum(&f->sum) :
-			fixed_sum(r, f->what.column, &r->windows[f->what.window]);
+		results[f->place] = sum(r, f, &r->windows[f->what.window]);
 	}
 	for (; i < r->spec.num_features; i++)
 	{
@@ -493,7 +503,7 @@ rolling_ask(Rolling *r, const RollingEvent *event, const int64_t *lower, const i
 double
 rolling_change(double current, double previous)
 {
-	return previous != 0 ? (current - previous) / previous : NAN;
+	return previous != 0 ? (current - previous) / previous + 0.0 : NAN;	/* not -0 */
 }
 
 /* ---- adding ---- */

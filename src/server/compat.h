@@ -46,8 +46,11 @@ extern PGDLLEXPORT void _PG_init(void);
 #if PG_VERSION_NUM >= 160000
 #define compat_schema_aclcheck(schema, role, mode) \
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#define compat_function_aclcheck(function, role, mode) \
+	object_aclcheck(ProcedureRelationId, function, role, mode)
 #else
 #define compat_schema_aclcheck pg_namespace_aclcheck
+#define compat_function_aclcheck pg_proc_aclcheck
 #endif
 
 /* 17 has infinite intervals. */

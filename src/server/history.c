@@ -109,58 +109,6 @@ first_from(const History *h, int64 time)
 
 /* ---- events ---- */
 
-/* Can values be of a type?  As risk.rolling_column_kind() says: numbers, booleans. */
-bool
-history_takes_value(Oid type)
-{
-	switch (type)
-	{
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* The float8 nearest to a value. */
-double
-history_float8(Oid type, Datum value)
-{
-	switch (type)
-	{
-		case BOOLOID:
-			return DatumGetBool(value);
-		case INT2OID:
-			return DatumGetInt16(value);
-		case INT4OID:
-			return DatumGetInt32(value);
-		case INT8OID:
-			return DatumGetInt64(value);
-		case FLOAT4OID:
-			return DatumGetFloat4(value);
-		case FLOAT8OID:
-			return DatumGetFloat8(value);
-		case NUMERICOID:
-			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
-		default:
-			elog(ERROR, "unexpected type %u of a value", type);
-	}
-}
-
-/* Is a value not a float8, so that sums need it as it is? */
-static bool
-is_decimal(Oid type, Datum value)
-{
-	return type == NUMERICOID ||
-		(type == INT8OID && (DatumGetInt64(value) > INT64CONST(1) << 53 || DatumGetInt64(value) < -(INT64CONST(1) << 53)));
-}
-
 static void *
 enlarge(void *array, Size size, int64 capacity, int64 per_event)
 {
@@ -202,8 +150,8 @@ history_add(History *h, int64 time, int64 known, const Datum *values, const bool
 		int64		cell = event * spec->num_values + i;
 
 		h->nulls[cell] = nulls[i];
-		h->values[cell] = nulls[i] ? 0 : history_float8(spec->values[i].type, values[i]);
-		h->decimal[i] |= !nulls[i] && is_decimal(spec->values[i].type, values[i]);
+		h->values[cell] = nulls[i] ? 0 : rolling_float8(spec->values[i].type, values[i]);
+		h->decimal[i] |= !nulls[i] && rolling_is_decimal(spec->values[i].type, values[i]);
 		h->originals[cell] = values[i];
 		if (!nulls[i] && spec->values[i].type == NUMERICOID)
 		{
@@ -223,30 +171,6 @@ history_add(History *h, int64 time, int64 known, const Datum *values, const bool
 
 /* ---- the core ---- */
 
-/* The core's features: those of the spec, and for each change the one of the
- * previous window after it. */
-static int
-core_features(const HistorySpec *spec, RollingFeature *features)
-{
-	int			n = 0;
-
-	for (int i = 0; i < spec->num_features; i++)
-	{
-		const HistoryFeature *feature = &spec->features[i];
-
-		features[n++] = (RollingFeature)
-		{
-			feature->aggregate, feature->window, feature->column, feature->tau
-		};
-		if (feature->change)
-		{
-			features[n] = features[n - 1];
-			features[n++].window++;
-		}
-	}
-	return n;
-}
-
 static Rolling *
 create_core(const HistorySpec *spec, MemoryContext context)
 {
@@ -255,7 +179,7 @@ create_core(const HistorySpec *spec, MemoryContext context)
 		.num_windows = spec->num_windows,
 		.num_columns = spec->num_values,
 		.num_id_columns = spec->num_ids,
-		.num_features = core_features(spec, features),
+		.num_features = rolling_core_features(spec->features, spec->num_features, features),
 		.features = features,
 		.resize = rolling_resize,
 		.context = context
@@ -327,8 +251,7 @@ pass_decimal(const History *h, Pass *pass, int column)
 
 		if (h->known[i] > pass->knowledge || h->nulls[cell])
 			continue;
-		if (is_int8)
-			value = NumericGetDatum(int64_to_numeric(DatumGetInt64(value)));
+		value = rolling_to_numeric(value, h->spec->values[column].type);
 		rolling_decimal_add(pass->decimals[column], h->times[i], value);
 		if (is_int8)
 			pfree(DatumGetPointer(value));
@@ -337,18 +260,13 @@ pass_decimal(const History *h, Pass *pass, int column)
 	return pass->decimals[column];
 }
 
-/* A sum or average of a window, of numeric.  False: it is NULL. */
-static bool
-decimal_result(const History *h, Pass *pass, RollingAggregate aggregate, int window, int column, double *result)
+/* Sums and averages of a window that are of numeric, for the core's results. */
+static void
+set_decimal_results(History *h, Pass *pass, const RollingAsked *feature, int window, int place)
 {
-	int64		count;
-	Datum		sum = rolling_decimal_sum(pass_decimal(h, pass, column), h->lower[window], h->upper[window], &count);
-
-	if (aggregate == ROLLING_SUM)
-		*result = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, sum));
-	else if (count > 0)
-		*result = h->spec->values[column].type == INT8OID ? rolling_decimal_nearest_avg(sum, count) : rolling_decimal_avg(sum, count);
-	return aggregate == ROLLING_SUM || count > 0;
+	if ((feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG) && h->decimal[feature->column])
+		h->result_nulls[place] = !rolling_decimal_result(pass_decimal(h, pass, feature->column), h->spec->values[feature->column].type,
+														 feature->aggregate == ROLLING_AVG, h->lower[window], h->upper[window], &h->results[place]);
 }
 
 /* ---- asking ---- */
@@ -437,7 +355,7 @@ history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls, int
 	RollingEvent moment = {.time = time,.ids = own ? ids : NULL};
 	Pass	   *pass;
 	int64		oldest = time;
-	int			n = 0;
+	int			n = spec->num_features;
 
 	for (int i = 0; own && i < spec->num_ids; i++)
 		ids[i] = rolling_ids_number(h->numbers[i], own[i], own_nulls[i], ROLLING_ALL_IDS);
@@ -447,22 +365,13 @@ history_ask(History *h, int64 time, const Datum *own, const bool *own_nulls, int
 	pass = ask_core(h, &moment, first_from(h, oldest), first_from(h, time), knowledge);
 	for (int i = 0; i < spec->num_features; i++)
 	{
-		const HistoryFeature *feature = &spec->features[i];
-		bool		decimal = (feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG) &&
-			h->decimal[feature->column];
-
-		for (int j = 0; decimal && j <= feature->change; j++)
-			h->result_nulls[n + j] = !decimal_result(h, pass, feature->aggregate, feature->window + j,
-													 feature->column, &h->results[n + j]);
-		results[i] = h->results[n];
-		nulls[i] = h->result_nulls[n++];
-		if (feature->change)
-		{
-			results[i] = rolling_change(results[i], h->results[n++]);
-			nulls[i] = isnan(results[i]);
-		}
-		results[i] += 0.0;		/* -0 is 0 */
+		set_decimal_results(h, pass, &spec->features[i], spec->features[i].window, i);
+		if (spec->features[i].change)
+			set_decimal_results(h, pass, &spec->features[i], spec->features[i].window + 1, n++);
 	}
+	rolling_set_changes(spec->features, spec->num_features, h->results, h->result_nulls);
+	memcpy(results, h->results, sizeof(double) * spec->num_features);
+	memcpy(nulls, h->result_nulls, sizeof(bool) * spec->num_features);
 	MemoryContextSwitchTo(outer);
 	MemoryContextReset(h->scratch);
 }

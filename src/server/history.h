@@ -11,22 +11,6 @@
 
 #include "rolling_run.h"
 
-typedef struct HistoryColumn
-{
-	Oid			type;			/* domains as their base type */
-	Oid			collation;
-} HistoryColumn;
-
-typedef struct HistoryFeature
-{
-	RollingAggregate aggregate;
-	bool		change;			/* of the aggregate, from the window after this in
-								 * the list, which is the previous one */
-	int			window;
-	int			column;			/* of values, or for the distinct ones of ids */
-	int64		tau;
-} HistoryFeature;
-
 typedef struct HistorySpec
 {
 	Oid			time_type;
@@ -34,11 +18,11 @@ typedef struct HistorySpec
 	int			num_windows;
 	RollingWindow *windows;
 	int			num_values;
-	HistoryColumn *values;
+	RollingColumn *values;
 	int			num_ids;
-	HistoryColumn *ids;
+	RollingColumn *ids;
 	int			num_features;
-	HistoryFeature *features;
+	RollingAsked *features;
 } HistorySpec;
 
 /* What is always known, and who knows everything. */
@@ -47,9 +31,7 @@ typedef struct HistorySpec
 
 typedef struct History History;
 
-extern double history_float8(Oid type, Datum value);
 extern void history_bounds(const HistorySpec *spec, int64 time, int64 *lower, int64 *upper);
-extern bool history_takes_value(Oid type);
 extern History *history_create(const HistorySpec *spec);
 extern void history_reset(History *h);
 extern void history_add(History *h, int64 time, int64 known, const Datum *values, const bool *nulls);

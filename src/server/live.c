@@ -191,7 +191,7 @@ add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
 	HistorySpec *spec = &query->spec;
 	int			begin = id ? spec->num_values : 0;
 	int			end = spec->num_values + (id ? spec->num_ids : 0);
-	HistoryColumn column = {InvalidOid, InvalidOid};
+	RollingColumn column = {InvalidOid, InvalidOid};
 
 	for (int i = begin; i < end; i++)
 	{
@@ -231,7 +231,7 @@ add_condition(LiveQuery *query, char *condition, ArrayType *columns, StringInfo 
 	*insert_column(query, false) = NULL;
 	query->conditions[spec->num_values] = (LiveCondition) {condition, NULL};
 	query->expressions = true;
-	spec->values[spec->num_values] = (HistoryColumn) {BOOLOID, InvalidOid};
+	spec->values[spec->num_values] = (RollingColumn) {BOOLOID, InvalidOid};
 	return spec->num_values++;
 }
 
@@ -279,42 +279,6 @@ prepare_conditions(LiveQuery *query)
 	table_close(rel, AccessShareLock);
 }
 
-/* The index of a window; added if it is not there.  A change also needs the
- * window before, which comes next. */
-static int
-add_window(HistorySpec *spec, const Interval *width, const Interval *delay, bool change)
-{
-	for (int i = 0; i < spec->num_windows; i++)
-	{
-		const RollingWindow *window = &spec->windows[i];
-
-		if (!window->previous && memcmp(&window->width, width, sizeof(Interval)) == 0 &&
-			memcmp(&window->delay, delay, sizeof(Interval)) == 0 &&
-			(!change || (i + 1 < spec->num_windows && spec->windows[i + 1].previous)))
-			return i;
-	}
-	spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, false};
-	if (change)
-	{
-		spec->windows[spec->num_windows++] = (RollingWindow) {*width, *delay, true};
-		return spec->num_windows - 2;
-	}
-	return spec->num_windows - 1;
-}
-
-/* What the core computes of an aggregate as it was declared. */
-static void
-set_aggregate(HistoryFeature *feature, const char *name, const char *column)
-{
-	feature->change = strcmp(name, "change") == 0;
-	if (feature->change)
-		feature->aggregate = column ? ROLLING_SUM : ROLLING_COUNT;
-	else if (strcmp(name, "share") == 0)
-		feature->aggregate = ROLLING_AVG;
-	else
-		feature->aggregate = rolling_aggregate_named(name);
-}
-
 /* Where a feature is in what is wanted; -1: it is not.  NULL: all are. */
 static int
 wanted_position(const char *const *wanted, int num_wanted, const char *name)
@@ -335,15 +299,17 @@ add_feature(LiveQuery *query, HeapTuple tuple, TupleDesc tupdesc, const char *na
 			StringInfo missing)
 {
 	HistorySpec *spec = &query->spec;
-	HistoryFeature *feature = &spec->features[spec->num_features];
+	RollingAsked *feature = &spec->features[spec->num_features];
 	char	   *column = text_column(tuple, tupdesc, Anum_features_column_name);	/* or NULL */
 	char	   *condition = text_column(tuple, tupdesc, Anum_features_condition);
+	RollingItem item = rolling_item_named(text_column(tuple, tupdesc, Anum_features_aggregate), column);
 	Interval	width = interval_column(tuple, tupdesc, Anum_features_width);
 	Interval	delay = interval_column(tuple, tupdesc, Anum_features_delay);
 	Interval	tau = interval_column(tuple, tupdesc, Anum_features_tau);
 
-	set_aggregate(feature, text_column(tuple, tupdesc, Anum_features_aggregate), column);
-	feature->window = add_window(spec, &width, &delay, feature->change);
+	feature->aggregate = item.aggregate;
+	feature->change = item.change;
+	feature->window = rolling_add_window(spec->windows, &spec->num_windows, &width, &delay, feature->change);
 	if (condition)
 		feature->column = add_condition(query, condition, array_column(tuple, tupdesc, Anum_features_condition_columns), missing);
 	else
@@ -365,9 +331,9 @@ make_room(LiveQuery *query, int capacity)
 {
 	HistorySpec *spec = &query->spec;
 
-	spec->features = resize(spec->features, sizeof(HistoryFeature) * capacity);
-	spec->values = resize(spec->values, sizeof(HistoryColumn) * capacity);
-	spec->ids = resize(spec->ids, sizeof(HistoryColumn) * capacity);
+	spec->features = resize(spec->features, sizeof(RollingAsked) * capacity);
+	spec->values = resize(spec->values, sizeof(RollingColumn) * capacity);
+	spec->ids = resize(spec->ids, sizeof(RollingColumn) * capacity);
 	spec->windows = resize(spec->windows, sizeof(RollingWindow) * capacity * 2);
 	query->columns = resize(query->columns, sizeof(char *) * capacity);
 	query->conditions = resize(query->conditions, sizeof(LiveCondition) * capacity);
@@ -462,7 +428,7 @@ check_types(LiveQuery *query, const char *zone, Problem *problem)
 		what = psprintf("column \"%s\" is no time any more", query->inputs[query->num_keys].column);
 	for (int i = 0; i < spec->num_values; i++)
 	{
-		if (!history_takes_value(spec->values[i].type))
+		if (!rolling_is_number(spec->values[i].type))
 			what = psprintf("column \"%s\" is no number any more", query->columns[i]);
 	}
 	if (what)

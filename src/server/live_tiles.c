@@ -48,7 +48,7 @@ struct LiveTiling
 /* ---- what can be answered ---- */
 
 static bool
-is_latest(const HistoryFeature *feature)
+is_latest(const RollingAsked *feature)
 {
 	return feature->aggregate == ROLLING_LAST || feature->aggregate == ROLLING_SINCE_LAST;
 }
@@ -59,7 +59,7 @@ answers(const LiveQuery *query, LiveTiling *lt)
 {
 	for (int i = 0; i < query->spec.num_features; i++)
 	{
-		const HistoryFeature *feature = &query->spec.features[i];
+		const RollingAsked *feature = &query->spec.features[i];
 
 		switch (feature->aggregate)
 		{
@@ -363,7 +363,7 @@ read_edges(TiledLookup *lookup, LiveQuery *query, const Datum *key, const LiveVi
 
 /* What a feature adds up to in a window.  False: NULL. */
 static bool
-span_result(const TiledLookup *lookup, const HistoryFeature *feature, int window, double *result)
+span_result(const TiledLookup *lookup, const RollingAsked *feature, int window, double *result)
 {
 	const Totals *totals = lookup->spans[window].totals;
 
@@ -381,7 +381,7 @@ add_up(const TiledLookup *lookup, double *results, bool *nulls)
 
 	for (int i = 0; i < spec->num_features; i++)
 	{
-		const HistoryFeature *feature = &spec->features[i];
+		const RollingAsked *feature = &spec->features[i];
 		double		previous;
 
 		if (is_latest(feature))
@@ -425,7 +425,7 @@ find_latest(const TiledLookup *lookup, int64 time, double *results, bool *nulls)
 	history_ask(lookup->history, time, NULL, NULL, HISTORY_EVERYTHING, latest, none);
 	for (int i = 0; i < spec->num_features; i++)
 	{
-		const HistoryFeature *feature = &spec->features[i];
+		const RollingAsked *feature = &spec->features[i];
 
 		if (!is_latest(feature))
 			continue;

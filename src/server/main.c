@@ -27,6 +27,7 @@
 #include "live.h"
 #include "progress.h"
 #include "queue.h"
+#include "rolling_table.h"
 #include "tile_shared.h"
 #include "tiling.h"
 #include "version.h"
@@ -86,6 +87,7 @@ _PG_init(void)
 	live_init();
 	tiling_init();
 	late_init();
+	rolling_scan_init();
 	worker_init();
 	decide_init();
 

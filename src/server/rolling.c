@@ -12,8 +12,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -54,7 +52,6 @@ typedef struct Call
 {
 	RollingRun *run;
 	MemoryContext context;
-	Oid			value_type;
 	bool		fixed;			/* windows and the like cannot change between rows */
 	bool		ordered;		/* the ORDER BY is known to tell times apart */
 	TupleDesc	result;			/* if it is a row */
@@ -145,16 +142,18 @@ get_aggregates(FunctionCallInfo fcinfo, const Shape *shape, int *count)
 	aggregates = palloc((*count + 1) * sizeof(RollingAggregate));
 	for (int i = 0; i < *count; i++)
 	{
+		RollingItem item;
+
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("aggregate of risk.%s() must not be null", function_name(fcinfo))));
-		aggregates[i] = rolling_aggregate_named(TextDatumGetCString(names[i]));
-		if (!rolling_takes_value(aggregates[i]) && aggregates[i] != ROLLING_COUNT)
+		item = rolling_item_named(TextDatumGetCString(names[i]), NULL);
+		aggregates[i] = item.aggregate;
+		if (item.change || item.condition || (!rolling_takes_value(item.aggregate) && item.aggregate != ROLLING_COUNT))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("risk.%s() does not have aggregate \"%s\"", function_name(fcinfo),
-							rolling_aggregate_name(aggregates[i])),
+					 errmsg("risk.%s() does not have aggregate \"%s\"", function_name(fcinfo), item.name),
 					 errhint("It has count and the aggregates of values; use the window function of that name.")));
 	}
 	return aggregates;
@@ -173,7 +172,8 @@ read_spec(FunctionCallInfo fcinfo, const Shape *shape)
 	RollingAggregate *aggregates = &one;
 	int			num_aggregates = 1;
 	RollingWindow *windows = palloc0((count + shape->change) * sizeof(RollingWindow));
-	RollingFeature *features;
+	RollingColumn *column = palloc0(sizeof(RollingColumn));
+	RollingAsked *features;
 
 	if (shape->delay != NO_ARG)
 	{
@@ -184,27 +184,22 @@ read_spec(FunctionCallInfo fcinfo, const Shape *shape)
 		tau = rolling_check_tau(DatumGetIntervalP(needed(fcinfo, shape->tau, "tau")));
 	if (shape->aggregates != NO_ARG)
 		aggregates = get_aggregates(fcinfo, shape, &num_aggregates);
-	features = palloc0((count * num_aggregates + shape->change) * sizeof(RollingFeature));
+	features = palloc0(count * num_aggregates * sizeof(RollingAsked));
 	for (int i = 0; i < count; i++)
 		windows[i] = (RollingWindow) {widths[i], delay, false};
 	for (int k = 0; k < num_aggregates; k++)
 		for (int i = 0; i < count; i++)
-			features[spec.num_features++] = (RollingFeature) {aggregates[k], i, 0, tau};
+			features[spec.num_features++] = (RollingAsked) {aggregates[k], shape->change, i, 0, tau};
 	if (shape->change)
-	{
 		windows[count] = (RollingWindow) {widths[0], delay, true};
-		features[spec.num_features++] = (RollingFeature) {shape->aggregate, count, 0, 0};
-	}
 	spec.num_windows = count + shape->change;
 	spec.windows = windows;
 	spec.features = features;
-	if (shape->value != NO_ARG && rolling_takes_id(shape->aggregate))
-	{
-		spec.id_type = get_fn_expr_argtype(fcinfo->flinfo, shape->value);
-		spec.collation = PG_GET_COLLATION();
-	}
-	else
-		spec.num_columns = shape->value != NO_ARG && !shape->decimal;
+	if (shape->value != NO_ARG)
+		*column = (RollingColumn) {get_fn_expr_argtype(fcinfo->flinfo, shape->value), PG_GET_COLLATION()};
+	spec.ids = spec.values = column;
+	spec.num_ids = shape->value != NO_ARG && rolling_takes_id(shape->aggregate);
+	spec.num_values = shape->value != NO_ARG && !shape->decimal && !spec.num_ids;
 	return spec;
 }
 
@@ -243,8 +238,6 @@ begin_call(FunctionCallInfo fcinfo, const Shape *shape)
 	call->run = rolling_run_create(call->context, &spec);
 	call->fixed = is_fixed(fcinfo, shape->window) && is_fixed(fcinfo, shape->delay) &&
 		is_fixed(fcinfo, shape->tau) && is_fixed(fcinfo, shape->aggregates);
-	if (shape->value != NO_ARG)
-		call->value_type = get_fn_expr_argtype(fcinfo->flinfo, shape->value);
 	if (shape->aggregates != NO_ARG)
 	{
 		MemoryContext before = MemoryContextSwitchTo(call->context);
@@ -332,16 +325,10 @@ set_value(FunctionCallInfo fcinfo, const Shape *shape, Call *call)
 	bool		null;
 	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape->value, &null);
 
-	if (OidIsValid(run->spec.id_type))
-		rolling_run_set_id(run, value, null);
+	if (run->spec.num_ids > 0)
+		rolling_run_set_id(run, 0, value, null);
 	else
-	{
-		run->nulls[0] = null;
-		if (!null && call->value_type == BOOLOID)
-			run->values[0] = DatumGetBool(value) ? 1 : 0;
-		else if (!null)
-			run->values[0] = DatumGetFloat8(value);
-	}
+		rolling_run_set_value(run, 0, value, null);
 }
 
 /* Have the results of the current row in call->run.  False: it has no time. */
@@ -391,12 +378,7 @@ one_result(FunctionCallInfo fcinfo, const Shape *shape)
 	if (!step(fcinfo, shape, &call) || call->run->no_results[0])
 		PG_RETURN_NULL();
 	result = call->run->results[0];
-	if (!shape->change)
-		return to_datum(shape->aggregate, result);
-	result = rolling_change(result, call->run->results[1]);
-	if (isnan(result))
-		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(result);
+	return shape->change ? Float8GetDatum(result) : to_datum(shape->aggregate, result);
 }
 
 StaticAssertDecl(FLOAT8PASSBYVAL, "int8 and float8 are elements of arrays as they are Datums");

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -158,6 +159,19 @@ double
 rolling_decimal_nearest_avg(Datum sum, int64 count)
 {
 	return rolling_decimal_avg(DirectFunctionCall2(numeric_round, sum, Int32GetDatum(80)), count);
+}
+
+bool
+rolling_decimal_result(const RollingDecimal *decimal, Oid type, bool average, int64 lower, int64 upper, double *result)
+{
+	int64		count;
+	Datum		sum = rolling_decimal_sum(decimal, lower, upper, &count);
+
+	if (!average)
+		*result = to_float8(sum);
+	else if (count > 0)
+		*result = type == INT8OID ? rolling_decimal_nearest_avg(sum, count) : rolling_decimal_avg(sum, count);
+	return !average || count > 0;
 }
 
 /* Seldom, and then much. */

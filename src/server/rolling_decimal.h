@@ -30,6 +30,11 @@ extern Datum rolling_decimal_value(Datum sum, int64 nans, int64 infinities, int6
 extern double rolling_decimal_avg(Datum sum, int64 count);
 extern double rolling_decimal_nearest_avg(Datum sum, int64 count);
 
+/* The sum, or else average, of a window of numerics or bigints as float8.  False: an
+ * average of none. */
+extern bool rolling_decimal_result(const RollingDecimal *decimal, Oid type, bool average,
+								   int64 lower, int64 upper, double *result);
+
 /* No lower bound will be before a time. */
 extern void rolling_decimal_forget(RollingDecimal *decimal, int64 time);
 

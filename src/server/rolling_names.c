@@ -8,13 +8,22 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "rolling_names.h"
+
+/* What is asked for by a name of its own, after the core's aggregates. */
+enum
+{
+	SHARE = ROLLING_DECAYED_DISTINCT + 1,
+	CHANGE
+};
 
 static const struct
 {
@@ -34,6 +43,8 @@ static const struct
 	[ROLLING_SINCE_LAST] = {"since_last", "since_last", false, false, FLOAT8OID},
 	[ROLLING_DISTINCT] = {"distinct", "distinct", false, true, INT8OID},
 	[ROLLING_DECAYED_DISTINCT] = {"decayed_distinct", "decayed_distinct", false, true, FLOAT8OID},
+	[SHARE] = {"share", "share", true, false, FLOAT8OID},
+	[CHANGE] = {"change", "change", false, false, FLOAT8OID},
 };
 
 /* ---- times ---- */
@@ -63,8 +74,8 @@ rolling_has_calendar(const Interval *interval, Oid type)
  * another, in the session's time zone.  Between two of its changes they are; the
  * latest pair that was looked up is remembered.
  */
-static bool
-is_steady(int64 from, int64 to)
+bool
+rolling_is_steady(int64 from, int64 to)
 {
 	static const pg_tz *zone = NULL;
 	static int64 begin = 0;
@@ -104,7 +115,7 @@ rolling_time_before(int64 time, const Interval *interval, Oid type)
 		!pg_sub_s64_overflow(time, interval->time, &result) &&
 		!pg_sub_s64_overflow(result, interval->day * USECS_PER_DAY, &result) &&
 		IS_VALID_TIMESTAMP(result) &&
-		(!rolling_has_calendar(interval, type) || is_steady(result, time)))
+		(!rolling_has_calendar(interval, type) || rolling_is_steady(result, time)))
 		return result;
 	result = DatumGetTimestamp(DirectFunctionCall2(type == TIMESTAMPTZOID ?
 												   timestamptz_mi_interval : timestamp_mi_interval,
@@ -123,8 +134,8 @@ is_forward(const Interval *interval)
 		!INTERVAL_IS_NOBEGIN(interval) && !INTERVAL_IS_NOEND(interval);
 }
 
-static bool
-is_zero(const Interval *interval)
+bool
+rolling_is_zero(const Interval *interval)
 {
 	return interval->month == 0 && interval->day == 0 && interval->time == 0;
 }
@@ -138,7 +149,7 @@ interval_text(const Interval *interval)
 void
 rolling_check_window(const Interval *window)
 {
-	if (!is_forward(window) || is_zero(window))
+	if (!is_forward(window) || rolling_is_zero(window))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("window must be longer than zero: %s", interval_text(window)),
@@ -195,30 +206,6 @@ rolling_window_name(const Interval *window)
 
 /* ---- aggregates and features ---- */
 
-const char *
-rolling_aggregate_name(RollingAggregate aggregate)
-{
-	return aggregates[aggregate].name;
-}
-
-RollingAggregate
-rolling_aggregate_named(const char *name)
-{
-	StringInfoData known;
-	int			i;
-
-	for (i = 0; i < lengthof(aggregates); i++)
-		if (strcmp(aggregates[i].name, name) == 0)
-			return i;
-	initStringInfo(&known);
-	for (i = 0; i < lengthof(aggregates); i++)
-		appendStringInfo(&known, "%s%s", i > 0 ? ", " : "", aggregates[i].name);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown aggregate: \"%s\"", name),
-			 errhint("Aggregates are: %s.", known.data)));
-}
-
 bool
 rolling_takes_value(RollingAggregate aggregate)
 {
@@ -237,14 +224,155 @@ rolling_result_type(RollingAggregate aggregate)
 	return aggregates[aggregate].type;
 }
 
-char *
-rolling_feature_name(const char *key, RollingAggregate aggregate, const char *value,
-					 const Interval *window)
+static int
+find_aggregate(const char *name)
 {
-	bool		plain = !aggregates[aggregate].value && !aggregates[aggregate].id;
+	for (int i = 0; i < lengthof(aggregates); i++)
+		if (strcmp(aggregates[i].name, name) == 0)
+			return i;
+	return -1;
+}
 
-	return psprintf("%s_%s%s%s_prev_%s", key, aggregates[aggregate].abbreviation,
-					plain ? "" : "_", plain ? "" : value, rolling_window_name(window));
+static void
+refuse_aggregate(const char *text)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there is no aggregate \"%s\"", text),
+			 errhint("There are count, sum, avg, min, max, stddev, last, distinct, since_last, change, share and decayed_distinct; of a column: sum(column), distinct(column), share(boolean_column), decayed_distinct(column, 1 day); declared: share(condition) AS name.")));
+}
+
+RollingItem
+rolling_item_named(const char *name, const char *column)
+{
+	int			i = find_aggregate(name);
+	RollingItem item = {.column = column};
+
+	if (i < 0)
+		refuse_aggregate(name);
+	item.name = aggregates[i].name;
+	item.change = i == CHANGE;
+	item.condition = i == SHARE;
+	if (i == CHANGE)
+		item.aggregate = column != NULL ? ROLLING_SUM : ROLLING_COUNT;
+	else
+		item.aggregate = i == SHARE ? ROLLING_AVG : i;
+	return item;
+}
+
+/* Cut off the text up to the first of the ends, without spaces around; NULL: it
+ * is empty, or there is none. */
+static char *
+cut(char **text, const char *ends)
+{
+	char	   *begin = *text + strspn(*text, " \t\r\n");
+	char	   *end = strpbrk(begin, ends);
+
+	if (end == NULL || end == begin)
+		return NULL;
+	*text = end;
+	begin = pnstrdup(begin, end - begin);
+	for (end = begin + strlen(begin); strchr(" \t\r\n", end[-1]) != NULL; end--)
+		;
+	*end = '\0';
+	return begin;
+}
+
+/* Take name, name(column) or name(column, tau) apart.  False: it is not so. */
+static bool
+take_item_apart(const char *text, char **name, char **column, char **tau)
+{
+	char	   *rest = psprintf("%s\n", text);
+
+	*column = *tau = NULL;
+	*name = cut(&rest, " \t\r\n(");
+	if (*name == NULL || strspn(*name, "abcdefghijklmnopqrstuvwxyz_") != strlen(*name))
+		return false;
+	rest += strspn(rest, " \t\r\n");
+	if (*rest == '\0')
+		return true;
+	if (*rest++ != '(')
+		return false;
+	rest += strspn(rest, " \t\r\n");
+	if (*rest == '"')
+	{
+		char	   *end = strchr(rest + 1, '"');
+
+		if (end == NULL || end == rest + 1)
+			return false;
+		*column = pnstrdup(rest + 1, end - rest - 1);
+		rest = end + 1;
+		rest += strspn(rest, " \t\r\n");
+	}
+	else if ((*column = cut(&rest, "\",()")) == NULL)
+		return false;
+	if (*rest == ',')
+	{
+		rest++;
+		if ((*tau = cut(&rest, "()")) == NULL)
+			return false;
+	}
+	return *rest == ')' && strspn(rest + 1, " \t\r\n") == strlen(rest + 1);
+}
+
+RollingItem
+rolling_read_item(const char *text, const char *value)
+{
+	char	   *name;
+	char	   *column;
+	char	   *tau;
+	int			i;
+	bool		of_column;
+	RollingItem item;
+
+	if (!take_item_apart(text, &name, &column, &tau) || (i = find_aggregate(name)) < 0)
+		refuse_aggregate(text);
+	of_column = aggregates[i].value || aggregates[i].id;
+	if (!of_column && i != CHANGE && column != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("aggregate \"%s\" is of events, not of a column", name),
+				 errhint("Write \"%s\".", name)));
+	item = rolling_item_named(name, column == NULL && of_column ? value : column);
+	if (of_column && item.column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("aggregate \"%s\" needs a column", text),
+				 errhint("Name it, as in %s(column), or give value => 'column'.", name)));
+	if ((tau != NULL) != (item.aggregate == ROLLING_DECAYED_DISTINCT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("aggregate \"%s\" is not written so", text),
+				 errhint("Only decayed_distinct has a second argument, the time in which what was seen fades: decayed_distinct(column, 1 day).")));
+	if (tau != NULL)
+	{
+		item.tau = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(tau),
+														 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		(void) rolling_check_tau(item.tau);
+	}
+	return item;
+}
+
+Oid
+rolling_item_type(const RollingItem *item)
+{
+	return item->change ? FLOAT8OID : rolling_result_type(item->aggregate);
+}
+
+char *
+rolling_feature_name(const char *key, const RollingItem *item, const Interval *window, const Interval *delay)
+{
+	const char *column = item->change && item->column == NULL ? aggregates[ROLLING_COUNT].abbreviation : item->column;
+	StringInfoData name;
+
+	initStringInfo(&name);
+	appendStringInfo(&name, "%s_%s", key, aggregates[find_aggregate(item->name)].abbreviation);
+	if (column != NULL)
+		appendStringInfo(&name, "_%s", column);
+	appendStringInfo(&name, "_prev_%s", rolling_window_name(window));
+	if (!rolling_is_zero(delay))
+		appendStringInfo(&name, "_delay_%s", rolling_window_name(delay));
+	return name.data;
 }
 
 PG_FUNCTION_INFO_V1(risk_window_name);
@@ -260,22 +388,89 @@ risk_window_name(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(risk_rolling_feature_name);
 
-/* (key, aggregate, value, window); value may be NULL where there is none. */
+/* (key, aggregate, value, window, delay); value may be NULL where there is none. */
 Datum
 risk_rolling_feature_name(PG_FUNCTION_ARGS)
 {
-	RollingAggregate aggregate;
-	const Interval *window;
+	RollingItem item;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(3))
+	for (int i = 0; i < PG_NARGS(); i++)
+		if (i != 2 && PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	item = rolling_item_named(text_to_cstring(PG_GETARG_TEXT_PP(1)),
+							  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	rolling_check_window(PG_GETARG_INTERVAL_P(3));
+	rolling_check_delay(PG_GETARG_INTERVAL_P(4));
+	if (!rolling_takes_value(item.aggregate) && !rolling_takes_id(item.aggregate))
+		item.column = NULL;
+	else if (item.column == NULL)
 		PG_RETURN_NULL();
-	aggregate = rolling_aggregate_named(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	window = PG_GETARG_INTERVAL_P(3);
-	rolling_check_window(window);
-	if (PG_ARGISNULL(2) && (rolling_takes_value(aggregate) || rolling_takes_id(aggregate)))
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(
-									 rolling_feature_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), aggregate,
-														  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
-														  window)));
+	PG_RETURN_TEXT_P(cstring_to_text(rolling_feature_name(text_to_cstring(PG_GETARG_TEXT_PP(0)), &item,
+														  PG_GETARG_INTERVAL_P(3), PG_GETARG_INTERVAL_P(4))));
+}
+
+/* ---- a set of features ---- */
+
+/* An argument of features, as texts. */
+static List *
+texts_argument(FunctionCallInfo fcinfo, int arg)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	List	   *texts = NIL;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			texts = lappend(texts, TextDatumGetCString(elements[i]));
+	return texts;
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_column_features);
+
+/* (source, name, key, value, windows, aggregates, delay): the rows of
+ * risk.rolling_features that a set has, whose aggregates are of columns. */
+Datum
+risk_rolling_column_features(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	const Interval *delay;
+	StringInfoData key;
+	Datum	   *widths;
+	bool	   *width_nulls;
+	int			num_widths;
+	ListCell   *cell;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(2) || PG_ARGISNULL(4) || PG_ARGISNULL(5) || PG_ARGISNULL(6))
+		return (Datum) 0;
+	initStringInfo(&key);
+	foreach(cell, texts_argument(fcinfo, 2))
+		appendStringInfo(&key, "%s%s", key.len > 0 ? "_" : "", (char *) lfirst(cell));
+	delay = PG_GETARG_INTERVAL_P(6);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(4), INTERVALOID, sizeof(Interval), false, TYPALIGN_DOUBLE,
+					  &widths, &width_nulls, &num_widths);
+	foreach(cell, texts_argument(fcinfo, 5))
+	{
+		RollingItem item = rolling_read_item(lfirst(cell), PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)));
+
+		for (int i = 0; i < num_widths; i++)
+		{
+			/* The last two are of conditions. */
+			bool		nulls[10] = {PG_ARGISNULL(0), false, PG_ARGISNULL(1), false, item.column == NULL, false, false, item.tau == NULL, true, true};
+			Datum		values[10] = {PG_GETARG_DATUM(0), (Datum) 0, PG_GETARG_DATUM(1)};
+
+			if (width_nulls[i])
+				continue;
+			values[1] = CStringGetTextDatum(rolling_feature_name(key.data, &item, DatumGetIntervalP(widths[i]), delay));
+			values[3] = CStringGetTextDatum(item.name);
+			values[4] = nulls[4] ? (Datum) 0 : CStringGetTextDatum(item.column);
+			values[5] = widths[i];
+			values[6] = IntervalPGetDatum(delay);
+			values[7] = IntervalPGetDatum(item.tau);
+			tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
+		}
+	}
+	return (Datum) 0;
 }

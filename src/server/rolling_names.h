@@ -23,12 +23,17 @@ extern int64 rolling_time_before(int64 time, const Interval *interval, Oid type)
  * at most so many microseconds, behind the greatest that was. */
 extern bool rolling_has_calendar(const Interval *interval, Oid type);
 
+/* Whether all days near those from one time to another are of 24 hours, in the
+ * session's time zone. */
+extern bool rolling_is_steady(int64 from, int64 to);
+
 #define ROLLING_CALENDAR_SLACK	(5 * USECS_PER_DAY)
 
 /* Raise an error unless the interval is a window (finite, longer than zero), or
  * a delay (finite, zero or longer). */
 extern void rolling_check_window(const Interval *window);
 extern void rolling_check_delay(const Interval *delay);
+extern bool rolling_is_zero(const Interval *interval);
 
 /* Microseconds of tau; an error unless the engine takes it. */
 extern int64 rolling_check_tau(const Interval *tau);
@@ -36,15 +41,35 @@ extern int64 rolling_check_tau(const Interval *tau);
 /* 10m, 1h, 24h, 7d, 1mo, 1y, 1d12h: equal intervals alone have equal names. */
 extern char *rolling_window_name(const Interval *window);
 
-/* Whether an aggregate needs a value, or an id, of the event; its result's type. */
-extern const char *rolling_aggregate_name(RollingAggregate aggregate);
-extern RollingAggregate rolling_aggregate_named(const char *name);	/* or an error */
+/* Whether the core's aggregate needs a value, or an id, of the event; its
+ * result's type. */
 extern bool rolling_takes_value(RollingAggregate aggregate);
 extern bool rolling_takes_id(RollingAggregate aggregate);
 extern Oid	rolling_result_type(RollingAggregate aggregate);
 
-/* {key}_cnt_prev_{w}, {key}_since_last_prev_{w}, {key}_{aggregate}_{value}_prev_{w} */
-extern char *rolling_feature_name(const char *key, RollingAggregate aggregate,
-								  const char *value, const Interval *window);
+/* An aggregate as it is asked for, and what the core computes for it. */
+typedef struct RollingItem
+{
+	const char *name;			/* count, sum, ..., share, change */
+	RollingAggregate aggregate;
+	bool		change;			/* of that, against the window before */
+	bool		condition;		/* the column is of conditions */
+	const char *column;			/* NULL: of events */
+	Interval   *tau;			/* NULL: there is none */
+} RollingItem;
+
+/* An aggregate by its name, or an error; column may be NULL. */
+extern RollingItem rolling_item_named(const char *name, const char *column);
+
+/* The same as it is written: count, sum(column), decayed_distinct(column, 1 day).
+ * value: the column of what names none and needs one, or NULL. */
+extern RollingItem rolling_read_item(const char *text, const char *value);
+
+/* Type of a feature; {key}_cnt_prev_{w}, {key}_since_last_prev_{w},
+ * {key}_change_cnt_prev_{w} or else {key}_{aggregate}_{column}_prev_{w}, with a
+ * delay and _delay_{d}. */
+extern Oid	rolling_item_type(const RollingItem *item);
+extern char *rolling_feature_name(const char *key, const RollingItem *item,
+								  const Interval *window, const Interval *delay);
 
 #endif							/* PG_RISK_ROLLING_NAMES_H */

@@ -9,11 +9,15 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -90,7 +94,7 @@ rolling_ids_create(MemoryContext context, Oid type, Oid collation)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("could not identify a hash function for type %s", format_type_be(type)),
-				 errhint("Count the different values of a type that can be hashed, such as text.")));
+				 errhint("Use a type that can be hashed, such as text.")));
 	fmgr_info_cxt(ids->type->hash_proc, &ids->hash, context);
 	fmgr_info_cxt(ids->type->eq_opr_finfo.fn_oid, &ids->equal, context);
 	ids->collation = collation;
@@ -171,6 +175,98 @@ rolling_ids_number(RollingIds *ids, Datum value, bool null, uint64 kept)
 	return entry->id;
 }
 
+/* ---- values and features ---- */
+
+bool
+rolling_is_number(Oid type)
+{
+	return type == FLOAT8OID || type == FLOAT4OID || type == NUMERICOID || type == INT8OID ||
+		type == INT4OID || type == INT2OID || type == BOOLOID;
+}
+
+double
+rolling_float8(Oid type, Datum value)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			return DatumGetBool(value);
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return DatumGetInt64(value);
+		case FLOAT4OID:
+			return DatumGetFloat4(value);
+		case FLOAT8OID:
+			return DatumGetFloat8(value);
+		case NUMERICOID:
+			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
+		default:
+			elog(ERROR, "unexpected type %u of a value", type);
+	}
+}
+
+bool
+rolling_is_decimal(Oid type, Datum value)
+{
+	return type == NUMERICOID ||
+		(type == INT8OID && (DatumGetInt64(value) > INT64CONST(1) << 53 || DatumGetInt64(value) < -(INT64CONST(1) << 53)));
+}
+
+Datum
+rolling_to_numeric(Datum value, Oid type)
+{
+	return type == INT8OID ? NumericGetDatum(int64_to_numeric(DatumGetInt64(value))) : value;
+}
+
+int
+rolling_add_window(RollingWindow *windows, int *count, const Interval *width, const Interval *delay, bool change)
+{
+	int			i;
+
+	for (i = 0; i < *count; i++)
+		if (!windows[i].previous && memcmp(&windows[i].width, width, sizeof(Interval)) == 0 &&
+			memcmp(&windows[i].delay, delay, sizeof(Interval)) == 0 &&
+			(!change || (i + 1 < *count && windows[i + 1].previous)))
+			return i;
+	windows[(*count)++] = (RollingWindow) {*width, *delay, false};
+	if (change)
+		windows[(*count)++] = (RollingWindow) {*width, *delay, true};
+	return i;
+}
+
+int
+rolling_core_features(const RollingAsked *asked, int count, RollingFeature *features)
+{
+	int			n = count;
+
+	for (int i = 0; i < count; i++)
+	{
+		features[i] = (RollingFeature) {asked[i].aggregate, asked[i].window, asked[i].column, asked[i].tau};
+		if (asked[i].change)
+		{
+			features[n] = features[i];
+			features[n++].window++;
+		}
+	}
+	return n;
+}
+
+void
+rolling_set_changes(const RollingAsked *asked, int count, double *results, bool *nulls)
+{
+	int			n = count;
+
+	for (int i = 0; i < count; i++)
+		if (asked[i].change)
+		{
+			results[i] = rolling_change(results[i], results[n++]);
+			nulls[i] = isnan(results[i]);
+		}
+}
+
 /* ---- a run ---- */
 
 void *
@@ -182,38 +278,94 @@ rolling_resize(void *context, void *block, size_t size)
 	return NULL;
 }
 
+static void *
+copy_array(const void *array, Size size)
+{
+	return memcpy(palloc(size + 1), array, size);
+}
+
+/* See RollingOffsets. */
+static RollingOffsets
+find_offsets(const RollingRunSpec *spec, const RollingWindow *window)
+{
+	bool		calendar = rolling_has_calendar(&window->width, spec->time_type) ||
+		rolling_has_calendar(&window->delay, spec->time_type);
+	RollingOffsets offsets = {.least = PG_INT64_MAX};
+	int64		width;
+	int64		delay;
+
+	if (window->width.month != 0 || window->delay.month != 0 ||
+		pg_add_s64_overflow(window->width.time, window->width.day * USECS_PER_DAY, &width) ||
+		pg_add_s64_overflow(window->delay.time, window->delay.day * USECS_PER_DAY, &delay) ||
+		(window->previous && pg_add_s64_overflow(delay, width, &delay)) ||
+		pg_add_s64_overflow(delay, width, &width))
+		return offsets;
+	if (calendar && (spec->range == NULL || spec->range[0] < MIN_TIMESTAMP + width ||
+					 !rolling_is_steady(spec->range[0] - width, spec->range[1])))
+		return offsets;
+	return (RollingOffsets) {width, delay, MIN_TIMESTAMP + width};
+}
+
+/* The core, and where the run's results go. */
+static void
+create_engine(RollingRun *run, MemoryContext context)
+{
+	const RollingRunSpec *spec = &run->spec;
+	RollingFeature *features = palloc((2 * spec->num_features + 1) * sizeof(RollingFeature));
+	RollingSpec engine = {.num_windows = spec->num_windows + run->calendar,.num_columns = spec->num_values,
+		.num_id_columns = spec->num_ids,.features = features,.divisors = spec->divisors,
+		.resize = rolling_resize,.context = context};
+
+	engine.num_features = rolling_core_features(spec->features, spec->num_features, features);
+	run->any_decimal |= engine.num_features > spec->num_features;
+	run->results = palloc((engine.num_features + 1) * sizeof(double));
+	run->no_results = palloc((engine.num_features + 1) * sizeof(bool));
+	run->engine = rolling_create(&engine);
+	if (run->engine == NULL)
+		elog(ERROR, "rolling features are not what the engine takes");
+}
+
 RollingRun *
 rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 {
 	MemoryContext before = MemoryContextSwitchTo(context);
 	RollingRun *run = palloc0(sizeof(RollingRun));
-	RollingSpec engine = {.num_columns = spec->num_columns,.num_id_columns = OidIsValid(spec->id_type),
-		.num_features = spec->num_features,.resize = rolling_resize,.context = context};
-	RollingWindow *windows = palloc(spec->num_windows * sizeof(RollingWindow));
-	RollingFeature *features = palloc(spec->num_features * sizeof(RollingFeature));
 	int			i;
 
-	memcpy(windows, spec->windows, spec->num_windows * sizeof(RollingWindow));
-	memcpy(features, spec->features, spec->num_features * sizeof(RollingFeature));
 	run->spec = *spec;
-	run->spec.windows = windows;
-	run->spec.features = engine.features = features;
+	run->spec.windows = copy_array(spec->windows, spec->num_windows * sizeof(RollingWindow));
+	run->spec.features = copy_array(spec->features, spec->num_features * sizeof(RollingAsked));
+	run->spec.values = copy_array(spec->values, spec->num_values * sizeof(RollingColumn));
+	run->offsets = palloc(spec->num_windows * sizeof(RollingOffsets));
 	for (i = 0; i < spec->num_windows; i++)
-		run->calendar |= rolling_has_calendar(&windows[i].width, spec->time_type) ||
-			rolling_has_calendar(&windows[i].delay, spec->time_type);
-	engine.num_windows = spec->num_windows + run->calendar;
+	{
+		run->offsets[i] = find_offsets(spec, &spec->windows[i]);
+		run->calendar |= run->offsets[i].least == PG_INT64_MAX;
+	}
 	run->lower = palloc((spec->num_windows + 1) * sizeof(int64));
 	run->upper = palloc((spec->num_windows + 1) * sizeof(int64));
-	run->values = palloc0(spec->num_columns * sizeof(double));
-	run->nulls = palloc0(spec->num_columns * sizeof(bool));
-	run->results = palloc(spec->num_features * sizeof(double));
-	run->no_results = palloc(spec->num_features * sizeof(bool));
+	run->values = palloc0((spec->num_values + 1) * sizeof(double));
+	run->nulls = palloc0((spec->num_values + 1) * sizeof(bool));
+	run->originals = palloc0((spec->num_values + 1) * sizeof(Datum));
+	run->decimals = palloc0((spec->num_values + 1) * sizeof(RollingDecimal *));
+	run->decimal = palloc0((spec->num_values + 1) * sizeof(bool));
+	run->inexact = palloc0((spec->num_values + 1) * sizeof(bool));
+	for (i = 0; i < spec->num_values; i++)
+		if (spec->decimals != NULL && spec->decimals[i])
+		{
+			run->decimals[i] = rolling_decimal_create(context);
+			run->any_decimal = true;
+		}
+	run->numbers = palloc((spec->num_ids + 1) * sizeof(RollingIds *));
+	run->ids = palloc((spec->num_ids + 1) * sizeof(uint64));
+	for (i = 0; i < spec->num_ids; i++)
+		run->numbers[i] = rolling_ids_create(context, spec->ids[i].type, spec->ids[i].collation);
 	run->held = PG_INT64_MIN;
-	if (OidIsValid(spec->id_type))
-		run->ids = rolling_ids_create(context, spec->id_type, spec->collation);
-	run->engine = rolling_create(&engine);
-	if (run->engine == NULL)
-		elog(ERROR, "rolling features are not what the engine takes");
+	create_engine(run, context);
+	run->spec.ids = NULL;
+	run->spec.decimals = NULL;
+	run->spec.divisors = NULL;
+	run->spec.range = NULL;
 	MemoryContextSwitchTo(before);
 	return run;
 }
@@ -223,20 +375,35 @@ rolling_run_reset(RollingRun *run)
 {
 	rolling_reset(run->engine);
 	run->held = PG_INT64_MIN;
-	if (run->ids != NULL)
-		rolling_ids_reset(run->ids);
+	for (int i = 0; i < run->spec.num_ids; i++)
+		rolling_ids_reset(run->numbers[i]);
+	for (int i = 0; i < run->spec.num_values; i++)
+	{
+		run->decimal[i] = false;
+		if (run->decimals[i] != NULL)
+			rolling_decimal_reset(run->decimals[i]);
+	}
 }
 
 void
-rolling_run_set_id(RollingRun *run, Datum value, bool null)
+rolling_run_set_value(RollingRun *run, int column, Datum value, bool null)
 {
-	run->id = rolling_ids_number(run->ids, value, null, rolling_num_events(run->engine));
+	run->originals[column] = value;
+	run->nulls[column] = null;
+	run->inexact[column] = !null && rolling_is_decimal(run->spec.values[column].type, value);
+	run->values[column] = null ? 0 : rolling_float8(run->spec.values[column].type, value);
+}
+
+void
+rolling_run_set_id(RollingRun *run, int column, Datum value, bool null)
+{
+	run->ids[column] = rolling_ids_number(run->numbers[column], value, null, rolling_num_events(run->engine));
 }
 
 void
 rolling_bounds(const RollingWindow *window, int64 time, Oid type, int64 *lower, int64 *upper)
 {
-	*upper = rolling_time_before(time, &window->delay, type);
+	*upper = rolling_is_zero(&window->delay) ? time : rolling_time_before(time, &window->delay, type);
 	if (window->previous)
 		*upper = rolling_time_before(*upper, &window->width, type);
 	*lower = rolling_time_before(*upper, &window->width, type);
@@ -252,21 +419,75 @@ set_bounds(RollingRun *run)
 
 	for (i = 0; i < n; i++)
 	{
-		rolling_bounds(&run->spec.windows[i], run->time, run->spec.time_type, &run->lower[i], &run->upper[i]);
+		const RollingOffsets *offsets = &run->offsets[i];
+
+		if (run->time >= offsets->least && run->time < END_TIMESTAMP)
+		{
+			run->upper[i] = run->time - offsets->upper;
+			run->lower[i] = run->time - offsets->lower;
+		}
+		else
+			rolling_bounds(&run->spec.windows[i], run->time, run->spec.time_type, &run->lower[i], &run->upper[i]);
 		oldest = Min(oldest, run->lower[i]);
 	}
+	run->oldest = oldest;
+	if (!run->calendar)
+		return;
 	if (oldest > PG_INT64_MIN + ROLLING_CALENDAR_SLACK)
 		run->held = Max(run->held, oldest - ROLLING_CALENDAR_SLACK);
-	run->lower[n] = run->upper[n] = run->held;
+	run->oldest = run->lower[n] = run->upper[n] = run->held;
+}
+
+/* Sums and averages of a column that are of numeric, for the core's results. */
+static void
+set_decimal_results(RollingRun *run, const RollingAsked *feature, int window, int place)
+{
+	if ((feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG) &&
+		run->decimals[feature->column] != NULL && run->decimal[feature->column])
+		run->no_results[place] = !rolling_decimal_result(run->decimals[feature->column], run->spec.values[feature->column].type,
+														 feature->aggregate == ROLLING_AVG,
+														 run->lower[window], run->upper[window], &run->results[place]);
+}
+
+/* Add the event to what sums of numeric are made of. */
+static void
+add_decimal(RollingRun *run, int column)
+{
+	rolling_decimal_forget(run->decimals[column], run->oldest);
+	if (!run->nulls[column])
+		rolling_decimal_add(run->decimals[column], run->time,
+							rolling_to_numeric(run->originals[column], run->spec.values[column].type));
+	run->decimal[column] |= run->inexact[column];
+}
+
+/* What the core leaves to do: results of numeric, and changes. */
+static void
+finish_results(RollingRun *run)
+{
+	const RollingRunSpec *spec = &run->spec;
+	int			n = spec->num_features;
+
+	for (int i = 0; i < spec->num_features; i++)
+	{
+		set_decimal_results(run, &spec->features[i], spec->features[i].window, i);
+		if (spec->features[i].change)
+			set_decimal_results(run, &spec->features[i], spec->features[i].window + 1, n++);
+	}
+	rolling_set_changes(spec->features, spec->num_features, run->results, run->no_results);
+	for (int i = 0; i < spec->num_values; i++)
+		if (run->decimals[i] != NULL)
+			add_decimal(run, i);
 }
 
 void
 rolling_run_step(RollingRun *run)
 {
-	RollingEvent event = {.time = run->time,.values = run->values,.nulls = run->nulls,.ids = &run->id};
+	RollingEvent event = {.time = run->time,.values = run->values,.nulls = run->nulls,.ids = run->ids};
 
 	set_bounds(run);
 	if (rolling_ask(run->engine, &event, run->lower, run->upper, run->results, run->no_results) != ROLLING_OK ||
 		rolling_add(run->engine, &event) != ROLLING_OK)
 		elog(ERROR, "rolling features: times are out of order");
+	if (run->any_decimal)
+		finish_results(run);
 }

@@ -10,6 +10,7 @@
 #include "utils/palloc.h"
 
 #include "rolling/rolling.h"
+#include "rolling_decimal.h"
 
 /* [t - delay - width, t - delay); previous: the window before that one. */
 typedef struct RollingWindow
@@ -19,18 +20,68 @@ typedef struct RollingWindow
 	bool		previous;
 } RollingWindow;
 
-/* What is asked.  The first column of ids is of this type, if there is one. */
+typedef struct RollingColumn
+{
+	Oid			type;			/* domains as their base type */
+	Oid			collation;
+} RollingColumn;
+
+typedef struct RollingAsked
+{
+	RollingAggregate aggregate;
+	bool		change;			/* of the aggregate, from the window after this in
+								 * the list, which is the previous one */
+	int			window;
+	int			column;			/* of values, or for the distinct ones of ids */
+	int64		tau;
+} RollingAsked;
+
+/* The index of a window; added if it is not there.  A change also needs the window
+ * before, which comes next. */
+extern int	rolling_add_window(RollingWindow *windows, int *count, const Interval *width,
+							   const Interval *delay, bool change);
+
+/* What the core is to compute: the features, then those of the previous windows
+ * of changes; returns their number.  [2 * count] have room. */
+extern int	rolling_core_features(const RollingAsked *asked, int count, RollingFeature *features);
+
+/* Make changes of those results. */
+extern void rolling_set_changes(const RollingAsked *asked, int count, double *results, bool *nulls);
+
+/* The nearest float8 of a value of a type that rolling_is_number(); whether that
+ * is not the value, so that sums and averages are to be PostgreSQL's. */
+extern bool rolling_is_number(Oid type);
+extern double rolling_float8(Oid type, Datum value);
+extern bool rolling_is_decimal(Oid type, Datum value);
+
+/* Such a value as numeric, if it is one already or bigint. */
+extern Datum rolling_to_numeric(Datum value, Oid type);
+
+/* What is asked.  sums: columns of values whose sums may have to be of numeric. */
 typedef struct RollingRunSpec
 {
 	Oid			time_type;
 	int			num_windows;
 	const RollingWindow *windows;
 	int			num_features;
-	const RollingFeature *features;
-	int			num_columns;
-	Oid			id_type;		/* InvalidOid: no ids */
-	Oid			collation;
+	const RollingAsked *features;
+	int			num_values;
+	const RollingColumn *values;
+	int			num_ids;
+	const RollingColumn *ids;
+	const bool *decimals;		/* [num_values]; NULL: none */
+	const uint64 *divisors;		/* [num_values] see RollingSpec */
+	const int64 *range;			/* [2] the times of all events; NULL: not known */
 } RollingRunSpec;
+
+/* What is subtracted from a time for the bounds of a window, where that is the
+ * same for all times from least on; those of more need the calendar. */
+typedef struct RollingOffsets
+{
+	int64		lower;
+	int64		upper;
+	int64		least;			/* PG_INT64_MAX: there are none */
+} RollingOffsets;
 
 /* Both bounds of a window for an event, days and months in the session's time
  * zone. */
@@ -54,20 +105,27 @@ extern uint64 rolling_ids_number(RollingIds *ids, Datum value, bool null, uint64
 /* The fields from time on are the caller's to fill and to read. */
 typedef struct RollingRun
 {
-	RollingRunSpec spec;		/* arrays copied */
+	RollingRunSpec spec;		/* windows, features and values, copied */
 	Rolling    *engine;
-	RollingIds *ids;
+	RollingIds **numbers;		/* [num_ids] */
+	RollingDecimal **decimals;	/* [num_values]; NULL: its sums are the core's */
+	bool	   *decimal;		/* [num_values] sums of this key are of numeric */
+	bool	   *inexact;		/* [num_values] those of the next events are */
+	bool		any_decimal;	/* or a change: there is something left to do */
+	RollingOffsets *offsets;	/* [num_windows] */
 	bool		calendar;		/* a window more, which holds back what bounds may
 								 * come back to */
 	int64		held;			/* its lower bound */
+	int64		oldest;			/* the least of all lower bounds */
 	int64	   *lower;			/* [num_windows + 1] */
 	int64	   *upper;
 
 	int64		time;			/* of the event */
-	double	   *values;			/* [num_columns] */
+	double	   *values;			/* [num_values] */
 	bool	   *nulls;
-	uint64		id;
-	double	   *results;		/* [num_features] */
+	Datum	   *originals;		/* those of decimals */
+	uint64	   *ids;			/* [num_ids] */
+	double	   *results;		/* [num_features], and what changes are made of */
 	bool	   *no_results;
 } RollingRun;
 
@@ -77,8 +135,10 @@ extern RollingRun *rolling_run_create(MemoryContext context, const RollingRunSpe
 /* Another key follows. */
 extern void rolling_run_reset(RollingRun *run);
 
-/* The id of a value, into run->id. */
-extern void rolling_run_set_id(RollingRun *run, Datum value, bool null);
+/* The event's value of a column of values, or of one of ids; as long as it lives
+ * until the step. */
+extern void rolling_run_set_value(RollingRun *run, int column, Datum value, bool null);
+extern void rolling_run_set_id(RollingRun *run, int column, Datum value, bool null);
 
 /* Ask about the event in the fields, then add it.  Times must not go back. */
 extern void rolling_run_step(RollingRun *run);

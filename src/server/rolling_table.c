@@ -2,17 +2,17 @@
  * rolling_table.c
  *		risk.rolling_table(): rolling features of all rows of a table or query.
  *
- * The source is read once, as the caller, by a query that orders it by key and
- * time: its executor sorts within work_mem, or follows an index.  Each row goes
- * from there through the engine into a tuplestore, which spills to disk beyond
- * work_mem; the engine holds what the longest window of one key needs.
+ * The source is read once, as the caller, in whatever order it comes.  Its rows
+ * are put into the order of key and time (rolling_rows.c) and go through the
+ * engine one by one as they are asked for, mostly by the scan in rolling_scan.c.
  *
  * The caller's column definition list says what is wanted: each of its columns is
  * a feature, by name, or else a column of the source, which is passed on.
  */
 #include "postgres.h"
 
-#include "access/tupdesc.h"
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -22,14 +22,15 @@
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/typcache.h"
 #include "utils/varlena.h"
 
 #include "rolling_names.h"
+#include "rolling_rows.h"
 #include "rolling_run.h"
+#include "rolling_table.h"
 #include "source.h"
 
 enum
@@ -39,72 +40,84 @@ enum
 	ARG_TIME,
 	ARG_VALUE,
 	ARG_WINDOWS,
-	ARG_AGGREGATES
+	ARG_AGGREGATES,
+	ARG_DELAY
 };
 
-/* A feature that the arguments allow, and where the caller wants it. */
+/* A numeric of so many digits is in a float8 what it is. */
+#define MOST_DIGITS		15
+
+/* A feature that the arguments allow. */
 typedef struct Candidate
 {
 	char	   *name;
-	RollingFeature feature;
+	RollingItem item;
+	Interval	width;
 } Candidate;
 
-/* A column of the key: how to compare it, and its value in the latest row. */
-typedef struct KeyColumn
+/* The columns of the query are those of the key, the time, values, ids, and what is
+ * passed on.  Of a row is kept: values as the engine wants them, ids, what is
+ * passed on. */
+struct RollingTable
 {
-	FmgrInfo	equal;
-	Oid			collation;
-	int16		length;
-	bool		by_value;
-	Datum		value;
-} KeyColumn;
-
-/* The receiver of the source's rows. */
-typedef struct Table
-{
-	DestReceiver receiver;		/* first */
 	MemoryContext context;
-	MemoryContext row;			/* reset with each row */
-	Tuplestorestate *store;
+	MemoryContext scratch;		/* reset with each row */
 	TupleDesc	result;
-	int			num_keys;		/* columns of the query: these, */
-	bool		has_value;		/* the time, the value if there is one, */
-	KeyColumn  *keys;			/* and what is passed on */
+	int			num_keys;
 	int			num_candidates;
 	Candidate  *candidates;
-	int			num_windows;
+	Interval	delay;
+	int		   *places;			/* [result->natts]: a feature, or -1 - which of
+								 * num_passed */
+	int			num_passed;
+	int			num_columns;		/* of values in the query, */
+	const char **column_names;
+	const char **id_names;		/* and of ids, [spec.num_ids] */
+	RollingItem *items;			/* [spec.num_features], as they were asked for */
+	RollingAsked *asked;
 	RollingWindow *windows;
-	int		   *places;			/* [result->natts]: a feature, or -1 - the column */
+	RollingColumn *values;		/* [spec.num_values] for the engine: */
+	int		   *from;			/* which of num_columns, */
+	Oid		   *types;			/* of what type that is, */
+	uint64	   *divisors;		/* as it is or in units of its last digit */
+	bool	   *decimals;
+	RollingColumn *ids;
+	Datum	   *kept;			/* of a row */
+	bool	   *kept_nulls;
 	RollingRunSpec spec;
+	RollingRows *rows;
 	RollingRun *run;
-	bool		begun;			/* a key is in keys */
-	bool		id;				/* the value is counted, not added */
-	Datum	   *values;			/* [result->natts] */
-	bool	   *nulls;
-} Table;
+};
+
+/* The receiver of the source's rows. */
+typedef struct Receiver
+{
+	DestReceiver receiver;		/* first */
+	RollingTable *table;
+} Receiver;
 
 /* ---- the arguments ---- */
 
 static char *
-text_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+text_argument(const NullableDatum *args, int arg, const char *name)
 {
-	if (PG_ARGISNULL(arg))
+	if (args[arg].isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s of risk.rolling_table() must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	return TextDatumGetCString(args[arg].value);
 }
 
 /* The elements of an array of a fixed type, none of them NULL. */
 static int
-array_argument(FunctionCallInfo fcinfo, int arg, const char *name, Oid type, int16 length, char align,
+array_argument(const NullableDatum *args, int arg, const char *name, Oid type, int16 length, char align,
 			   Datum **elements)
 {
 	bool	   *nulls;
 	int			count = 0;
 
-	if (!PG_ARGISNULL(arg))
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), type, length, false, align, elements, &nulls, &count);
+	if (!args[arg].isnull)
+		deconstruct_array(DatumGetArrayTypeP(args[arg].value), type, length, false, align, elements, &nulls, &count);
 	for (int i = 0; i < count; i++)
 		if (nulls[i])
 			count = 0;
@@ -117,9 +130,9 @@ array_argument(FunctionCallInfo fcinfo, int arg, const char *name, Oid type, int
 
 /* Names of columns, as SQL reads them. */
 static List *
-columns_argument(FunctionCallInfo fcinfo, int arg, const char *name)
+columns_argument(const NullableDatum *args, int arg, const char *name)
 {
-	char	   *text = text_argument(fcinfo, arg, name);
+	char	   *text = text_argument(args, arg, name);
 	List	   *columns;
 
 	if (!SplitIdentifierString(pstrdup(text), ',', &columns) || columns == NIL)
@@ -132,183 +145,254 @@ columns_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 
 /* Every feature that windows and aggregates allow, with its name. */
 static void
-read_candidates(FunctionCallInfo fcinfo, Table *table, const char *key, const char *value)
+read_candidates(RollingTable *table, const NullableDatum *args, const char *key, const char *value)
 {
 	Datum	   *widths;
-	Datum	   *names;
-	int			num_names = array_argument(fcinfo, ARG_AGGREGATES, "aggregates", TEXTOID, -1, TYPALIGN_INT, &names);
+	Datum	   *texts;
+	int			num_texts = array_argument(args, ARG_AGGREGATES, "aggregates", TEXTOID, -1, TYPALIGN_INT, &texts);
+	int			num_widths = array_argument(args, ARG_WINDOWS, "windows", INTERVALOID, sizeof(Interval),
+											TYPALIGN_DOUBLE, &widths);
 
-	table->num_windows = array_argument(fcinfo, ARG_WINDOWS, "windows", INTERVALOID, sizeof(Interval),
-										TYPALIGN_DOUBLE, &widths);
-	table->windows = palloc0(table->num_windows * sizeof(RollingWindow));
-	table->candidates = palloc0(table->num_windows * num_names * sizeof(Candidate));
-	for (int i = 0; i < table->num_windows; i++)
+	if (args[ARG_DELAY].isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("delay of risk.rolling_table() must not be null")));
+	table->delay = *DatumGetIntervalP(args[ARG_DELAY].value);
+	rolling_check_delay(&table->delay);
+	for (int i = 0; i < num_widths; i++)
+		rolling_check_window(DatumGetIntervalP(widths[i]));
+	table->candidates = palloc(num_widths * num_texts * sizeof(Candidate));
+	for (int k = 0; k < num_texts; k++)
 	{
-		table->windows[i].width = *DatumGetIntervalP(widths[i]);
-		rolling_check_window(&table->windows[i].width);
-		for (int k = 0; k < num_names; k++)
-		{
-			RollingAggregate aggregate = rolling_aggregate_named(TextDatumGetCString(names[k]));
-			Candidate  *candidate = &table->candidates[table->num_candidates++];
+		RollingItem item = rolling_read_item(TextDatumGetCString(texts[k]), value);
 
-			if (aggregate == ROLLING_DECAYED_DISTINCT)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("risk.rolling_table() does not have aggregate \"decayed_distinct\""),
-						 errhint("Use the window function risk.decayed_distinct().")));
-			if (value == NULL && (rolling_takes_value(aggregate) || rolling_takes_id(aggregate)))
-				ereport(ERROR,
-						(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						 errmsg("aggregate \"%s\" of risk.rolling_table() needs a value", rolling_aggregate_name(aggregate))));
-			candidate->feature = (RollingFeature) {aggregate, i, 0, 0};
-			candidate->name = rolling_feature_name(key, aggregate, value, &table->windows[i].width);
-			truncate_identifier(candidate->name, strlen(candidate->name), false);
+		for (int i = 0; i < num_widths; i++)
+		{
+			const Interval *width = DatumGetIntervalP(widths[i]);
+			char	   *name = rolling_feature_name(key, &item, width, &table->delay);
+
+			truncate_identifier(name, strlen(name), false);
+			table->candidates[table->num_candidates++] = (Candidate) {name, item, *width};
 		}
 	}
 }
 
 /* The features' names with their types, as a column definition list has them. */
 static char *
-candidate_list(const Table *table)
+candidate_list(const RollingTable *table)
 {
 	StringInfoData list;
 
 	initStringInfo(&list);
 	for (int i = 0; i < table->num_candidates; i++)
 		appendStringInfo(&list, "%s%s %s", i > 0 ? ", " : "", quote_identifier(table->candidates[i].name),
-						 format_type_be(rolling_result_type(table->candidates[i].feature.aggregate)));
+						 format_type_be(rolling_item_type(&table->candidates[i].item)));
 	return list.data;
+}
+
+/* The index of a name; added if it is not there. */
+static int
+add_name(const char **names, int *count, const char *name)
+{
+	int			i = 0;
+
+	while (i < *count && strcmp(names[i], name) != 0)
+		i++;
+	if (i == *count)
+		names[(*count)++] = name;
+	return i;
+}
+
+/* Have a feature computed; returns its place. */
+static int
+add_feature(RollingTable *table, const Candidate *candidate)
+{
+	RollingRunSpec *spec = &table->spec;
+	const RollingItem *item = &candidate->item;
+	RollingAsked *asked = &table->asked[spec->num_features];
+
+	*asked = (RollingAsked) {.aggregate = item->aggregate,.change = item->change};
+	asked->window = rolling_add_window(table->windows, &spec->num_windows, &candidate->width, &table->delay, item->change);
+	if (rolling_takes_id(item->aggregate))
+		asked->column = add_name(table->id_names, &spec->num_ids, item->column);
+	else if (rolling_takes_value(item->aggregate))
+		asked->column = add_name(table->column_names, &table->num_columns, item->column);
+	if (item->tau != NULL)
+		asked->tau = rolling_check_tau(item->tau);
+	table->items[spec->num_features] = *item;
+	return spec->num_features++;
 }
 
 /* Find the features among the caller's columns. */
 static void
-match_features(Table *table)
+match_features(RollingTable *table)
 {
-	RollingFeature *features = palloc0(table->result->natts * sizeof(RollingFeature));
+	int			n = table->result->natts;
 
-	table->places = palloc(table->result->natts * sizeof(int));
-	for (int i = 0; i < table->result->natts; i++)
+	table->places = palloc(n * sizeof(int));
+	table->items = palloc(n * sizeof(RollingItem));
+	table->asked = palloc(n * sizeof(RollingAsked));
+	table->windows = palloc((2 * n + 1) * sizeof(RollingWindow));
+	table->column_names = palloc(n * sizeof(char *));
+	table->id_names = palloc(n * sizeof(char *));
+	for (int i = 0; i < n; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(table->result, i);
 		int			k = 0;
 
 		while (k < table->num_candidates && strcmp(table->candidates[k].name, NameStr(column->attname)) != 0)
 			k++;
-		table->places[i] = k < table->num_candidates ? table->spec.num_features : -1;
-		if (k == table->num_candidates)
-			continue;
-		features[table->spec.num_features++] = table->candidates[k].feature;
-		if (column->atttypid != rolling_result_type(table->candidates[k].feature.aggregate))
+		table->places[i] = k < table->num_candidates ? add_feature(table, &table->candidates[k]) : -1;
+		if (k < table->num_candidates && column->atttypid != rolling_item_type(&table->candidates[k].item))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("feature \"%s\" is of type %s, not %s", NameStr(column->attname),
-							format_type_be(rolling_result_type(table->candidates[k].feature.aggregate)),
+							format_type_be(rolling_item_type(&table->candidates[k].item)),
 							format_type_be(column->atttypid)),
 					 errhint("Features that can be in the column definition list: %s.", candidate_list(table))));
 	}
-	table->spec.num_windows = table->num_windows;
-	table->spec.windows = table->windows;
-	table->spec.features = features;
-}
-
-/* Whether a feature that is wanted adds values up, or counts different ones. */
-static bool
-wants(const Table *table, bool (*takes) (RollingAggregate))
-{
-	for (int i = 0; i < table->spec.num_features; i++)
-		if (takes(table->spec.features[i].aggregate))
-			return true;
-	return false;
-}
-
-/* What the query needs besides key and time: the value, and what is passed on. */
-static void
-append_columns(StringInfo query, Table *table, const char *value)
-{
-	bool		number = wants(table, rolling_takes_value);
-	int			columns = table->num_keys + 1;
-
-	table->id = wants(table, rolling_takes_id);
-	table->has_value = number || table->id;
-	if (number && table->id)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("risk.rolling_table() cannot both add up and count the different values of one column"),
-				 errhint("Call it once for each, or use the window functions.")));
-	if (table->has_value)
-	{
-		appendStringInfo(query, ", source.%s%s", quote_identifier(value), number ? "::pg_catalog.float8" : "");
-		columns++;
-	}
-	for (int i = 0; i < table->result->natts; i++)
-		if (table->places[i] < 0)
-		{
-			table->places[i] = -1 - columns++;
-			appendStringInfo(query, ", source.%s", quote_identifier(NameStr(TupleDescAttr(table->result, i)->attname)));
-		}
+	/* The engine wants one, also if there are only columns to pass on. */
+	if (table->spec.num_windows == 0)
+		(void) rolling_add_window(table->windows, &table->spec.num_windows, &table->candidates[0].width, &table->delay, false);
 }
 
 /* The query for the source's rows; what is wanted of them into the table. */
 static char *
-make_query(FunctionCallInfo fcinfo, Table *table)
+make_query(RollingTable *table, const NullableDatum *args)
 {
-	char	   *source = text_argument(fcinfo, ARG_SOURCE, "source");
-	List	   *keys = columns_argument(fcinfo, ARG_KEY, "key");
-	char	   *time = linitial(columns_argument(fcinfo, ARG_TIME, "event_time"));
-	char	   *value = PG_ARGISNULL(ARG_VALUE) ? NULL : linitial(columns_argument(fcinfo, ARG_VALUE, "value"));
+	char	   *source = text_argument(args, ARG_SOURCE, "source");
+	List	   *keys = columns_argument(args, ARG_KEY, "key");
+	char	   *time = linitial(columns_argument(args, ARG_TIME, "event_time"));
+	char	   *value = args[ARG_VALUE].isnull ? NULL : linitial(columns_argument(args, ARG_VALUE, "value"));
 	StringInfoData key;
-	StringInfoData columns;
-	StringInfoData order;
+	StringInfoData query;
 	ListCell   *cell;
 
 	initStringInfo(&key);
-	initStringInfo(&columns);
-	initStringInfo(&order);
+	initStringInfo(&query);
 	foreach(cell, keys)
 	{
 		appendStringInfo(&key, "%s%s", key.len > 0 ? "_" : "", (char *) lfirst(cell));
-		appendStringInfo(&order, "%ssource.%s", order.len > 0 ? ", " : "", quote_identifier(lfirst(cell)));
+		appendStringInfo(&query, "%s source.%s,", query.len > 0 ? "" : "SELECT", quote_identifier(lfirst(cell)));
 	}
-	appendStringInfo(&order, ", source.%s", quote_identifier(time));
+	appendStringInfo(&query, " source.%s", quote_identifier(time));
 	table->num_keys = list_length(keys);
-	read_candidates(fcinfo, table, key.data, value);
+	read_candidates(table, args, key.data, value);
 	match_features(table);
-	append_columns(&columns, table, value);
-	return psprintf("SELECT %s%s FROM %s ORDER BY %s", order.data, columns.data,
-					source_from_item(source), order.data);
+	for (int i = 0; i < table->num_columns; i++)
+		appendStringInfo(&query, ", source.%s", quote_identifier(table->column_names[i]));
+	for (int i = 0; i < table->spec.num_ids; i++)
+		appendStringInfo(&query, ", source.%s", quote_identifier(table->id_names[i]));
+	for (int i = 0; i < table->result->natts; i++)
+		if (table->places[i] < 0)
+		{
+			table->places[i] = -1 - table->num_passed++;
+			appendStringInfo(&query, ", source.%s", quote_identifier(NameStr(TupleDescAttr(table->result, i)->attname)));
+		}
+	appendStringInfo(&query, " FROM %s", source_from_item(source));
+	return query.data;
 }
 
-/* ---- the rows ---- */
+/* ---- the source ---- */
 
-/* What the query's columns are, before its first row. */
-static void
-table_startup(DestReceiver *self, int operation, TupleDesc source)
+static RollingColumn
+column_of(TupleDesc source, int column)
 {
-	Table	   *table = (Table *) self;
-	MemoryContext before = MemoryContextSwitchTo(table->context);
-	Form_pg_attribute time = TupleDescAttr(source, table->num_keys);
+	Form_pg_attribute attribute = TupleDescAttr(source, column);
 
-	table->keys = palloc0(table->num_keys * sizeof(KeyColumn));
-	for (int i = 0; i < table->num_keys; i++)
-	{
-		Form_pg_attribute column = TupleDescAttr(source, i);
-		TypeCacheEntry *type = lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR_FINFO);
+	return (RollingColumn) {getBaseType(attribute->atttypid), attribute->attcollation};
+}
 
-		fmgr_info_copy(&table->keys[i].equal, &type->eq_opr_finfo, table->context);
-		table->keys[i].collation = column->attcollation;
-		table->keys[i].length = column->attlen;
-		table->keys[i].by_value = column->attbyval;
-	}
-	if (!rolling_is_time(time->atttypid))
+/* Values are numbers or conditions. */
+static void
+check_value(const RollingItem *item, Oid type)
+{
+	if (item->condition ? type != BOOLOID : !rolling_is_number(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("event_time is of type %s", format_type_be(time->atttypid)),
-				 errhint("It must be timestamptz, timestamp or date.")));
+				 errmsg("wrong type of column in %s(%s): %s", item->name, item->column, format_type_be(type)),
+				 errhint("A share is of a boolean column, the other aggregates of values are of numbers or booleans; a query as source can have a condition or conversion as column.")));
+}
+
+/* What sums of numeric(p, s) are of integers of: 10^s.  Else 1. */
+static uint64
+divisor_of(Form_pg_attribute column)
+{
+	int			precision = (column->atttypmod - VARHDRSZ) >> 16 & 0xffff;
+	int			scale = (column->atttypmod - VARHDRSZ) & 0x7ff;	/* negative: great */
+	uint64		divisor = 1;
+
+	if (column->atttypid != NUMERICOID || column->atttypmod < VARHDRSZ || precision > MOST_DIGITS || scale > MOST_DIGITS)
+		return 1;
+	while (scale-- > 0)
+		divisor *= 10;
+	return divisor;
+}
+
+/* The engine's column of values for a feature; added if it is not there.  Numerics
+ * and bigints whose sums are asked stay what they are, others become float8. */
+static int
+add_column(RollingTable *table, int from, RollingColumn column, uint64 divisor, bool summed)
+{
+	int			i = 0;
+
+	while (i < table->spec.num_values && (table->from[i] != from || table->divisors[i] != divisor))
+		i++;
+	if (i == table->spec.num_values)
+	{
+		table->from[i] = from;
+		table->types[i] = column.type;
+		table->values[i] = (RollingColumn) {FLOAT8OID, InvalidOid};
+		table->divisors[i] = divisor;
+		table->decimals[i] = false;
+		table->spec.num_values++;
+	}
+	if (summed && divisor == 1 && (column.type == NUMERICOID || column.type == INT8OID))
+		table->values[i] = column;
+	return i;
+}
+
+/* The engine's columns of values. */
+static void
+make_columns(RollingTable *table, TupleDesc source)
+{
+	int			room = 2 * table->num_columns + 1;
+
+	table->from = palloc(room * sizeof(int));
+	table->values = palloc(room * sizeof(RollingColumn));
+	table->types = palloc(room * sizeof(Oid));
+	table->divisors = palloc(room * sizeof(uint64));
+	table->decimals = palloc(room * sizeof(bool));
+	for (int i = 0; i < table->spec.num_features; i++)
+	{
+		RollingAsked *asked = &table->asked[i];
+		int			place = table->num_keys + 1 + asked->column;
+		uint64		divisor = 1;
+		RollingColumn column;
+
+		if (!rolling_takes_value(asked->aggregate))
+			continue;
+		column = column_of(source, place);
+		check_value(&table->items[i], column.type);
+		if (asked->aggregate == ROLLING_SUM)
+			divisor = divisor_of(TupleDescAttr(source, place));
+		asked->column = add_column(table, asked->column, column, divisor,
+								   asked->aggregate == ROLLING_SUM || asked->aggregate == ROLLING_AVG);
+	}
+}
+
+/* What is passed on is of the type that the caller says. */
+static void
+check_passed(const RollingTable *table, TupleDesc source)
+{
 	for (int i = 0; i < table->result->natts; i++)
 	{
 		Form_pg_attribute wanted = TupleDescAttr(table->result, i);
-		Form_pg_attribute column = table->places[i] >= 0 ? wanted : TupleDescAttr(source, -1 - table->places[i]);
+		Form_pg_attribute column;
 
+		if (table->places[i] >= 0)
+			continue;
+		column = TupleDescAttr(source, source->natts - table->num_passed - 1 - table->places[i]);
 		if (column->atttypid != wanted->atttypid)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -316,116 +400,96 @@ table_startup(DestReceiver *self, int operation, TupleDesc source)
 							format_type_be(column->atttypid), format_type_be(wanted->atttypid)),
 					 errhint("Write its type in the column definition list.")));
 	}
-	table->spec.time_type = time->atttypid;
-	if (table->id)
-	{
-		table->spec.id_type = TupleDescAttr(source, table->num_keys + 1)->atttypid;
-		table->spec.collation = TupleDescAttr(source, table->num_keys + 1)->attcollation;
-	}
-	else
-		table->spec.num_columns = table->has_value;
-	table->run = rolling_run_create(table->context, &table->spec);
-	MemoryContextSwitchTo(before);
 }
 
-/* Whether a row has the key of the one before it. */
-static bool
-same_key(Table *table, const TupleTableSlot *slot)
+/* What is kept of a row. */
+static TupleDesc
+kept_columns(RollingTable *table, TupleDesc source)
 {
-	for (int i = 0; i < table->num_keys; i++)
-	{
-		KeyColumn  *key = &table->keys[i];
+	int			num_values = table->spec.num_values;
+	int			rest = table->spec.num_ids + table->num_passed;
+	TupleDesc	columns = CreateTemplateTupleDesc(num_values + rest);
 
-		if (slot->tts_isnull[i] || !table->begun)
-			return false;
-		if (!datumIsEqual(slot->tts_values[i], key->value, key->by_value, key->length) &&
-			!DatumGetBool(FunctionCall2Coll(&key->equal, key->collation, slot->tts_values[i], key->value)))
-			return false;
-	}
-	return true;
+	for (int i = 0; i < num_values; i++)
+		TupleDescInitEntry(columns, i + 1, NULL, table->values[i].type, -1, 0);
+	for (int i = 0; i < rest; i++)
+		TupleDescCopyEntry(columns, num_values + i + 1, source, source->natts - rest + i + 1);
+	table->kept = palloc((columns->natts + 1) * sizeof(Datum));
+	table->kept_nulls = palloc((columns->natts + 1) * sizeof(bool));
+	return columns;
 }
 
-/* Another key begins; one with a NULL has no history and no successor. */
+/* What the query's columns are, before its first row. */
 static void
-begin_key(Table *table, const TupleTableSlot *slot)
+receive_columns(DestReceiver *self, int operation, TupleDesc source)
 {
+	RollingTable *table = ((Receiver *) self)->table;
+	RollingRunSpec *spec = &table->spec;
 	MemoryContext before = MemoryContextSwitchTo(table->context);
-	bool		begun = table->begun;
 
-	rolling_run_reset(table->run);
-	table->begun = true;
-	for (int i = 0; i < table->num_keys; i++)
-	{
-		KeyColumn  *key = &table->keys[i];
-
-		if (begun && !key->by_value)
-			pfree(DatumGetPointer(key->value));
-		key->value = slot->tts_isnull[i] ? (Datum) 0 :
-			datumCopy(slot->tts_values[i], key->by_value, key->length);
-		table->begun &= !slot->tts_isnull[i];
-	}
-	if (!table->begun)
-		for (int i = 0; i < table->num_keys; i++)
-			if (!slot->tts_isnull[i] && !table->keys[i].by_value)
-				pfree(DatumGetPointer(table->keys[i].value));
+	spec->time_type = column_of(source, table->num_keys).type;
+	if (!rolling_is_time(spec->time_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("event_time is of type %s", format_type_be(spec->time_type)),
+				 errhint("It must be timestamptz, timestamp or date.")));
+	make_columns(table, source);
+	table->ids = palloc((spec->num_ids + 1) * sizeof(RollingColumn));
+	for (int i = 0; i < spec->num_ids; i++)
+		table->ids[i] = column_of(source, table->num_keys + 1 + table->num_columns + i);
+	check_passed(table, source);
+	table->rows = rolling_rows_create(table->context, source, table->num_keys, kept_columns(table, source));
 	MemoryContextSwitchTo(before);
 }
 
-/* The features of a row that has a time into table->run. */
-static void
-ask(Table *table, const TupleTableSlot *slot)
+/* A value as the engine wants it. */
+static Datum
+engine_value(RollingTable *table, int column, Datum value)
 {
-	RollingRun *run = table->run;
-	int			value = table->num_keys + 1;
+	Oid			type = table->types[column];
+	double		number;
 
-	if (!same_key(table, slot))
-		begin_key(table, slot);
-	run->time = rolling_time(slot->tts_values[table->num_keys], run->spec.time_type);
-	if (table->id)
-		rolling_run_set_id(run, slot->tts_values[value], slot->tts_isnull[value]);
-	else if (table->has_value)
+	if (type == FLOAT8OID)
+		return value;
+	if (type == table->values[column].type)
 	{
-		run->nulls[0] = slot->tts_isnull[value];
-		run->values[0] = run->nulls[0] ? 0 : DatumGetFloat8(slot->tts_values[value]);
+		table->decimals[column] |= rolling_is_decimal(type, value);
+		return value;
 	}
-	rolling_run_step(run);
+	number = rolling_float8(type, value);
+	return Float8GetDatum(table->divisors[column] == 1 ? number : rint(number * table->divisors[column]));
 }
 
 static bool
-table_receive(TupleTableSlot *slot, DestReceiver *self)
+receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	Table	   *table = (Table *) self;
-	const RollingRun *run = table->run;
-	MemoryContext before = MemoryContextSwitchTo(table->row);
-	bool		timeless;
+	RollingTable *table = ((Receiver *) self)->table;
+	int			num_values = table->spec.num_values;
+	int			rest = table->num_keys + 1 + table->num_columns;
+	MemoryContext before = MemoryContextSwitchTo(table->scratch);
 
 	slot_getallattrs(slot);
-	timeless = slot->tts_isnull[table->num_keys];
-	if (!timeless)
-		ask(table, slot);
-	for (int i = 0; i < table->result->natts; i++)
+	for (int i = 0; i < num_values; i++)
 	{
-		int			k = table->places[i];
+		int			column = table->num_keys + 1 + table->from[i];
 
-		if (k < 0)
-		{
-			table->values[i] = slot->tts_values[-1 - k];
-			table->nulls[i] = slot->tts_isnull[-1 - k];
-			continue;
-		}
-		table->nulls[i] = timeless || run->no_results[k];
-		if (!table->nulls[i])
-			table->values[i] = rolling_result_type(table->spec.features[k].aggregate) == INT8OID ?
-				Int64GetDatum((int64) run->results[k]) : Float8GetDatum(run->results[k]);
+		table->kept_nulls[i] = slot->tts_isnull[column];
+		if (!table->kept_nulls[i])
+			table->kept[i] = engine_value(table, i, slot->tts_values[column]);
 	}
-	tuplestore_putvalues(table->store, table->result, table->values, table->nulls);
+	for (int i = 0; i < table->spec.num_ids + table->num_passed; i++)
+	{
+		table->kept[num_values + i] = slot->tts_values[rest + i];
+		table->kept_nulls[num_values + i] = slot->tts_isnull[rest + i];
+	}
+	rolling_rows_add(table->rows, slot, table->kept, table->kept_nulls);
 	MemoryContextSwitchTo(before);
-	MemoryContextReset(table->row);
+	MemoryContextReset(table->scratch);
 	return true;
 }
 
 static void
-table_nothing(DestReceiver *self)
+receive_nothing(DestReceiver *self)
 {
 }
 
@@ -436,30 +500,133 @@ explain(void *argument)
 	errcontext("risk.rolling_table() with features %s", candidate_list(argument));
 }
 
+/* Errors: 42703 a column is neither feature nor in the source, 42804 wrong type,
+ * 22004 an argument is NULL, 22023 no aggregate or window; the source's own. */
+RollingTable *
+rolling_table_begin(const NullableDatum *args, TupleDesc result)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk rolling table", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	RollingTable *table = palloc0(sizeof(RollingTable));
+	Receiver	receiver = {{receive_row, receive_columns, receive_nothing, receive_nothing, DestNone}, table};
+	ErrorContextCallback callback = {.previous = error_context_stack,.callback = explain,.arg = table};
+	char	   *query;
+	int64		range[2];
+
+	table->context = context;
+	table->scratch = AllocSetContextCreate(context, "pg_risk row", ALLOCSET_SMALL_SIZES);
+	table->result = result;
+	query = make_query(table, args);
+	error_context_stack = &callback;
+	source_read(query, &receiver.receiver);
+	error_context_stack = callback.previous;
+
+	table->spec.windows = table->windows;
+	table->spec.features = table->asked;
+	table->spec.values = table->values;
+	table->spec.ids = table->ids;
+	table->spec.decimals = table->decimals;
+	table->spec.divisors = table->divisors;
+	table->spec.range = rolling_rows_range(table->rows, range) ? range : NULL;
+	table->run = rolling_run_create(context, &table->spec);
+	rolling_rows_sort(table->rows);
+	MemoryContextSwitchTo(before);
+	rolling_table_rewind(table);
+	return table;
+}
+
+/* ---- the rows ---- */
+
+void
+rolling_table_rewind(RollingTable *table)
+{
+	rolling_rows_rewind(table->rows);
+	rolling_run_reset(table->run);
+}
+
+/* The features of a row that has a time into table->run. */
+static void
+ask(RollingTable *table, const RollingRow *row)
+{
+	RollingRun *run = table->run;
+	int			num_values = table->spec.num_values;
+
+	if (row->new_key)
+		rolling_run_reset(run);
+	run->time = row->time;
+	for (int i = 0; i < num_values; i++)
+		rolling_run_set_value(run, i, row->values[i], row->nulls[i]);
+	for (int i = 0; i < table->spec.num_ids; i++)
+		rolling_run_set_id(run, i, row->values[num_values + i], row->nulls[num_values + i]);
+	rolling_run_step(run);
+}
+
+bool
+rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
+{
+	const RollingRun *run = table->run;
+	MemoryContext before = MemoryContextSwitchTo(table->scratch);
+	RollingRow	row = {0};
+	const Datum *passed;
+	const bool *passed_nulls;
+	bool		found;
+
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(table->scratch);
+	found = rolling_rows_next(table->rows, &row);
+	if (found && !row.timeless)
+		ask(table, &row);
+	passed = row.values + table->spec.num_values + table->spec.num_ids;
+	passed_nulls = row.nulls + table->spec.num_values + table->spec.num_ids;
+	for (int i = 0; i < table->result->natts && found; i++)
+	{
+		int			k = table->places[i];
+
+		if (k < 0)
+		{
+			values[i] = passed[-1 - k];
+			nulls[i] = passed_nulls[-1 - k];
+		}
+		else if (row.timeless || run->no_results[k])
+			nulls[i] = true;
+		else
+		{
+			nulls[i] = false;
+			values[i] = TupleDescAttr(table->result, i)->atttypid == INT8OID ?
+				Int64GetDatum((int64) run->results[k]) : Float8GetDatum(run->results[k]);
+		}
+	}
+	MemoryContextSwitchTo(before);
+	return found;
+}
+
+void
+rolling_table_end(RollingTable *table)
+{
+	rolling_rows_end(table->rows);
+	MemoryContextDelete(table->context);
+}
+
 PG_FUNCTION_INFO_V1(risk_rolling_table);
 
-/* (source, key, event_time, value, windows, aggregates) */
+/*
+ * (source, key, event_time, value, windows, aggregates, delay), where no scan
+ * stands in for the call.
+ */
 Datum
 risk_rolling_table(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	ErrorContextCallback callback = {.previous = error_context_stack,.callback = explain};
-	Table	   *table = palloc0(sizeof(Table));
-	char	   *query;
+	RollingTable *table;
+	Datum	   *values;
+	bool	   *nulls;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	table->receiver = (DestReceiver) {table_receive, table_startup, table_nothing, table_nothing, DestTuplestore};
-	table->context = CurrentMemoryContext;
-	table->row = AllocSetContextCreate(CurrentMemoryContext, "pg_risk row", ALLOCSET_SMALL_SIZES);
-	table->store = info->setResult;
-	table->result = info->setDesc;
-	table->values = palloc0(table->result->natts * sizeof(Datum));
-	table->nulls = palloc0(table->result->natts * sizeof(bool));
-	query = make_query(fcinfo, table);
-
-	callback.arg = table;
-	error_context_stack = &callback;
-	source_read(query, &table->receiver);
-	error_context_stack = callback.previous;
+	values = palloc0(info->setDesc->natts * sizeof(Datum));
+	nulls = palloc0(info->setDesc->natts * sizeof(bool));
+	table = rolling_table_begin(fcinfo->args, info->setDesc);
+	while (rolling_table_next(table, values, nulls))
+		tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
+	rolling_table_end(table);
 	return (Datum) 0;
 }

@@ -204,7 +204,7 @@ add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 
 /* Can totals answer a feature? */
 static bool
-adds_up(const HistoryFeature *feature)
+adds_up(const RollingAsked *feature)
 {
 	return feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG ||
 		feature->aggregate == ROLLING_STDDEV;
@@ -225,7 +225,7 @@ find_columns(Tiling *tiling)
 
 		for (int j = 0; j < spec->num_features; j++)
 		{
-			const HistoryFeature *feature = &spec->features[j];
+			const RollingAsked *feature = &spec->features[j];
 
 			if (feature->column != i || !adds_up(feature) || !tiling->query->columns[i])
 				continue;

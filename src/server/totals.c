@@ -102,7 +102,7 @@ totals_event(Totals *totals, const Datum *values, const bool *nulls, int sign)
 			add_numeric(totals, total, values[i], sign);
 		if (column->type == NUMERICOID && !column->squares)
 			continue;
-		number = history_float8(column->type, values[i]);
+		number = rolling_float8(column->type, values[i]);
 		if (column->type != NUMERICOID)
 			add_number(&total->sum, column->type, values[i], number, sign);
 		if (column->squares)

@@ -183,7 +183,7 @@ static Rolling *
 make_engine(int count, const RollingAggregate *aggregates)
 {
 	RollingFeature features[2 * WINDOWS];
-	RollingSpec spec = {WINDOWS, 1, 1, (uint32_t) count * WINDOWS, features, resize, NULL};
+	RollingSpec spec = {WINDOWS, 1, 1, (uint32_t) count * WINDOWS, features, resize, NULL, NULL};
 	int			i;
 
 	for (i = 0; i < count * WINDOWS; i++)

@@ -120,16 +120,18 @@ FROM (SELECT risk.rolling_count(tx_datetime, '30 days') OVER k AS n, risk.rollin
 	  FROM tx WINDOW k AS (PARTITION BY customer_id ORDER BY tx_datetime)) AS x
 SQL
 
-# The set form is the window functions, bit for bit.
+# The set form is the window functions, bit for bit; of numeric, sums are its own.
 is($node->safe_psql('postgres', <<'SQL'), '872795|0', 'the set form has the bits of the window functions');
 SELECT count(*), count(*) FILTER (WHERE
-	(f[1], f[2], float8send(f[3]), float8send(f[6])) IS DISTINCT FROM
-	(terminal_id_cnt_prev_24h, terminal_id_cnt_prev_30d, float8send(terminal_id_stddev_tx_amount_prev_24h), float8send(terminal_id_avg_tx_amount_prev_30d)))
-FROM (SELECT transaction_id, risk.rolling_array(tx_amount, tx_datetime, '{24 h,30 days}', '{count,stddev,avg}') OVER (PARTITION BY terminal_id ORDER BY tx_datetime) AS f
-	  FROM tx) AS w
-JOIN risk.rolling_table('tx', 'terminal_id', 'tx_datetime', 'tx_amount', '{24 h,30 days}', '{count,stddev,avg}')
-	AS t (transaction_id int, terminal_id_cnt_prev_24h bigint, terminal_id_cnt_prev_30d bigint,
-		terminal_id_stddev_tx_amount_prev_24h float8, terminal_id_avg_tx_amount_prev_30d float8) USING (transaction_id)
+	(f[1], f[2], float8send(f[3]), float8send(f[6]), float8send(sum::float8)) IS DISTINCT FROM
+	(terminal_id_cnt_prev_24h, terminal_id_cnt_prev_30d, float8send(terminal_id_stddev_tx_amount_prev_24h), float8send(terminal_id_avg_amount_prev_30d),
+	 float8send(terminal_id_sum_tx_amount_prev_30d)))
+FROM (SELECT transaction_id, risk.rolling_array(tx_amount, tx_datetime, '{24 h,30 days}', '{count,stddev,avg}') OVER terminal AS f,
+			 risk.rolling_sum(tx_amount, tx_datetime, '30 days') OVER terminal AS sum
+	  FROM tx WINDOW terminal AS (PARTITION BY terminal_id ORDER BY tx_datetime)) AS w
+JOIN risk.rolling_table('SELECT *, tx_amount::float8 AS amount FROM tx', 'terminal_id', 'tx_datetime', 'tx_amount', '{24 h,30 days}', '{count,stddev,sum,avg(amount)}')
+	AS t (transaction_id int, terminal_id_cnt_prev_24h bigint, terminal_id_cnt_prev_30d bigint, terminal_id_stddev_tx_amount_prev_24h float8,
+		terminal_id_avg_amount_prev_30d float8, terminal_id_sum_tx_amount_prev_30d float8) USING (transaction_id)
 SQL
 
 # Wei past 64 bits, many transfers of a sender in one block: a self-join.

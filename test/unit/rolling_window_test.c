@@ -68,6 +68,7 @@ typedef struct Stream
 } Stream;
 
 static RollingFeature features[WINDOWS * EACH];
+static const uint64_t divisors[COLUMNS] = {1, 1000};
 static uint32_t num_features = 0;
 
 static void
@@ -150,7 +151,7 @@ of_values(const Stream *s, const RollingFeature *f, int64_t lower, int64_t upper
 	}
 	answer.null = n < 1;
 	if (f->aggregate == ROLLING_SUM)
-		answer = (Answer) {exact_sum(&sum), false};
+		answer = (Answer) {exact_avg(&sum, divisors[f->column]), false};
 	else if (f->aggregate == ROLLING_AVG && n > 0)
 		answer.value = exact_avg(&sum, n);
 	else if (f->aggregate == ROLLING_STDDEV)
@@ -279,7 +280,7 @@ least(int64_t a, int64_t b)
 static Rolling *
 make_engine(void)
 {
-	RollingSpec spec = {WINDOWS + 1, COLUMNS, ID_COLUMNS, num_features, features, resize, NULL};
+	RollingSpec spec = {WINDOWS + 1, COLUMNS, ID_COLUMNS, num_features, features, resize, NULL, divisors};
 
 	return rolling_create(&spec);
 }
@@ -370,7 +371,7 @@ static Rolling *
 make_one(RollingAggregate aggregate, int64_t tau)
 {
 	static RollingFeature feature;
-	RollingSpec one = {1, 1, 1, 1, &feature, resize, NULL};
+	RollingSpec one = {1, 1, 1, 1, &feature, resize, NULL, NULL};
 
 	feature = (RollingFeature) {aggregate, 0, 0, tau};
 	return rolling_create(&one);
@@ -422,7 +423,7 @@ test_by_hand(void)
 	next(seen, 0, HOUR, 0, 1);
 	next(seen, HOUR / 2, HOUR, 0, 2);
 	ok(fabs(next(seen, HOUR, HOUR, 0, 3) - expected) < 1e-14, "three ids, two of them decayed");
-	ok(rolling_change(30, 20) == 0.5 && rolling_change(10, 20) == -0.5 &&
+	ok(rolling_change(30, 20) == 0.5 && rolling_change(10, 20) == -0.5 && !signbit(rolling_change(-3, -3)) &&
 	   isnan(rolling_change(1, 0)), "the rate of change");
 	rolling_free(count);
 	rolling_free(sum);
@@ -487,17 +488,19 @@ test_specs(void)
 		{ROLLING_DECAYED_DISTINCT, 0, 0, 0}, {ROLLING_DECAYED_DISTINCT, 0, 0, -5},
 		{ROLLING_DECAYED_DISTINCT, 0, 0, INT64_MAX}, {(RollingAggregate) 10, 0, 0, 0}
 	};
-	RollingSpec none = {0, 1, 1, 0, bad, resize, NULL};
+	static const uint64_t zero[] = {0};
+	RollingSpec none = {0, 1, 1, 0, bad, resize, NULL, NULL};
+	RollingSpec division = {1, 1, 1, 0, bad, resize, NULL, zero};
 	int			refused = 0;
 	size_t		i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 	{
-		RollingSpec one = {1, 1, 1, 1, &bad[i], resize, NULL};
+		RollingSpec one = {1, 1, 1, 1, &bad[i], resize, NULL, NULL};
 
 		refused += rolling_create(&one) == NULL;
 	}
-	ok(refused == 7 && rolling_create(&none) == NULL, "specs that make no sense are refused");
+	ok(refused == 7 && rolling_create(&none) == NULL && rolling_create(&division) == NULL, "specs that make no sense are refused");
 }
 
 /* ---- memory ---- */
