@@ -2,9 +2,8 @@
  * batch.c
  *		Scores of a whole table or query: by one version, or by two side by side.
  *
- * The rows come from a source (source.c) one by one; their features are gathered
- * into a block, and a full block is scored at once, with the kernel for many rows.
- * Results go into a tuplestore, which spills to disk beyond work_mem; besides, a
+ * The rows come from a source (source.c) one by one and are scored in blocks
+ * (block.c).  Results go into a tuplestore, which spills to disk beyond work_mem; besides, a
  * call holds one block.
  *
  * Nothing here is traffic: the version is the champion that the statement's
@@ -22,45 +21,30 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "bind.h"
+#include "block.h"
 #include "catalog.h"
 #include "compat.h"
 #include "progress.h"
-#include "scorer.h"
 #include "source.h"
 #include "subject.h"
 
-/* Rows of a block: fewer where their features and margins would take more. */
-#define BLOCK_ROWS		1024
-#define BLOCK_BYTES		(16 * 1024 * 1024)
-#define KERNEL_ROWS		128		/* that forest_margins_batch() likes best */
-
-/* One version at work on the block. */
-typedef struct Side
-{
-	Scorer		scorer;
-	Binding    *binding;
-	float	   *features;		/* [capacity][num_features]; may be another side's */
-	float	   *margins;		/* [capacity][num_outputs] */
-	void	   *scratch;
-} Side;
+#define MAX_SIDES	2
 
 /* The receiver of the source's rows. */
 typedef struct Batch
 {
 	DestReceiver receiver;		/* first */
 	MemoryContext context;		/* of the call, deleted when it ends */
-	MemoryContext block;		/* reset with each block */
+	MemoryContext block;		/* of the rows, reset with each block */
 	Tuplestorestate *store;
 	TupleDesc	result;
 	Route		route;			/* its entity_id names the column of the entities */
 	TupleDesc	source;
+	List	   *tables;			/* whose columns the source's are */
 	SubjectReader *reader;
-	int			num_sides;
-	Side		sides[2];
-	int			capacity;		/* rows of a block */
-	int			num_rows;		/* in the block so far */
-	uint64		num_scored;		/* before it */
+	AttrNumber	entity_column;	/* 0: none */
+	Block		rows;
+	uint64		num_scored;		/* before them */
 	ProgressSlot *progress;
 	Datum	   *entities;		/* [capacity], text in the block's memory */
 	bool	   *unknown;		/* [capacity] */
@@ -86,14 +70,12 @@ find_version(const text *model, const Route *route, const text *version)
 
 /* Add a version that scores.  Errors: those of find_version() and of scorer.c. */
 static void
-add_side(Batch *batch, const text *model, const text *version)
+add_version(Batch *batch, const text *model, const text *version)
 {
-	Side	   *side = &batch->sides[batch->num_sides++];
 	Problem		problem = {0};
 
-	if (!scorer_open(&side->scorer, find_version(model, &batch->route, version),
-					 batch->route.positive_class, &problem) ||
-		!scorer_has_output(&side->scorer, &problem))
+	if (!block_add_version(&batch->rows, find_version(model, &batch->route, version),
+						   batch->route.positive_class, &problem))
 		problem_raise(&problem);
 }
 
@@ -117,38 +99,8 @@ find_entity(Batch *batch)
 				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
 				 errmsg("column \"%s\" appears more than once in the source", name),
 				 errhint("Name each column once, with AS where two tables have it.")));
+	batch->entity_column = attnum;
 	batch->reader = subject_reader(&batch->route, batch->source);
-}
-
-/* Make the block, as large as the versions allow. */
-static void
-make_block(Batch *batch)
-{
-	Size		row = 1;
-
-	for (int i = 0; i < batch->num_sides; i++)
-	{
-		const ForestHeader *header = batch->sides[i].scorer.version->forest.header;
-
-		row += sizeof(float) * ((Size) header->num_features + header->num_outputs);
-	}
-	batch->capacity = Max(Min(BLOCK_ROWS, BLOCK_BYTES / row), 1);
-	if (batch->capacity > KERNEL_ROWS)
-		batch->capacity -= batch->capacity % KERNEL_ROWS;
-	batch->entities = palloc(sizeof(Datum) * batch->capacity);
-	batch->unknown = palloc(sizeof(bool) * batch->capacity);
-	for (int i = 0; i < batch->num_sides; i++)
-	{
-		Side	   *side = &batch->sides[i];
-		const Version *version = side->scorer.version;
-		const Forest *forest = &version->forest;
-
-		side->features = i > 0 && version_same_features(batch->sides[0].scorer.version, version) ?
-			batch->sides[0].features :
-			palloc(sizeof(float) * Max(version->num_features, 1) * batch->capacity);
-		side->margins = palloc(sizeof(float) * forest->header->num_outputs * batch->capacity);
-		side->scratch = palloc(Max(forest_batch_scratch_size(forest), 1));
-	}
 }
 
 /* What the source's columns are, before its first row. */
@@ -162,18 +114,19 @@ batch_startup(DestReceiver *self, int operation, TupleDesc source)
 	batch->source->tdtypeid = RECORDOID;
 	batch->source->tdtypmod = -1;
 	BlessTupleDesc(batch->source);
-	for (int i = 0; i < batch->num_sides; i++)
+	for (int i = 0; i < batch->rows.num_sides; i++)
 	{
-		Side	   *side = &batch->sides[i];
+		BlockSide  *side = &batch->rows.sides[i];
 		Problem		problem = {0};
 
-		side->binding = bind_row_type(side->scorer.version, RECORDOID,
-									  batch->source->tdtypmod, &problem);
+		side->binding = bind_query(side->scorer.version, batch->source, batch->tables, &problem);
 		if (!side->binding)
 			problem_raise(&problem);
 	}
 	find_entity(batch);
-	make_block(batch);
+	block_allocate(&batch->rows);
+	batch->entities = palloc(sizeof(Datum) * batch->rows.capacity);
+	batch->unknown = palloc(sizeof(bool) * batch->rows.capacity);
 	MemoryContextSwitchTo(before);
 }
 
@@ -183,30 +136,20 @@ batch_startup(DestReceiver *self, int operation, TupleDesc source)
 static void
 score_block(Batch *batch)
 {
-	for (int i = 0; i < batch->num_sides; i++)
+	Block	   *rows = &batch->rows;
+
+	block_score(rows);
+	for (int row = 0; row < rows->num_rows; row++)
 	{
-		Side	   *side = &batch->sides[i];
+		Datum		values[1 + MAX_SIDES] = {batch->entities[row]};
+		bool		nulls[1 + MAX_SIDES] = {batch->unknown[row]};
 
-		forest_margins_batch(&side->scorer.version->forest, side->features, batch->num_rows,
-							 side->scratch, side->margins);
-	}
-	for (int row = 0; row < batch->num_rows; row++)
-	{
-		Datum		values[1 + lengthof(batch->sides)] = {batch->entities[row]};
-		bool		nulls[1 + lengthof(batch->sides)] = {batch->unknown[row]};
-
-		for (int i = 0; i < batch->num_sides; i++)
-		{
-			Side	   *side = &batch->sides[i];
-			Size		outputs = side->scorer.version->forest.header->num_outputs;
-
-			values[1 + i] = Float8GetDatum(scorer_score_of(&side->scorer,
-														   side->margins + row * outputs));
-		}
+		for (int i = 0; i < rows->num_sides; i++)
+			values[1 + i] = Float8GetDatum(block_score_of(rows, i, row));
 		tuplestore_putvalues(batch->store, batch->result, values, nulls);
 	}
-	batch->num_scored += batch->num_rows;
-	batch->num_rows = 0;
+	batch->num_scored += rows->num_rows;
+	rows->num_rows = 0;
 	progress_rows(batch->progress, batch->num_scored);
 	MemoryContextReset(batch->block);
 	CHECK_FOR_INTERRUPTS();
@@ -218,27 +161,18 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	Batch	   *batch = (Batch *) self;
 	MemoryContext before = MemoryContextSwitchTo(batch->block);
-	const LiveView view = {0};
-	DeformedRow deformed;
+	int			row = batch->rows.num_rows;
+	DeformedRow deformed = {batch->source, slot->tts_values, slot->tts_isnull};
 	Subject		subject;
 	Problem		problem = {0};
 
-	slot_getallattrs(slot);
-	deformed = (DeformedRow) {batch->source, slot->tts_values, slot->tts_isnull};
-	for (int i = 0; i < batch->num_sides; i++)
-	{
-		Side	   *side = &batch->sides[i];
-
-		if ((i == 0 || side->features != batch->sides[0].features) &&
-			!bind_features(side->binding, &deformed, &view,
-						   side->features + (Size) batch->num_rows * side->scorer.version->num_features,
-						   &problem))
-			problem_raise(&problem);
-	}
+	slot_getsomeattrs(slot, batch->entity_column);
 	subject_of_row(batch->reader, &batch->route, &deformed, &subject);
-	batch->unknown[batch->num_rows] = subject.entity == NULL;
-	batch->entities[batch->num_rows] = subject.entity ? CStringGetTextDatum(subject.entity) : (Datum) 0;
-	if (++batch->num_rows == batch->capacity)
+	batch->unknown[row] = subject.entity == NULL;
+	batch->entities[row] = subject.entity ? CStringGetTextDatum(subject.entity) : (Datum) 0;
+	if (!block_take(&batch->rows, slot, &problem))
+		problem_raise(&problem);
+	if (batch->rows.num_rows == batch->rows.capacity)
 		score_block(batch);
 	MemoryContextSwitchTo(before);
 	return true;
@@ -286,6 +220,7 @@ open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
 	DestTuplestore};
 	batch->context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk batch", ALLOCSET_DEFAULT_SIZES);
 	batch->block = AllocSetContextCreate(batch->context, "pg_risk block", ALLOCSET_DEFAULT_SIZES);
+	block_init(&batch->rows, MAX_SIDES);
 	batch->store = info->setResult;
 	batch->result = info->setDesc;
 	catalog_read_route(model, &route);
@@ -300,10 +235,10 @@ open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
 static void
 run_batch(Batch *batch, const text *source)
 {
-	batch->progress = progress_start(batch->context, batch->sides[0].scorer.version->id,
-									 batch->num_sides > 1 ? batch->sides[1].scorer.version->id : 0);
+	batch->progress = progress_start(batch->context, batch->rows.sides[0].scorer.version->id,
+									 batch->rows.num_sides > 1 ? batch->rows.sides[1].scorer.version->id : 0);
 	source_read(psprintf("SELECT * FROM %s", source_from_item(text_to_cstring(source))),
-				&batch->receiver);
+				&batch->receiver, &batch->tables);
 	MemoryContextDelete(batch->context);
 }
 
@@ -320,7 +255,7 @@ risk_score_batch(PG_FUNCTION_ARGS)
 	Batch	   *batch = palloc0(sizeof(Batch));
 	text	   *model = open_batch(fcinfo, batch, 3);
 
-	add_side(batch, model, OPTIONAL_TEXT(2));
+	add_version(batch, model, OPTIONAL_TEXT(2));
 	run_batch(batch, text_argument(fcinfo, 1, "source"));
 	return (Datum) 0;
 }
@@ -332,8 +267,8 @@ risk_score_versions(PG_FUNCTION_ARGS)
 	Batch	   *batch = palloc0(sizeof(Batch));
 	text	   *model = open_batch(fcinfo, batch, 4);
 
-	add_side(batch, model, OPTIONAL_TEXT(1));
-	add_side(batch, model, OPTIONAL_TEXT(2));
+	add_version(batch, model, OPTIONAL_TEXT(1));
+	add_version(batch, model, OPTIONAL_TEXT(2));
 	run_batch(batch, text_argument(fcinfo, 3, "source"));
 	return (Datum) 0;
 }

@@ -459,7 +459,7 @@ risk_rolling_table(PG_FUNCTION_ARGS)
 
 	callback.arg = table;
 	error_context_stack = &callback;
-	source_read(query, &table->receiver);
+	source_read(query, &table->receiver, NULL);
 	error_context_stack = callback.previous;
 	return (Datum) 0;
 }
