@@ -27,6 +27,7 @@
 #include "live.h"
 #include "progress.h"
 #include "queue.h"
+#include "score_scan.h"
 #include "tile_shared.h"
 #include "tiling.h"
 #include "version.h"
@@ -88,6 +89,8 @@ _PG_init(void)
 	late_init();
 	worker_init();
 	decide_init();
+	score_plan_init();
+	score_scan_init();
 
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = risk_shmem_request;
