@@ -350,28 +350,66 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 
 /* ---- aggregates ---- */
 
-/* How calls of an aggregate's arguments become the scan's. */
+static bool
+is_table_scan(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_SeqScan:
+		case T_SampleScan:
+		case T_IndexScan:
+		case T_BitmapHeapScan:
+		case T_TidScan:
+		case T_TidRangeScan:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* How calls of an aggregate's arguments become those of the scans below it. */
 typedef struct Sink
 {
-	Plan	   *scan;
-	List	   *results;		/* of the scan, as they were */
+	List	   *scans;
+	List	   *results;		/* of each scan, as they were: lists */
 	List	   *calls;
-	List	   *columns;		/* of the scan: what the calls return */
+	List	   *columns;		/* of the scans: what the calls return */
 	Bitmapset  *taken;			/* columns that something else uses */
 } Sink;
 
-static bool
-wanted_of_column(const Node *node, void *scan)
+/* The scans whose rows a plan hands on as they are; none: it does more. */
+static List *
+scans_of(Plan *plan)
 {
-	const Var  *var = row_variable(scored_row(node));
-	const Plan *plan = scan;
-	TargetEntry *entry;
+	List	   *children = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
+	ListCell   *cell;
 
-	if (!var || var->varno != OUTER_VAR || (Node *) var != scored_row(node))
+	foreach(cell, children)
+	{
+		if (!is_table_scan(lfirst(cell)))
+			return NIL;
+	}
+	return children;
+}
+
+/* Is a node a call on a column that is the whole row of each scan? */
+static bool
+wanted_of_column(const Node *node, void *scans)
+{
+	Node	   *row = scored_row(node);
+	ListCell   *cell;
+
+	if (!row || !IsA(row, Var) || ((Var *) row)->varno != OUTER_VAR)
 		return false;
-	entry = list_nth_node(TargetEntry, plan->targetlist, var->varattno - 1);
-	var = row_variable((Node *) entry->expr);
-	return var && var->varno == ((const Scan *) plan)->scanrelid && var->varattno == InvalidAttrNumber;
+	foreach(cell, (List *) scans)
+	{
+		const Scan *scan = lfirst(cell);
+		Var		   *var = row_variable((Node *) list_nth_node(TargetEntry, scan->plan.targetlist, ((Var *) row)->varattno - 1)->expr);
+
+		if (!var || var->varno != scan->scanrelid || var->varattno != InvalidAttrNumber)
+			return false;
+	}
+	return true;
 }
 
 /* Which columns are used by anything but the calls. */
@@ -401,35 +439,48 @@ sink_calls(Node *node, Sink *sink)
 	return expression_tree_mutator(node, sink_calls, sink);
 }
 
-/* Have the scan make a call: in place of the row, if nothing else wants that. */
+/* Let a column of a plan be an expression; it may be the next one. */
 static void
-sink_call(Sink *sink, const FuncExpr *call)
+set_result(Plan *plan, int column, Node *expr)
 {
-	int			column = ((Var *) lsecond(call->args))->varattno;
-	FuncExpr   *sunk = copyObject(unconstify(FuncExpr *, call));
-	List	  **results = &sink->scan->targetlist;
+	if (column > list_length(plan->targetlist))
+		plan->targetlist = lappend(plan->targetlist, makeTargetEntry((Expr *) expr, column, NULL, false));
+	else
+		list_nth_node(TargetEntry, plan->targetlist, column - 1)->expr = (Expr *) expr;
+}
 
-	lsecond(sunk->args) = list_nth_node(TargetEntry, sink->results, column - 1)->expr;
-	if (bms_is_member(column, sink->taken))
+/* Have the scans make a call: in place of the row, if nothing else wants that. */
+static void
+sink_call(Sink *sink, const FuncExpr *call, Plan *outer)
+{
+	int			row = ((Var *) lsecond(call->args))->varattno;
+	int			column = bms_is_member(row, sink->taken) ? list_length(outer->targetlist) + 1 : row;
+	ListCell   *scan;
+	ListCell   *results;
+
+	if (IsA(outer, Append))
+		set_result(outer, column, (Node *) column_variable(OUTER_VAR, column, (Node *) call));
+	forboth(scan, sink->scans, results, sink->results)
 	{
-		*results = lappend(*results, makeTargetEntry((Expr *) sunk, list_length(*results) + 1, NULL, false));
-		sink->columns = lappend_int(sink->columns, list_length(*results));
-		return;
+		FuncExpr   *sunk = copyObject(unconstify(FuncExpr *, call));
+
+		lsecond(sunk->args) = list_nth_node(TargetEntry, lfirst(results), row - 1)->expr;
+		set_result(lfirst(scan), column, (Node *) sunk);
 	}
-	list_nth_node(TargetEntry, *results, column - 1)->expr = (Expr *) sunk;
 	sink->columns = lappend_int(sink->columns, column);
 	sink->taken = bms_add_member(sink->taken, column);
 }
 
-/* Calls that an aggregate makes for each row of a scan are made by the scan. */
+/* Calls that an aggregate makes for each row of scans are made by these. */
 static void
-sink_arguments(Agg *agg, Plan *scan)
+sink_arguments(Agg *agg)
 {
-	Sink		sink = {.scan = scan,.results = copyObject(scan->targetlist)};
-	Search		search = {wanted_of_column, scan, NIL};
+	Plan	   *outer = agg->plan.lefttree;
+	Sink		sink = {.scans = scans_of(outer)};
+	Search		search = {wanted_of_column, sink.scans, NIL};
 	ListCell   *cell;
 
-	if (agg->chain || scan->plan_rows < WORTHWHILE_ROWS)
+	if (!sink.scans || agg->chain || outer->plan_rows < WORTHWHILE_ROWS)
 		return;
 	find_calls((Node *) agg->plan.targetlist, &search);
 	find_calls((Node *) agg->plan.qual, &search);
@@ -438,30 +489,15 @@ sink_arguments(Agg *agg, Plan *scan)
 	(void) find_taken((Node *) agg->plan.qual, &sink);
 	for (int i = 0; i < agg->numCols; i++)
 		sink.taken = bms_add_member(sink.taken, agg->grpColIdx[i]);
+	foreach(cell, sink.scans)
+		sink.results = lappend(sink.results, copyObject(((Plan *) lfirst(cell))->targetlist));
 	foreach(cell, sink.calls)
-		sink_call(&sink, lfirst(cell));
+		sink_call(&sink, lfirst(cell), outer);
 	agg->plan.targetlist = (List *) sink_calls((Node *) agg->plan.targetlist, &sink);
 	agg->plan.qual = (List *) sink_calls((Node *) agg->plan.qual, &sink);
 }
 
 /* ---- plans ---- */
-
-static bool
-is_table_scan(const Plan *plan)
-{
-	switch (nodeTag(plan))
-	{
-		case T_SeqScan:
-		case T_SampleScan:
-		case T_IndexScan:
-		case T_BitmapHeapScan:
-		case T_TidScan:
-		case T_TidRangeScan:
-			return true;
-		default:
-			return false;
-	}
-}
 
 static Plan *rewrite(Rewriting *rewriting, Plan *plan, bool limited);
 
@@ -493,8 +529,7 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 			break;
 		case T_Agg:
 			limited = false;
-			if (is_table_scan(plan->lefttree))
-				sink_arguments((Agg *) plan, plan->lefttree);
+			sink_arguments((Agg *) plan);
 			break;
 		case T_MergeJoin:
 		case T_NestLoop:
