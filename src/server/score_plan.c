@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
@@ -36,6 +37,7 @@
 
 /* Fewer rows are not worth a block. */
 #define WORTHWHILE_ROWS	100
+#define CALL_COST		500		/* as the install script declares it */
 
 /* Far from the numbers that the planner gives its nodes. */
 #define FIRST_NODE_ID	0x40000000
@@ -314,6 +316,17 @@ calls_of_scan(const Plan *scan, Index relid, int *kept)
 	return search.calls;
 }
 
+/* May a scan make so many calls that blocks pay?  How many rows come to a
+ * condition is not known any more, but what its calls cost is in the scan's
+ * cost. */
+static bool
+is_worthwhile(const Plan *scan, bool in_condition)
+{
+	return in_condition ?
+		scan->total_cost - scan->startup_cost >= WORTHWHILE_ROWS * CALL_COST * cpu_operator_cost :
+		scan->plan_rows >= WORTHWHILE_ROWS;
+}
+
 /* A scan of a table, with the node above it if it makes calls. */
 static Plan *
 rewrite_scan(Rewriting *rewriting, Plan *plan)
@@ -326,8 +339,6 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 	List	   *conditions;
 	ListCell   *cell;
 
-	if (plan->plan_rows < WORTHWHILE_ROWS || rte->rtekind != RTE_RELATION)
-		return plan;
 	lift.calls = calls_of_scan(plan, relid, &kept);
 	foreach(cell, lift.calls)
 	{
@@ -335,7 +346,7 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 		if (IsA(scored_row(lfirst(cell)), ConvertRowtypeExpr) && !get_rel_relispartition(rte->relid))
 			return plan;
 	}
-	if (!lift.calls)
+	if (!lift.calls || !is_worthwhile(plan, kept < list_length(plan->qual)))
 		return plan;
 	lift.row = table_row(rte->relid, relid);
 	num_columns = list_length(lift.row);
