@@ -163,13 +163,11 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext before = MemoryContextSwitchTo(batch->block);
 	int			row = batch->rows.num_rows;
 	DeformedRow deformed = {batch->source, slot->tts_values, slot->tts_isnull};
-	Subject		subject;
 	Problem		problem = {0};
 
 	slot_getsomeattrs(slot, batch->entity_column);
-	subject_of_row(batch->reader, &batch->route, &deformed, &subject);
-	batch->unknown[row] = subject.entity == NULL;
-	batch->entities[row] = subject.entity ? CStringGetTextDatum(subject.entity) : (Datum) 0;
+	batch->entities[row] = PointerGetDatum(subject_entity(batch->reader, &deformed));
+	batch->unknown[row] = batch->entities[row] == (Datum) 0;
 	if (!block_take(&batch->rows, slot, &problem))
 		problem_raise(&problem);
 	if (batch->rows.num_rows == batch->rows.capacity)
