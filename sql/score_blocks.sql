@@ -83,6 +83,27 @@ RESET enable_hashjoin;
 RESET enable_mergejoin;
 RESET enable_material;
 
+-- rows that subqueries make
+CREATE TABLE rate AS SELECT c AS country, i AS factor FROM unnest('{FR,KP,ZZ}'::text[]) WITH ORDINALITY AS c (c, i);
+ANALYZE rate;
+EXPLAIN (VERBOSE, COSTS off) SELECT id, risk.score_transaction('plain', s) + hour AS s FROM (SELECT id, amount * 2 AS amount, hour, country FROM payment) AS s;
+EXPLAIN (VERBOSE, COSTS off) SELECT country, sum(risk.score_transaction('plain', s)) FROM (SELECT hour, country, amount FROM payment) AS s GROUP BY 1;
+SELECT s.*, query FROM unnest(ARRAY[
+	$$ SELECT id, risk.score_transaction('plain', s) FROM (SELECT id, amount * 2 AS amount, hour, country FROM payment) AS s $$,
+	$$ SELECT country, id * 2, risk.score_transaction('plain', s) + hour + risk.score_transaction('plain', s, 'v2') FROM (SELECT * FROM payment) AS s $$,
+	$$ SELECT s.id, s.factor, risk.score_transaction('plain', s) FROM (SELECT p.id, p.note, amount * factor AS amount, hour, country, factor FROM payment AS p JOIN rate USING (country)) AS s $$,
+	$$ SELECT p.id, s.factor, risk.score_transaction('plain', s, 'v2') FROM payment AS p LEFT JOIN (SELECT r.country, factor, factor * 100 AS amount FROM rate AS r) AS s USING (country) $$,
+	$$ SELECT sum(risk.score_transaction('plain', s)), max(risk.score_transaction('plain', s, 'v2')), count(*) FROM (SELECT amount * 2 AS amount, hour, country FROM payment) AS s $$,
+	$$ SELECT country, hour, sum(risk.score_transaction('plain', s)), max(amount) FROM (SELECT hour, country, amount FROM payment) AS s GROUP BY 1, 2 $$,
+	$$ SELECT country, sum(risk.score_transaction('plain', s)), count(s) FROM (SELECT p.*, factor FROM payment AS p JOIN rate USING (country)) AS s GROUP BY 1 $$,
+	$$ SELECT sum(risk.score_transaction('plain', ROW(id, amount, hour, country, note, 0)::payment)) FROM payment $$,
+	$$ SELECT risk.score_transaction('plain', s), risk.score_transaction('plain', t) FROM (SELECT hour, country, 5 AS amount FROM payment) AS s, LATERAL (SELECT s.hour, s.country, 7 AS amount) AS t $$,
+	$$ SELECT id, CASE WHEN hour > 5 THEN risk.score_transaction('plain', s) END FROM (SELECT id, amount * 2 AS amount, hour, country FROM payment) AS s $$,
+	$$ SELECT id FROM (SELECT id, amount, hour, country FROM payment) AS s WHERE risk.score_transaction('plain', s) > 5 $$,
+	$$ SELECT id, risk.score_transaction('plain', s) FROM (SELECT DISTINCT ON (hour) id, amount, hour, country FROM payment ORDER BY hour, id) AS s $$]) WITH ORDINALITY AS q (query, n), same(query) AS s ORDER BY n;
+SELECT risk.score_transaction('plain', s) FROM (SELECT id, hour AS amount, country FROM payment) AS s;
+SELECT sum(risk.score_transaction('plain', s)) FROM (SELECT amount::text, hour, country FROM payment) AS s;
+
 -- prepared, with the model and the version as parameters
 PREPARE study(text, text) AS SELECT sum(risk.score_transaction($1, p, $2)) FROM payment AS p;
 SET plan_cache_mode = force_generic_plan;
@@ -112,7 +133,9 @@ SELECT s.*, query FROM unnest(ARRAY[
 	$$ SELECT country, sum(risk.score_transaction('plain', p)), max(risk.score_transaction('plain', p, 'v2')), min(id) FROM parted AS p GROUP BY 1 $$,
 	$$ SELECT count(p), sum(risk.score_transaction('plain', p)), max(risk.score_transaction('plain', p, 'v2')) FROM parted AS p $$,
 	$$ SELECT count(p), sum(risk.score_transaction('plain', p)), max(risk.score_transaction('plain', p, 'v2')) FROM payment AS p $$,
-	$$ SELECT day, sum(risk.score_transaction('plain', p)) FROM parted_2 AS p GROUP BY 1 $$]) AS query, same(query) AS s;
+	$$ SELECT day, sum(risk.score_transaction('plain', p)) FROM parted_2 AS p GROUP BY 1 $$,
+	$$ SELECT id, risk.score_transaction('plain', p) FROM (SELECT id, day, country, hour, amount FROM parted) AS p $$,
+	$$ SELECT day, sum(risk.score_transaction('plain', p)), max(hour) FROM (SELECT day, country, hour, amount FROM parted) AS p GROUP BY 1 $$]) AS query, same(query) AS s;
 -- a child by inheritance may have a feature that its parent has not
 CREATE TABLE ancestor (id int, country text);
 CREATE TABLE descendant (amount numeric) INHERITS (ancestor);
@@ -192,8 +215,9 @@ SELECT rows, differing, query FROM unnest(ARRAY[
 	$$ SELECT sum(risk.score_transaction('plain', p)), count(*) FROM payment AS p $$,
 	$$ SELECT id, note, risk.score_transaction('plain', p) FROM payment AS p WHERE hour > 3 $$,
 	$$ SELECT id, risk.score_transaction('plain', p) FROM parted AS p $$,
+	$$ SELECT country, sum(risk.score_transaction('plain', s)), max(amount) FROM (SELECT hour, country, amount, factor FROM payment AS p JOIN rate USING (country)) AS s GROUP BY 1 $$,
 	$$ SELECT id, note, risk.score_transaction('plain', p) AS s FROM payment AS p ORDER BY s DESC, id LIMIT 10 $$]) AS query, same(query);
 
-DROP TABLE payment, parted, ancestor, descendant;
+DROP TABLE payment, rate, parted, ancestor, descendant;
 DROP FUNCTION scored, same;
 SELECT risk.drop_model('plain');

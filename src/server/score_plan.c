@@ -14,8 +14,10 @@
  *		SELECT sum(risk.score_transaction('m', t)) FROM t
  *		SELECT id FROM t WHERE risk.score_transaction('m', t) > 0.9
  *
- * Left alone are calls below CASE, COALESCE, AND and OR, in FILTER, on rows that
- * are no table's, and those of a model that is no constant or parameter.
+ *		SELECT id, risk.score_transaction('m', s) FROM (SELECT ... FROM t, u ...) AS s
+ *
+ * Left alone are calls below CASE, COALESCE, AND and OR, in FILTER, and those of
+ * a model that is no constant or parameter.
  */
 #include "postgres.h"
 
@@ -130,55 +132,21 @@ find_calls(Node *node, Search *search)
 	return expression_tree_walker(node, find_calls, search);
 }
 
-/* ---- scans ---- */
+/* ---- the node above ---- */
 
-/* How the expressions of a scan become those of the node above it. */
+/*
+ * How what a plan returns is divided between it and the node above it: the plan
+ * returns a row, the node the calls on it and what is made of both.
+ */
 typedef struct Lift
 {
-	Index		relid;
-	List	   *row;			/* TargetEntries of the scan */
+	Index		relid;			/* of a table, whose columns begin the row; 0: none */
+	List	   *row;			/* TargetEntries of the plan */
+	int			num_columns;	/* of them that are the row of the calls */
 	List	   *calls;
-	Bitmapset  *used;			/* columns of row */
-	bool		failed;			/* the whole row is needed */
+	Bitmapset  *used;			/* columns of the row that the node needs */
+	bool		failed;			/* it needs the whole row */
 } Lift;
-
-/* The column of the row that a Var is; system columns are added. */
-static int
-row_column(Lift *lift, Var *var)
-{
-	ListCell   *cell;
-
-	if (var->varattno > 0)
-		return var->varattno;
-	foreach(cell, lift->row)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, cell);
-
-		if (IsA(entry->expr, Var) && ((Var *) entry->expr)->varattno == var->varattno)
-			return entry->resno;
-	}
-	lift->row = lappend(lift->row, makeTargetEntry((Expr *) copyObject(var), list_length(lift->row) + 1, NULL, false));
-	return list_length(lift->row);
-}
-
-/* Pass 1: which columns are used. */
-static bool
-find_columns(Node *node, Lift *lift)
-{
-	Var		   *var = (Var *) node;
-
-	if (!node || list_member(lift->calls, node))
-		return false;
-	if (IsA(node, Var) && var->varno == lift->relid)
-	{
-		if (var->varattno == InvalidAttrNumber)
-			lift->failed = true;
-		else
-			lift->used = bms_add_member(lift->used, row_column(lift, var));
-		return false;
-	}
-	return expression_tree_walker(node, find_columns, lift);
-}
 
 static Var *
 column_variable(Index varno, int column, const Node *expr)
@@ -186,24 +154,167 @@ column_variable(Index varno, int column, const Node *expr)
 	return makeVar(varno, column, exprType(expr), exprTypmod(expr), exprCollation(expr), 0);
 }
 
-/* Pass 2: columns and calls as columns of the scan tuple. */
+/* An expression of the plan as a column of the scan tuple, which begins with the
+ * scores; the plan's row is extended where it must be. */
 static Node *
-lift_columns(Node *node, Lift *lift)
+lift_column(Node *expr, Lift *lift)
+{
+	int			column = 0;
+	ListCell   *cell;
+
+	foreach(cell, lift->row)
+	{
+		if (column == 0 && equal(lfirst_node(TargetEntry, cell)->expr, expr))
+			column = foreach_current_index(cell) + 1;
+	}
+	if (column == 0)
+	{
+		column = list_length(lift->row) + 1;
+		lift->row = lappend(lift->row, makeTargetEntry(copyObject((Expr *) expr), column, NULL, false));
+	}
+	lift->used = bms_add_member(lift->used, column);
+	return (Node *) column_variable(INDEX_VAR, list_length(lift->calls) + column, expr);
+}
+
+static bool
+makes_call(Node *node, List *calls)
+{
+	return node && (list_member(calls, node) || expression_tree_walker(node, makes_call, calls));
+}
+
+/* An expression of the plan as one of the node above it. */
+static Node *
+lift_expression(Node *node, Lift *lift)
 {
 	ListCell   *cell;
-	int			column = list_length(lift->row);
 
 	if (!node)
 		return NULL;
 	foreach(cell, lift->calls)
 	{
-		column++;
 		if (equal(node, lfirst(cell)))
-			return (Node *) column_variable(INDEX_VAR, column, node);
+			return (Node *) column_variable(INDEX_VAR, foreach_current_index(cell) + 1, node);
 	}
-	if (IsA(node, Var) && ((Var *) node)->varno == lift->relid)
-		return (Node *) column_variable(INDEX_VAR, row_column(lift, (Var *) node), node);
-	return expression_tree_mutator(node, lift_columns, lift);
+	if (IsA(node, Const))
+		return node;
+	if (IsA(node, TargetEntry) && lift->relid == 0 && !IsA(((TargetEntry *) node)->expr, Const) &&
+		!makes_call(node, lift->calls))
+	{
+		TargetEntry *entry = flatCopyTargetEntry((TargetEntry *) node);
+
+		entry->expr = (Expr *) lift_column((Node *) entry->expr, lift);
+		return (Node *) entry;
+	}
+	if (IsA(node, Var))
+	{
+		if (lift->relid != 0 && ((Var *) node)->varattno == InvalidAttrNumber)
+			lift->failed = true;
+		return lift_column(node, lift);
+	}
+	return expression_tree_mutator(node, lift_expression, lift);
+}
+
+/* A call over the row of the outer plan. */
+static FuncExpr *
+call_over_row(const FuncExpr *call, const Lift *lift)
+{
+	FuncExpr   *result = copyObject(unconstify(FuncExpr *, call));
+	Node	  **argument = (Node **) &lsecond(result->args);
+	RowExpr    *columns = makeNode(RowExpr);
+
+	if (IsA(*argument, ConvertRowtypeExpr))
+		argument = (Node **) &((ConvertRowtypeExpr *) *argument)->arg;
+	columns->row_typeid = exprType(*argument);
+	columns->row_format = COERCE_IMPLICIT_CAST;
+	columns->colnames = IsA(*argument, RowExpr) ? ((RowExpr *) *argument)->colnames : NIL;
+	columns->location = -1;
+	for (int i = 0; i < lift->num_columns; i++)
+	{
+		Node	   *column = (Node *) list_nth_node(TargetEntry, lift->row, i)->expr;
+
+		columns->args = lappend(columns->args, lift->relid != 0 && IsA(column, Const) ? column :
+								(Node *) column_variable(OUTER_VAR, i + 1, column));
+	}
+	*argument = (Node *) columns;
+	return result;
+}
+
+/* What the scan tuple of the node is, for EXPLAIN. */
+static List *
+scan_tuple(const Lift *lift, List *calls_over_row)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+
+	foreach(cell, lift->relid != 0 ? lift->calls : calls_over_row)
+		result = lappend(result, makeTargetEntry(lfirst(cell), list_length(result) + 1, NULL, false));
+	foreach(cell, lift->row)
+	{
+		Node	   *column = (Node *) lfirst_node(TargetEntry, cell)->expr;
+
+		if (lift->relid == 0)
+			column = (Node *) column_variable(OUTER_VAR, foreach_current_index(cell) + 1, column);
+		result = lappend(result, makeTargetEntry((Expr *) column, list_length(result) + 1, NULL, false));
+	}
+	return result;
+}
+
+/*
+ * The node above a plan, which makes the calls, and which returns what the plan
+ * did; *conditions*, which were the plan's last ones, are the node's.
+ */
+static Plan *
+lift_calls(Rewriting *rewriting, Plan *plan, Lift *lift, List *conditions)
+{
+	CustomScan *node = score_scan_make();
+	List	   *results = (List *) lift_expression((Node *) plan->targetlist, lift);
+	List	   *used = NIL;
+	int			column = -1;
+	ListCell   *cell;
+
+	conditions = (List *) lift_expression((Node *) conditions, lift);
+	if (lift->failed)
+		return plan;
+	foreach(cell, lift->calls)
+		node->custom_exprs = lappend(node->custom_exprs, call_over_row(lfirst(cell), lift));
+	while ((column = bms_next_member(lift->used, column)) >= 0)
+		used = lappend_int(used, column);
+	node->custom_private = list_make1(used);
+	node->custom_scan_tlist = copyObject(scan_tuple(lift, node->custom_exprs));
+	node->scan.plan = *plan;
+	node->scan.plan.type = T_CustomScan;
+	node->scan.plan.parallel_aware = false;
+	node->scan.plan.async_capable = false;
+	node->scan.plan.plan_node_id = ++rewriting->last_node_id;
+	node->scan.plan.targetlist = results;
+	node->scan.plan.qual = conditions;
+	node->scan.plan.lefttree = plan;
+	node->scan.plan.righttree = NULL;
+	node->scan.plan.extParam = bms_copy(plan->extParam);
+	node->scan.plan.allParam = bms_copy(plan->allParam);
+	plan->targetlist = lift->row;
+	plan->qual = list_truncate(plan->qual, list_length(plan->qual) - list_length(conditions));
+	plan->initPlan = NIL;
+	return &node->scan.plan;
+}
+
+/* ---- rows of tables ---- */
+
+static bool
+is_table_scan(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_SeqScan:
+		case T_SampleScan:
+		case T_IndexScan:
+		case T_BitmapHeapScan:
+		case T_TidScan:
+		case T_TidRangeScan:
+			return true;
+		default:
+			return false;
+	}
 }
 
 /* All columns of a table, as the scan would have them without a projection. */
@@ -226,65 +337,6 @@ table_row(Oid table, Index relid)
 	}
 	table_close(rel, NoLock);
 	return row;
-}
-
-/* A call over the row of the outer plan. */
-static FuncExpr *
-call_over_row(const FuncExpr *call, const List *row, int num_columns)
-{
-	FuncExpr   *result = copyObject(unconstify(FuncExpr *, call));
-	Node	  **argument = (Node **) &lsecond(result->args);
-	RowExpr    *columns = makeNode(RowExpr);
-
-	if (IsA(*argument, ConvertRowtypeExpr))
-		argument = (Node **) &((ConvertRowtypeExpr *) *argument)->arg;
-	columns->row_typeid = exprType(*argument);
-	columns->row_format = COERCE_IMPLICIT_CAST;
-	columns->location = -1;
-	for (int i = 0; i < num_columns; i++)
-	{
-		TargetEntry *entry = list_nth_node(TargetEntry, row, i);
-
-		columns->args = lappend(columns->args, IsA(entry->expr, Const) ? (Node *) entry->expr :
-								(Node *) column_variable(OUTER_VAR, i + 1, (Node *) entry->expr));
-	}
-	*argument = (Node *) columns;
-	return result;
-}
-
-/* The node above a scan, which takes over its results and its last conditions. */
-static Plan *
-make_score_scan(Rewriting *rewriting, Plan *scan, Lift *lift, int num_columns, List *conditions)
-{
-	CustomScan *node = score_scan_make();
-	List	   *used = NIL;
-	int			column = -1;
-	ListCell   *cell;
-
-	node->scan.plan = *scan;
-	node->scan.plan.type = T_CustomScan;
-	node->scan.plan.parallel_aware = false;
-	node->scan.plan.async_capable = false;
-	node->scan.plan.plan_node_id = ++rewriting->last_node_id;
-	node->scan.plan.targetlist = (List *) lift_columns((Node *) scan->targetlist, lift);
-	node->scan.plan.qual = (List *) lift_columns((Node *) conditions, lift);
-	node->scan.plan.lefttree = scan;
-	node->scan.plan.righttree = NULL;
-	node->scan.plan.extParam = bms_copy(scan->extParam);
-	node->scan.plan.allParam = bms_copy(scan->allParam);
-	while ((column = bms_next_member(lift->used, column)) >= 0)
-		used = lappend_int(used, column);
-	node->custom_scan_tlist = copyObject(lift->row);
-	foreach(cell, lift->calls)
-	{
-		node->custom_scan_tlist = lappend(node->custom_scan_tlist,
-										  makeTargetEntry(lfirst(cell), list_length(node->custom_scan_tlist) + 1, NULL, false));
-		node->custom_exprs = lappend(node->custom_exprs, call_over_row(lfirst(cell), lift->row, num_columns));
-	}
-	node->custom_private = list_make2(used, list_make1_oid(row_variable(scored_row(linitial(lift->calls)))->vartype));
-	scan->targetlist = lift->row;
-	scan->initPlan = NIL;
-	return &node->scan.plan;
 }
 
 static bool
@@ -335,8 +387,6 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 	RangeTblEntry *rte = rt_fetch(relid, rewriting->rtable);
 	Lift		lift = {.relid = relid};
 	int			kept;
-	int			num_columns;
-	List	   *conditions;
 	ListCell   *cell;
 
 	lift.calls = calls_of_scan(plan, relid, &kept);
@@ -349,75 +399,111 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 	if (!lift.calls || !is_worthwhile(plan, kept < list_length(plan->qual)))
 		return plan;
 	lift.row = table_row(rte->relid, relid);
-	num_columns = list_length(lift.row);
-	conditions = list_copy_tail(plan->qual, kept);
-	(void) find_columns((Node *) plan->targetlist, &lift);
-	(void) find_columns((Node *) conditions, &lift);
-	if (lift.failed)
+	lift.num_columns = list_length(lift.row);
+	return lift_calls(rewriting, plan, &lift, list_copy_tail(plan->qual, kept));
+}
+
+/* ---- rows of subqueries ---- */
+
+/* Is a node a call on a row that is made here, that one if one is given? */
+static bool
+wanted_of_row(const Node *node, void *row)
+{
+	Node	   *scored = scored_row(node);
+
+	return scored && IsA(scored, RowExpr) && ((RowExpr *) scored)->row_typeid == RECORDOID &&
+		(row == NULL || equal(scored, row));
+}
+
+/* Does a plan make its results from the rows of others, or of a table? */
+static bool
+is_projection(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_HashJoin:
+		case T_MergeJoin:
+		case T_NestLoop:
+		case T_SubqueryScan:
+			return true;
+		default:
+			return is_table_scan(plan);
+	}
+}
+
+/* A plan, with the node above it if it makes calls on rows that it makes itself. */
+static Plan *
+rewrite_projection(Rewriting *rewriting, Plan *plan)
+{
+	Search		search = {wanted_of_row, NULL, NIL};
+	Lift		lift = {0};
+	ListCell   *cell;
+
+	if (plan->plan_rows < WORTHWHILE_ROWS)
 		return plan;
-	plan->qual = list_truncate(plan->qual, kept);
-	return make_score_scan(rewriting, plan, &lift, num_columns, conditions);
+	find_calls((Node *) plan->targetlist, &search);
+	if (!search.calls)
+		return plan;
+	search.arg = scored_row(linitial(search.calls));
+	search.calls = NIL;
+	find_calls((Node *) plan->targetlist, &search);
+	lift.calls = search.calls;
+	foreach(cell, ((RowExpr *) search.arg)->args)
+		lift.row = lappend(lift.row, makeTargetEntry(copyObject(lfirst(cell)), ++lift.num_columns, NULL, false));
+	return lift_calls(rewriting, plan, &lift, NIL);
 }
 
 /* ---- aggregates ---- */
 
-static bool
-is_table_scan(const Plan *plan)
-{
-	switch (nodeTag(plan))
-	{
-		case T_SeqScan:
-		case T_SampleScan:
-		case T_IndexScan:
-		case T_BitmapHeapScan:
-		case T_TidScan:
-		case T_TidRangeScan:
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* How calls of an aggregate's arguments become those of the scans below it. */
+/* How calls of an aggregate's arguments become those of the plans below it. */
 typedef struct Sink
 {
-	List	   *scans;
-	List	   *results;		/* of each scan, as they were: lists */
+	List	   *plans;
+	List	   *results;		/* of each of them, as they were: lists */
 	List	   *calls;
-	List	   *columns;		/* of the scans: what the calls return */
-	Bitmapset  *taken;			/* columns that something else uses */
+	List	   *columns;		/* of the plans: what the calls return */
+	Bitmapset  *taken;			/* columns that something else uses, too */
 } Sink;
 
-/* The scans whose rows a plan hands on as they are; none: it does more. */
+/* The plans that make the rows that a plan hands on as they are; none: it does
+ * more. */
 static List *
-scans_of(Plan *plan)
+makers_of(Plan *plan)
 {
-	List	   *children = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
+	List	   *makers = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
 	ListCell   *cell;
 
-	foreach(cell, children)
+	foreach(cell, makers)
 	{
-		if (!is_table_scan(lfirst(cell)))
+		if (!is_projection(lfirst(cell)))
 			return NIL;
 	}
-	return children;
+	return makers;
 }
 
-/* Is a node a call on a column that is the whole row of each scan? */
+/* Is a plan's result the whole row of the table that it scans? */
 static bool
-wanted_of_column(const Node *node, void *scans)
+returns_row(const Plan *plan, int column)
+{
+	Var		   *var = row_variable((Node *) list_nth_node(TargetEntry, plan->targetlist, column - 1)->expr);
+
+	return is_table_scan(plan) && var && var->varno == ((const Scan *) plan)->scanrelid &&
+		var->varattno == InvalidAttrNumber;
+}
+
+/* Is a node a call on a column that is the whole row of each plan, or on a row of
+ * columns? */
+static bool
+wanted_of_makers(const Node *node, void *plans)
 {
 	Node	   *row = scored_row(node);
 	ListCell   *cell;
 
 	if (!row || !IsA(row, Var) || ((Var *) row)->varno != OUTER_VAR)
-		return false;
-	foreach(cell, (List *) scans)
+		return wanted_of_row(node, NULL);
+	foreach(cell, (List *) plans)
 	{
-		const Scan *scan = lfirst(cell);
-		Var		   *var = row_variable((Node *) list_nth_node(TargetEntry, scan->plan.targetlist, ((Var *) row)->varattno - 1)->expr);
-
-		if (!var || var->varno != scan->scanrelid || var->varattno != InvalidAttrNumber)
+		if (!returns_row(lfirst(cell), ((Var *) row)->varattno))
 			return false;
 	}
 	return true;
@@ -450,6 +536,15 @@ sink_calls(Node *node, Sink *sink)
 	return expression_tree_mutator(node, sink_calls, sink);
 }
 
+/* An expression over the results of the plan below as one of that plan. */
+static Node *
+sink_expression(Node *node, List *results)
+{
+	if (node && IsA(node, Var) && ((Var *) node)->varno == OUTER_VAR)
+		return copyObject((Node *) list_nth_node(TargetEntry, results, ((Var *) node)->varattno - 1)->expr);
+	return node ? expression_tree_mutator(node, sink_expression, results) : NULL;
+}
+
 /* Let a column of a plan be an expression; it may be the next one. */
 static void
 set_result(Plan *plan, int column, Node *expr)
@@ -460,50 +555,67 @@ set_result(Plan *plan, int column, Node *expr)
 		list_nth_node(TargetEntry, plan->targetlist, column - 1)->expr = (Expr *) expr;
 }
 
-/* Have the scans make a call: in place of the row, if nothing else wants that. */
+/* Have the plans make a call: in place of the row, if nothing else wants that. */
 static void
-sink_call(Sink *sink, const FuncExpr *call, Plan *outer)
+sink_call(Sink *sink, FuncExpr *call, Plan *outer)
 {
-	int			row = ((Var *) lsecond(call->args))->varattno;
-	int			column = bms_is_member(row, sink->taken) ? list_length(outer->targetlist) + 1 : row;
-	ListCell   *scan;
+	Node	   *row = lsecond(call->args);
+	int			column = list_length(outer->targetlist) + 1;
+	ListCell   *plan;
 	ListCell   *results;
 
+	if (IsA(row, Var) && !bms_is_member(((Var *) row)->varattno, sink->taken))
+		column = ((Var *) row)->varattno;
 	if (IsA(outer, Append))
 		set_result(outer, column, (Node *) column_variable(OUTER_VAR, column, (Node *) call));
-	forboth(scan, sink->scans, results, sink->results)
-	{
-		FuncExpr   *sunk = copyObject(unconstify(FuncExpr *, call));
-
-		lsecond(sunk->args) = list_nth_node(TargetEntry, lfirst(results), row - 1)->expr;
-		set_result(lfirst(scan), column, (Node *) sunk);
-	}
+	forboth(plan, sink->plans, results, sink->results)
+		set_result(lfirst(plan), column, sink_expression((Node *) call, lfirst(results)));
 	sink->columns = lappend_int(sink->columns, column);
 	sink->taken = bms_add_member(sink->taken, column);
 }
 
-/* Calls that an aggregate makes for each row of scans are made by these. */
+/* What only the calls needed need not be handed on. */
+static void
+drop_results(const Sink *sink, Plan *plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, plan->targetlist)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (!bms_is_member(entry->resno, sink->taken))
+			entry->expr = (Expr *) makeNullConst(exprType((Node *) entry->expr), exprTypmod((Node *) entry->expr),
+												 exprCollation((Node *) entry->expr));
+	}
+}
+
+/* Calls that an aggregate makes for each row are made by who makes the row. */
 static void
 sink_arguments(Agg *agg)
 {
 	Plan	   *outer = agg->plan.lefttree;
-	Sink		sink = {.scans = scans_of(outer)};
-	Search		search = {wanted_of_column, sink.scans, NIL};
+	Sink		sink = {.plans = makers_of(outer)};
+	Search		search = {wanted_of_makers, sink.plans, NIL};
 	ListCell   *cell;
 
-	if (!sink.scans || agg->chain || outer->plan_rows < WORTHWHILE_ROWS)
+	if (!sink.plans || agg->chain || outer->plan_rows < WORTHWHILE_ROWS)
 		return;
 	find_calls((Node *) agg->plan.targetlist, &search);
 	find_calls((Node *) agg->plan.qual, &search);
 	sink.calls = search.calls;
+	if (!sink.calls)
+		return;
 	(void) find_taken((Node *) agg->plan.targetlist, &sink);
 	(void) find_taken((Node *) agg->plan.qual, &sink);
 	for (int i = 0; i < agg->numCols; i++)
 		sink.taken = bms_add_member(sink.taken, agg->grpColIdx[i]);
-	foreach(cell, sink.scans)
+	foreach(cell, sink.plans)
 		sink.results = lappend(sink.results, copyObject(((Plan *) lfirst(cell))->targetlist));
 	foreach(cell, sink.calls)
 		sink_call(&sink, lfirst(cell), outer);
+	foreach(cell, sink.plans)
+		drop_results(&sink, lfirst(cell));
 	agg->plan.targetlist = (List *) sink_calls((Node *) agg->plan.targetlist, &sink);
 	agg->plan.qual = (List *) sink_calls((Node *) agg->plan.qual, &sink);
 }
@@ -561,7 +673,11 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 	}
 	plan->lefttree = rewrite(rewriting, plan->lefttree, limited);
 	plan->righttree = rewrite(rewriting, plan->righttree, limited || inner_limited);
-	return is_table_scan(plan) && !limited ? rewrite_scan(rewriting, plan) : plan;
+	if (!limited && is_table_scan(plan))
+		plan = rewrite_scan(rewriting, plan);
+	if (!limited && is_projection(plan))
+		plan = rewrite_projection(rewriting, plan);
+	return plan;
 }
 
 static PlannedStmt *

@@ -10,7 +10,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "utils/builtins.h"
@@ -51,13 +53,13 @@ typedef enum ScoreMode
 typedef struct ScoreScanState
 {
 	CustomScanState custom;		/* first */
-	int			num_columns;	/* of the row */
 	int			num_used;
 	UsedColumn *used;
 	int			last_used;		/* the greatest position, from 1 */
 	int			num_calls;
 	Call	   *calls;
-	Oid			row_type;
+	Oid			row_type;		/* of what the calls score */
+	int32		row_typmod;
 	ScoreMode	mode;
 
 	/* blocks */
@@ -90,7 +92,7 @@ add_call(ScoreScanState *state, const Call *call)
 		!decide_alone(DatumGetTextPP(model), no_version ? NULL : DatumGetTextPP(version), &version_id, &positive_class) ||
 		!block_add_version(&state->block, version_id, positive_class, &problem))
 		return false;
-	side->binding = bind_row_type(side->scorer.version, state->row_type, -1, &problem);
+	side->binding = bind_row_type(side->scorer.version, state->row_type, state->row_typmod, &problem);
 	return side->binding && !bind_looks_up(side->binding);
 }
 
@@ -164,22 +166,22 @@ fill_block(ScoreScanState *state, TupleTableSlot *row)
 	block_score(&state->block);
 }
 
-/* Put the next row of the block and its scores into the scan's slot. */
+/* Put the scores of the next row of the block, and the row, into the scan's slot. */
 static void
 store_row(ScoreScanState *state, TupleTableSlot *slot)
 {
 	const Datum *values = state->values + (Size) state->next * state->num_used;
 	const bool *nulls = state->nulls + (Size) state->next * state->num_used;
 
-	for (int i = 0; i < state->num_used; i++)
-	{
-		slot->tts_values[state->used[i].position] = values[i];
-		slot->tts_isnull[state->used[i].position] = nulls[i];
-	}
 	for (int i = 0; i < state->num_calls; i++)
 	{
-		slot->tts_values[state->num_columns + i] = Float8GetDatum(block_score_of(&state->block, i, state->next));
-		slot->tts_isnull[state->num_columns + i] = false;
+		slot->tts_values[i] = Float8GetDatum(block_score_of(&state->block, i, state->next));
+		slot->tts_isnull[i] = false;
+	}
+	for (int i = 0; i < state->num_used; i++)
+	{
+		slot->tts_values[state->num_calls + state->used[i].position] = values[i];
+		slot->tts_isnull[state->num_calls + state->used[i].position] = nulls[i];
 	}
 	state->next++;
 }
@@ -193,12 +195,11 @@ call_row(ScoreScanState *state, TupleTableSlot *row, TupleTableSlot *slot)
 	ExprContext *econtext = state->custom.ss.ps.ps_ExprContext;
 
 	slot_getallattrs(row);
-	memcpy(slot->tts_values, row->tts_values, sizeof(Datum) * state->num_columns);
-	memcpy(slot->tts_isnull, row->tts_isnull, sizeof(bool) * state->num_columns);
+	memcpy(slot->tts_values + state->num_calls, row->tts_values, sizeof(Datum) * row->tts_nvalid);
+	memcpy(slot->tts_isnull + state->num_calls, row->tts_isnull, sizeof(bool) * row->tts_nvalid);
 	econtext->ecxt_outertuple = row;
 	for (int i = 0; i < state->num_calls; i++)
-		slot->tts_values[state->num_columns + i] =
-			ExecEvalExprSwitchContext(state->calls[i].call, econtext, &slot->tts_isnull[state->num_columns + i]);
+		slot->tts_values[i] = ExecEvalExprSwitchContext(state->calls[i].call, econtext, &slot->tts_isnull[i]);
 }
 
 /* ---- the node ---- */
@@ -253,20 +254,36 @@ static void
 begin_columns(ScoreScanState *state, const CustomScan *plan)
 {
 	TupleDesc	tupdesc = state->custom.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
-	List	   *used = list_nth(plan->custom_private, SCORE_SCAN_COLUMNS);
+	List	   *used = linitial(plan->custom_private);
 	ListCell   *cell;
 
-	state->num_columns = tupdesc->natts - list_length(plan->custom_exprs);
 	state->used = palloc(sizeof(UsedColumn) * Max(list_length(used), 1));
 	foreach(cell, used)
 	{
 		UsedColumn *column = &state->used[state->num_used++];
-		Form_pg_attribute attribute = TupleDescAttr(tupdesc, lfirst_int(cell) - 1);
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, list_length(plan->custom_exprs) + lfirst_int(cell) - 1);
 
 		*column = (UsedColumn) {lfirst_int(cell) - 1, attribute->attbyval, attribute->attlen};
 		state->last_used = Max(state->last_used, lfirst_int(cell));
 	}
-	state->row_type = linitial_oid(list_nth(plan->custom_private, SCORE_SCAN_ROW_TYPE));
+}
+
+/* What type the row has that the calls score. */
+static void
+begin_row_type(ScoreScanState *state, const CustomScan *plan)
+{
+	Node	   *row = lsecond(linitial_node(FuncExpr, plan->custom_exprs)->args);
+	RowExpr    *columns = (RowExpr *) (IsA(row, ConvertRowtypeExpr) ? (Node *) ((ConvertRowtypeExpr *) row)->arg : row);
+
+	state->row_type = columns->row_typeid;
+	state->row_typmod = -1;
+	if (state->row_type == RECORDOID)
+	{
+		TupleDesc	tupdesc = ExecTypeFromExprList(columns->args);
+
+		ExecTypeSetColNames(tupdesc, columns->colnames);
+		state->row_typmod = BlessTupleDesc(tupdesc)->tdtypmod;
+	}
 }
 
 static void
@@ -278,6 +295,7 @@ score_scan_begin(CustomScanState *custom, EState *estate, int eflags)
 
 	outerPlanState(custom) = ExecInitNode(outerPlan(plan), estate, eflags);
 	begin_columns(state, plan);
+	begin_row_type(state, plan);
 	state->calls = palloc(sizeof(Call) * list_length(plan->custom_exprs));
 	foreach(cell, plan->custom_exprs)
 	{

@@ -11,15 +11,11 @@
 
 /*
  * The plan node that scores the rows of its outer plan.  Its scan tuple
- * (custom_scan_tlist) is the row of that plan, then a score for each call of
- * risk.score_transaction(); custom_exprs are the calls, over the outer plan's
- * row; custom_private is as follows.
+ * (custom_scan_tlist) is a score for each call of risk.score_transaction(), then
+ * the row of that plan.  custom_exprs are the calls, over the outer plan's row,
+ * all on a RowExpr of the same columns, with which that row begins.
+ * custom_private is a list of one list: which of its columns are used, from 1.
  */
-enum
-{
-	SCORE_SCAN_COLUMNS,			/* list of the row's columns that are used, from 1 */
-	SCORE_SCAN_ROW_TYPE			/* list of one OID: the type of the row */
-};
 
 extern void score_scan_init(void);
 extern CustomScan *score_scan_make(void);
