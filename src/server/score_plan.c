@@ -8,7 +8,7 @@
  * call is moved only if it is made for every row of the scan, so that none is
  * made that would not have been, and where reading some rows ahead is in order:
  * wherever PostgreSQL itself might have workers do it, which excludes cursors,
- * and not straight below a LIMIT.
+ * not straight below a LIMIT, and not where what is read ahead is volatile.
  *
  *		SELECT id, risk.score_transaction('m', t) FROM t
  *		SELECT sum(risk.score_transaction('m', t)) FROM t
@@ -396,7 +396,8 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 		if (IsA(scored_row(lfirst(cell)), ConvertRowtypeExpr) && !get_rel_relispartition(rte->relid))
 			return plan;
 	}
-	if (!lift.calls || !is_worthwhile(plan, kept < list_length(plan->qual)))
+	if (!lift.calls || !is_worthwhile(plan, kept < list_length(plan->qual)) ||
+		contain_volatile_functions((Node *) plan->qual))
 		return plan;
 	lift.row = table_row(rte->relid, relid);
 	lift.num_columns = list_length(lift.row);
@@ -442,7 +443,8 @@ rewrite_projection(Rewriting *rewriting, Plan *plan)
 	if (plan->plan_rows < WORTHWHILE_ROWS)
 		return plan;
 	find_calls((Node *) plan->targetlist, &search);
-	if (!search.calls)
+	if (!search.calls || contain_volatile_functions((Node *) plan->qual) ||
+		contain_volatile_functions((Node *) plan->targetlist))
 		return plan;
 	search.arg = scored_row(linitial(search.calls));
 	search.calls = NIL;
