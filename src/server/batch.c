@@ -3,8 +3,8 @@
  *		Scores of a whole table or query: by one version, or by two side by side.
  *
  * The rows come from a source (source.c) one by one and are scored in blocks
- * (block.c).  Results go into a tuplestore, which spills to disk beyond work_mem; besides, a
- * call holds one block.
+ * (block.c).  Results go into a tuplestore, which spills to disk beyond
+ * work_mem; besides, a call holds one block.
  *
  * Nothing here is traffic: the version is the champion that the statement's
  * snapshot sees, or the one named; there is no canary and no fallback score, and

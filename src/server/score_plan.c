@@ -261,7 +261,8 @@ scan_tuple(const Lift *lift, List *calls_over_row)
 
 /*
  * The node above a plan, which makes the calls, and which returns what the plan
- * did; *conditions*, which were the plan's last ones, are the node's.
+ * did; the conditions, which were the plan's last ones, become the node's.  Or
+ * the plan as it was, if that cannot be.
  */
 static Plan *
 lift_calls(Rewriting *rewriting, Plan *plan, Lift *lift, List *conditions)

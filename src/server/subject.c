@@ -118,7 +118,8 @@ column_text(const SubjectColumn *column, const DeformedRow *row)
 	}
 }
 
-/* The entity of a row that has been taken apart as far as its column, as text; NULL: not known. */
+/* The entity of a row that has been taken apart as far as its column, as text;
+ * NULL: not known. */
 text *
 subject_entity(const SubjectReader *reader, const DeformedRow *row)
 {
