@@ -47,6 +47,35 @@ SELECT 1 FROM risk.register_model('classes', 'linear', convert_to($${"version": 
 	"gradient_booster": {"name": "gblinear", "model": {"weights": [0.25, -0.5, 0.125], "boosted_rounds": 1}}}}$$, 'UTF8'));
 SELECT * FROM differing('classes', 'payment', 'linear');
 
+-- stored tuples of all shapes: nulls, alignment, toasted values, columns dropped and added later; sorted on the way, and in parallel
+CREATE TABLE shapes AS
+	SELECT i AS id, CASE WHEN random() > 0.3 THEN random()::real END AS r1, CASE WHEN random() > 0.3 THEN (random() * i)::text END AS words,
+		   CASE WHEN random() > 0.3 THEN -random()::real END AS r2, CASE WHEN random() > 0.3 THEN (ARRAY['NaN', 'Infinity', '-0', '1e-40'])[1 + i % 4]::real END AS r3, random() > 0.5 AS flag,
+		   CASE WHEN random() > 0.3 THEN random() END AS d, CASE WHEN random() > 0.3 THEN 'KP'::char(2) END AS country, CASE WHEN random() > 0.3 THEN i::smallint END AS s,
+		   CASE WHEN random() > 0.3 THEN random()::real END AS r4, (repeat((random() * 1e9)::bigint::text, 30 + i % 7 * 40))::numeric AS long
+	FROM generate_series(1, 3000) AS i;
+ALTER TABLE shapes ADD r5 real;
+INSERT INTO shapes SELECT id + 3000, r4, words, r1, r2, NOT flag, d, country, s, r3, long, r3 FROM shapes WHERE id < 1000;
+SELECT risk.create_model('shapes');
+SELECT 1 FROM risk.register_model('shapes', 'v1', toy_model('{r3,r2,r1,flag,d,country,s,r4,long,r5}',
+	'[[0, 0.1, 1, -1, 3], [1, -0.5, 0, 0.5, 4], [2, 0.5, 1, 0.25, -2], [3, 1, 1, 0.125, 8], [4, 0.5, 0, 0.0625, 16], [5, [1], 1, 0.03125, 32], [6, 1500, 0, 64, 0.015625],
+	  [7, 0.5, 1, 0.0078125, 128], [8, 1e38, 0, 0.00390625, -64], [9, 0.25, 0, -32, 0.001953125]]', 'reg:squarederror'), categories => '{"country": ["FR", "KP"]}');
+SELECT * FROM differing('shapes', 'shapes', 'v1');
+SELECT count(DISTINCT score) > 100 AS vary FROM risk.score_batch('shapes', 'shapes', 'v1', 'id');
+CREATE FUNCTION sum_of(source text) RETURNS numeric LANGUAGE sql AS $$ SELECT sum(score::numeric) FROM risk.score_batch('shapes', source, 'v1', 'id') $$;
+SELECT sum_of('shapes') = (SELECT sum(risk.score_transaction('shapes', t, 'v1')::numeric) FROM shapes AS t) AS plain,
+	   sum_of('shapes') = sum_of('SELECT * FROM shapes ORDER BY words') AS sorted,
+	   sum_of('shapes') = sum_of('SELECT r3, r1, r2, flag, d, s, country, r4, long, r5, id + 0 AS id FROM shapes') AS projected;
+BEGIN;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SELECT sum_of('shapes') = sum_of('SELECT * FROM shapes ORDER BY words') AS parallel;
+ROLLBACK;
+ALTER TABLE shapes DROP words, ADD gone real DEFAULT 1, ADD r0 real DEFAULT 2;
+ALTER TABLE shapes DROP gone;
+SELECT * FROM differing('shapes', 'shapes', 'v1');
+
 -- another kernel, from the next transaction on, gives them too
 BEGIN;
 SELECT risk.version_kernel('classes', 'v1') = 'walk, many outputs' AS walks \gset before_
@@ -97,6 +126,44 @@ SELECT count(*) FROM payment;
 SELECT risk.promote('batch', 'v2');
 SELECT count(*) FROM risk.score_batch('batch', 'payment') AS s JOIN payment AS p ON s.entity_id = p.id::text WHERE s.score = risk.score_transaction('batch', p, 'v2');
 ROLLBACK;
+
+-- declared rolling features are looked up as for a row alone, to the bit
+CREATE TABLE "Transfer" (id int PRIMARY KEY, amount numeric, card text, terminal int, at timestamptz);
+INSERT INTO "Transfer" SELECT i, (random() * 1000)::numeric(10, 2), nullif('c' || floor(random() * 20), 'c0'), random() * 10, '2026-01-01'::timestamptz + random() * interval '5 days'
+	FROM generate_series(1, 2000) AS i;
+ALTER TABLE "Transfer" DROP COLUMN id, ADD COLUMN id serial;
+CREATE INDEX ON "Transfer" (card, at);
+CREATE INDEX ON "Transfer" (terminal, at);
+SELECT risk.create_rolling_features('"Transfer"', 'card', 'at', 'amount', '{1 hour,1 day}', '{count,sum,distinct(terminal)}');
+SELECT risk.create_rolling_features('"Transfer"', 'terminal', 'at', windows => '{1 day}', aggregates => '{count}');
+SELECT risk.create_model('rolls', entity_id => 'id');
+SELECT 1 FROM risk.register_model('rolls', 'v1', toy_model('{amount,card_cnt_prev_1d,card_sum_amount_prev_1d,card_distinct_terminal_prev_1h,terminal_cnt_prev_1d}',
+	'[[0, 500, 1, -1, 3], [1, 10, 0, 0, 4], [2, 8000, 0, 2, -2], [3, 2, 1, 0, 8], [4, 30, 1, 0.25, -0.125]]'));
+SELECT 1 FROM risk.register_model('rolls', 'v2', toy_model('{card_cnt_prev_1h,amount}', '[[0, 1, 1, -1, 3], [1, 200, 0, 0, 4]]'));
+SELECT * FROM differing('rolls', '"Transfer"', 'v1');
+SELECT count(*), count(DISTINCT score_a) > 4 AS vary, count(*) FILTER (WHERE s.score_a <> risk.score_transaction('rolls', t, 'v1') OR s.score_b <> risk.score_transaction('rolls', t, 'v2')) AS differing
+FROM risk.score_versions('rolls', 'v1', 'v2', '"Transfer"') AS s JOIN "Transfer" AS t ON t.id::text = s.entity_id;
+-- ... whatever query the rows come from
+SELECT count(*), count(*) FILTER (WHERE s.score <> risk.score_transaction('rolls', t, 'v1')) AS differing
+FROM risk.score_batch('rolls', $$ WITH recent AS (SELECT id AS number, * FROM "Transfer" WHERE at > '2026-01-03') SELECT recent.*, terminal AS code FROM recent NATURAL JOIN (SELECT card FROM "Transfer" GROUP BY 1) AS c $$,
+	'v1', id_column => 'number') AS s JOIN "Transfer" AS t ON t.id::text = s.entity_id;
+SELECT b FROM risk.compare_versions('rolls', 'v1', 'v2', 'SELECT * FROM "Transfer" LIMIT 100') WHERE metric = 'rows';
+-- as of another time, another amount, of a card that is not there
+SELECT s.score = risk.score_transaction('rolls', ROW(900, card, terminal, at + interval '3 hours', id)::"Transfer", 'v1') AS same
+FROM "Transfer" AS t, risk.score_batch('rolls', 'SELECT id, 900 AS amount, card, terminal, at + interval ''3 hours'' AS at FROM "Transfer" WHERE id = 5', 'v1') AS s WHERE id = 5;
+-- a column of a feature's name goes first
+SELECT s.score = r.score AS same FROM risk.score_batch('rolls', 'SELECT 1 AS id, 5 AS amount, 0.0 AS card_cnt_prev_1h', 'v2') AS s,
+	risk.score_batch('rolls', 'SELECT t.id, 5 AS amount, 0 AS card_cnt_prev_1h FROM "Transfer" AS t LIMIT 1', 'v2') AS r;
+-- what is wrong
+SELECT * FROM risk.score_batch('rolls', 'SELECT id, amount, at, terminal FROM "Transfer"', 'v1');
+SELECT * FROM risk.score_batch('rolls', 'SELECT id, amount, card, at::timestamp, terminal FROM "Transfer"', 'v1');
+SELECT * FROM risk.score_batch('rolls', 'SELECT id, amount, card, NULL::timestamptz AS at, terminal FROM "Transfer"', 'v1');
+SELECT * FROM risk.score_batch('rolls', 'SELECT 1 AS id, 2 AS amount, now() AS at, ''c'' AS card', 'v2');
+CREATE TABLE "Other" (LIKE "Transfer");
+CREATE INDEX ON "Other" (card, at);
+SELECT array_length(risk.create_rolling_features('"Other"', 'card', 'at', windows => '{1 hour}', aggregates => '{count}'), 1);
+SELECT * FROM risk.score_batch('rolls', 'SELECT t.*, o.terminal AS other FROM "Transfer" AS t JOIN "Other" AS o USING (id)', 'v2');
+SELECT count(*) FROM risk.score_batch('rolls', 'SELECT t.* FROM "Transfer" AS t LEFT JOIN "Other" AS o USING (id)', 'v2');
 
 -- what is wrong
 SELECT * FROM risk.score_batch(NULL, 'payment');
@@ -179,6 +246,7 @@ SELECT count(*) FROM risk.score_batch('batch', 'payment');
 DROP OWNED BY risk_test_batch;
 DROP ROLE risk_test_batch;
 DROP SCHEMA "Of old" CASCADE;
-DROP TABLE payment, scored;
-DROP FUNCTION differing, writes, seen;
-SELECT risk.drop_model(model) FROM unnest('{batch,classes}'::text[]) AS model;
+SELECT risk.drop_rolling_features('"Transfer"'), risk.drop_rolling_features('"Other"');
+DROP TABLE payment, scored, shapes, "Transfer", "Other";
+DROP FUNCTION differing, sum_of, writes, seen;
+SELECT risk.drop_model(model) FROM unnest('{batch,classes,rolls,shapes}'::text[]) AS model;

@@ -3,10 +3,9 @@
  *		Scores of a whole table or query, by one version or by two side by side, and
  *		what explains them.
  *
- * The rows come from a source (source.c) one by one; their features are gathered
- * into a block, and a full block is scored at once, with the kernel for many rows.
- * Results go into a tuplestore, which spills to disk beyond work_mem; besides, a
- * call holds one block.
+ * The rows come from a source (source.c) one by one and are scored in blocks
+ * (block.c).  Results go into a tuplestore, which spills to disk beyond
+ * work_mem; besides, a call holds one block.
  *
  * Nothing here is traffic: the version is the champion that the statement's
  * snapshot sees, or the one named; there is no canary and no fallback score, and
@@ -24,31 +23,15 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "bind.h"
+#include "block.h"
 #include "catalog.h"
 #include "compat.h"
 #include "explain.h"
 #include "progress.h"
-#include "scorer.h"
 #include "source.h"
 #include "subject.h"
 
-/* Rows of a block: fewer where their features and margins would take more. */
-#define BLOCK_ROWS		1024
-#define BLOCK_BYTES		(16 * 1024 * 1024)
-#define KERNEL_ROWS		128		/* that forest_margins_batch() likes best */
-
-/* One version at work on the block. */
-typedef struct Side
-{
-	Scorer		scorer;
-	Binding    *binding;
-	float	   *features;		/* [capacity][num_features]; may be another side's */
-	float	   *margins;		/* [capacity][num_outputs] */
-	void	   *scratch;
-	double	   *contributions;	/* [capacity][num_features + 1]; NULL: not explained */
-	void	   *explain_scratch;
-} Side;
+#define MAX_SIDES	2
 
 /* What is told of a row, besides its entity; of each version. */
 typedef enum Content
@@ -59,12 +42,19 @@ typedef enum Content
 	CONTENT_REASONS
 } Content;
 
+/* What explains the rows by one version. */
+typedef struct Explanation
+{
+	double	   *contributions;	/* [capacity][num_features + 1]; NULL: not explained */
+	void	   *scratch;
+} Explanation;
+
 /* The receiver of the source's rows. */
 typedef struct Batch
 {
 	DestReceiver receiver;		/* first */
 	MemoryContext context;		/* of the call, deleted when it ends */
-	MemoryContext block;		/* reset with each block */
+	MemoryContext block;		/* of the rows, reset with each block */
 	Tuplestorestate *store;
 	TupleDesc	result;
 	Content		content;
@@ -74,12 +64,12 @@ typedef struct Batch
 	int			num_wanted;		/* 0: all rows */
 	Route		route;			/* its entity_id names the column of the entities */
 	TupleDesc	source;
+	List	   *tables;			/* whose columns the source's are */
 	SubjectReader *reader;
-	int			num_sides;
-	Side		sides[2];
-	int			capacity;		/* rows of a block */
-	int			num_rows;		/* in the block so far */
-	uint64		num_scored;		/* before it */
+	AttrNumber	entity_column;	/* 0: none */
+	Block		rows;
+	Explanation explanations[MAX_SIDES];	/* by its sides */
+	uint64		num_scored;		/* before them */
 	ProgressSlot *progress;
 	Datum	   *entities;		/* [capacity], text in the block's memory */
 	bool	   *unknown;		/* [capacity] */
@@ -105,14 +95,12 @@ find_version(const text *model, const Route *route, const text *version)
 
 /* Add a version that scores.  Errors: those of find_version() and of scorer.c. */
 static void
-add_side(Batch *batch, const text *model, const text *version)
+add_version(Batch *batch, const text *model, const text *version)
 {
-	Side	   *side = &batch->sides[batch->num_sides++];
 	Problem		problem = {0};
 
-	if (!scorer_open(&side->scorer, find_version(model, &batch->route, version),
-					 batch->route.positive_class, &problem) ||
-		!scorer_has_output(&side->scorer, &problem))
+	if (!block_add_version(&batch->rows, find_version(model, &batch->route, version),
+						   batch->route.positive_class, &problem))
 		problem_raise(&problem);
 }
 
@@ -136,54 +124,45 @@ find_entity(Batch *batch)
 				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
 				 errmsg("column \"%s\" appears more than once in the source", name),
 				 errhint("Name each column once, with AS where two tables have it.")));
+	batch->entity_column = attnum;
 	batch->reader = subject_reader(&batch->route, batch->source);
 }
 
-/* Is a side to be explained?  Who asks for reasons beside others does without where
- * there are none. */
+/* Is a version to explain the rows?  Who asks for reasons beside others does without
+ * where there are none. */
 static bool
-is_explained(const Batch *batch, const Side *side)
+is_explained(const Batch *batch, const Forest *forest)
 {
-	return batch->content != CONTENT_SCORES && forest_explains(&side->scorer.version->forest);
+	return batch->content != CONTENT_SCORES && forest_explains(forest);
 }
 
-/* Make the block, as large as the versions allow. */
+/* Make the block, as large as the versions and what explains them allow. */
 static void
-make_block(Batch *batch)
+allocate_rows(Batch *batch)
 {
-	Size		row = 1;
+	Block	   *rows = &batch->rows;
+	Size		more = 0;
 
-	for (int i = 0; i < batch->num_sides; i++)
+	for (int i = 0; i < rows->num_sides; i++)
 	{
-		const ForestHeader *header = batch->sides[i].scorer.version->forest.header;
+		const Version *version = rows->sides[i].scorer.version;
 
-		row += sizeof(float) * ((Size) header->num_features + header->num_outputs);
-		if (is_explained(batch, &batch->sides[i]))
-			row += sizeof(double) * ((Size) header->num_features + 1);
+		if (is_explained(batch, &version->forest))
+			more += sizeof(double) * ((Size) version->num_features + 1);
 	}
-	batch->capacity = Max(Min(BLOCK_ROWS, BLOCK_BYTES / row), 1);
-	if (batch->capacity > KERNEL_ROWS)
-		batch->capacity -= batch->capacity % KERNEL_ROWS;
-	batch->entities = palloc(sizeof(Datum) * batch->capacity);
-	batch->unknown = palloc(sizeof(bool) * batch->capacity);
-	for (int i = 0; i < batch->num_sides; i++)
+	block_allocate(rows, more);
+	for (int i = 0; i < rows->num_sides; i++)
 	{
-		Side	   *side = &batch->sides[i];
-		const Version *version = side->scorer.version;
-		const Forest *forest = &version->forest;
+		const Version *version = rows->sides[i].scorer.version;
 
-		side->features = i > 0 && version_same_features(batch->sides[0].scorer.version, version) ?
-			batch->sides[0].features :
-			palloc(sizeof(float) * Max(version->num_features, 1) * batch->capacity);
-		side->margins = palloc(sizeof(float) * forest->header->num_outputs * batch->capacity);
-		side->scratch = palloc(Max(forest_batch_scratch_size(forest), 1));
-		if (is_explained(batch, side))
-		{
-			side->contributions = palloc(sizeof(double) * (version->num_features + 1) * batch->capacity);
-			side->explain_scratch = palloc_extended(Max(forest_contributions_batch_scratch_size(forest), 1),
-													MCXT_ALLOC_HUGE);
-		}
+		if (!is_explained(batch, &version->forest))
+			continue;
+		batch->explanations[i].contributions = palloc(sizeof(double) * (version->num_features + 1) * rows->capacity);
+		batch->explanations[i].scratch = palloc_extended(Max(forest_contributions_batch_scratch_size(&version->forest), 1),
+														 MCXT_ALLOC_HUGE);
 	}
+	batch->entities = palloc(sizeof(Datum) * rows->capacity);
+	batch->unknown = palloc(sizeof(bool) * rows->capacity);
 }
 
 /* What the source's columns are, before its first row. */
@@ -197,18 +176,17 @@ batch_startup(DestReceiver *self, int operation, TupleDesc source)
 	batch->source->tdtypeid = RECORDOID;
 	batch->source->tdtypmod = -1;
 	BlessTupleDesc(batch->source);
-	for (int i = 0; i < batch->num_sides; i++)
+	for (int i = 0; i < batch->rows.num_sides; i++)
 	{
-		Side	   *side = &batch->sides[i];
+		BlockSide  *side = &batch->rows.sides[i];
 		Problem		problem = {0};
 
-		side->binding = bind_row_type(side->scorer.version, RECORDOID,
-									  batch->source->tdtypmod, &problem);
+		side->binding = bind_query(side->scorer.version, batch->source, batch->tables, &problem);
 		if (!side->binding)
 			problem_raise(&problem);
 	}
 	find_entity(batch);
-	make_block(batch);
+	allocate_rows(batch);
 	MemoryContextSwitchTo(before);
 }
 
@@ -216,23 +194,24 @@ batch_startup(DestReceiver *self, int operation, TupleDesc source)
 
 /* What is told of a row by a version: adds to values and nulls; returns how many. */
 static int
-tell_row(Batch *batch, Side *side, int row, Datum *values, bool *nulls)
+tell_row(Batch *batch, int side, int row, Datum *values, bool *nulls)
 {
-	const Version *version = side->scorer.version;
+	const BlockSide *scored = &batch->rows.sides[side];
+	const Version *version = scored->scorer.version;
+	const Explanation *explanation = &batch->explanations[side];
 	Size		features = version->num_features;
-	const double *contributions = side->contributions ? side->contributions + row * (features + 1) : NULL;
+	const double *contributions = explanation->contributions ? explanation->contributions + row * (features + 1) : NULL;
 	int			n = 0;
 
 	if (batch->content == CONTENT_SCORES || batch->content == CONTENT_SCORES_REASONS)
-		values[n++] = Float8GetDatum(scorer_score_of(&side->scorer, side->margins +
-													 row * (Size) version->forest.header->num_outputs));
+		values[n++] = Float8GetDatum(block_score_of(&batch->rows, side, row));
 	if (batch->content == CONTENT_CONTRIBUTIONS)
 		values[n++] = explain_array(contributions, features + 1);
 	if (batch->content == CONTENT_REASONS || batch->content == CONTENT_SCORES_REASONS)
 	{
 		nulls[n] = contributions == NULL;
 		if (!nulls[n])
-			values[n] = explain_row(batch->model, version, side->features + row * features,
+			values[n] = explain_row(batch->model, version, scored->features + row * features,
 									contributions, batch->top, JSONBOID);
 		n++;
 	}
@@ -243,28 +222,29 @@ tell_row(Batch *batch, Side *side, int row, Datum *values, bool *nulls)
 static void
 score_block(Batch *batch)
 {
-	for (int i = 0; i < batch->num_sides; i++)
-	{
-		Side	   *side = &batch->sides[i];
-		const Forest *forest = &side->scorer.version->forest;
+	Block	   *rows = &batch->rows;
 
-		forest_margins_batch(forest, side->features, batch->num_rows, side->scratch, side->margins);
-		if (side->contributions)
-			forest_contributions_batch(forest, side->features, batch->num_rows, side->scorer.output,
-									   side->explain_scratch, side->contributions);
-	}
-	for (int row = 0; row < batch->num_rows; row++)
+	block_score(rows);
+	for (int i = 0; i < rows->num_sides; i++)
 	{
-		Datum		values[1 + 2 * lengthof(batch->sides)] = {batch->entities[row]};
-		bool		nulls[1 + 2 * lengthof(batch->sides)] = {batch->unknown[row]};
+		const Scorer *scorer = &rows->sides[i].scorer;
+
+		if (batch->explanations[i].contributions)
+			forest_contributions_batch(&scorer->version->forest, rows->sides[i].features, rows->num_rows, scorer->output,
+									   batch->explanations[i].scratch, batch->explanations[i].contributions);
+	}
+	for (int row = 0; row < rows->num_rows; row++)
+	{
+		Datum		values[1 + 2 * MAX_SIDES] = {batch->entities[row]};
+		bool		nulls[1 + 2 * MAX_SIDES] = {batch->unknown[row]};
 		int			n = 1;
 
-		for (int i = 0; i < batch->num_sides; i++)
-			n += tell_row(batch, &batch->sides[i], row, values + n, nulls + n);
+		for (int i = 0; i < rows->num_sides; i++)
+			n += tell_row(batch, i, row, values + n, nulls + n);
 		tuplestore_putvalues(batch->store, batch->result, values, nulls);
 	}
-	batch->num_scored += batch->num_rows;
-	batch->num_rows = 0;
+	batch->num_scored += rows->num_rows;
+	rows->num_rows = 0;
 	progress_rows(batch->progress, batch->num_scored);
 	MemoryContextReset(batch->block);
 	CHECK_FOR_INTERRUPTS();
@@ -272,10 +252,16 @@ score_block(Batch *batch)
 
 /* Is the row of this entity asked for? */
 static bool
-is_wanted(const Batch *batch, const char *entity)
+is_wanted(const Batch *batch, const text *entity)
 {
-	return batch->num_wanted == 0 ||
-		(entity && bsearch(&entity, batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp));
+	const char *key;
+
+	if (batch->num_wanted == 0)
+		return true;
+	if (!entity)
+		return false;
+	key = text_to_cstring(entity);
+	return bsearch(&key, batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp) != NULL;
 }
 
 /* Take a row into the block. */
@@ -284,32 +270,21 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	Batch	   *batch = (Batch *) self;
 	MemoryContext before = MemoryContextSwitchTo(batch->block);
-	const LiveView view = {0};
-	DeformedRow deformed;
-	Subject		subject;
+	int			row = batch->rows.num_rows;
+	DeformedRow deformed = {batch->source, slot->tts_values, slot->tts_isnull};
 	Problem		problem = {0};
+	text	   *entity;
 
-	slot_getallattrs(slot);
-	deformed = (DeformedRow) {batch->source, slot->tts_values, slot->tts_isnull};
-	subject_of_row(batch->reader, &batch->route, &deformed, &subject);
-	if (!is_wanted(batch, subject.entity))
+	slot_getsomeattrs(slot, batch->entity_column);
+	entity = subject_entity(batch->reader, &deformed);
+	if (is_wanted(batch, entity))
 	{
-		MemoryContextSwitchTo(before);
-		return true;
-	}
-	for (int i = 0; i < batch->num_sides; i++)
-	{
-		Side	   *side = &batch->sides[i];
-
-		if ((i == 0 || side->features != batch->sides[0].features) &&
-			!bind_features(side->binding, &deformed, &view,
-						   side->features + (Size) batch->num_rows * side->scorer.version->num_features,
-						   &problem))
+		batch->entities[row] = PointerGetDatum(entity);
+		batch->unknown[row] = entity == NULL;
+		if (!block_take(&batch->rows, slot, &problem))
 			problem_raise(&problem);
 	}
-	batch->unknown[batch->num_rows] = subject.entity == NULL;
-	batch->entities[batch->num_rows] = subject.entity ? CStringGetTextDatum(subject.entity) : (Datum) 0;
-	if (++batch->num_rows == batch->capacity)
+	if (batch->rows.num_rows == batch->rows.capacity)
 		score_block(batch);
 	MemoryContextSwitchTo(before);
 	return true;
@@ -357,6 +332,7 @@ open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
 	DestTuplestore};
 	batch->context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk batch", ALLOCSET_DEFAULT_SIZES);
 	batch->block = AllocSetContextCreate(batch->context, "pg_risk block", ALLOCSET_DEFAULT_SIZES);
+	block_init(&batch->rows, MAX_SIDES);
 	batch->model = model;
 	batch->store = info->setResult;
 	batch->result = info->setDesc;
@@ -372,10 +348,10 @@ open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
 static void
 run_batch(Batch *batch, const text *source)
 {
-	batch->progress = progress_start(batch->context, batch->sides[0].scorer.version->id,
-									 batch->num_sides > 1 ? batch->sides[1].scorer.version->id : 0);
+	batch->progress = progress_start(batch->context, batch->rows.sides[0].scorer.version->id,
+									 batch->rows.num_sides > 1 ? batch->rows.sides[1].scorer.version->id : 0);
 	source_read(psprintf("SELECT * FROM %s", source_from_item(text_to_cstring(source))),
-				&batch->receiver);
+				&batch->receiver, &batch->tables);
 	MemoryContextDelete(batch->context);
 }
 
@@ -395,7 +371,7 @@ risk_score_batch(PG_FUNCTION_ARGS)
 	Batch	   *batch = palloc0(sizeof(Batch));
 	text	   *model = open_batch(fcinfo, batch, 3);
 
-	add_side(batch, model, OPTIONAL_TEXT(2));
+	add_version(batch, model, OPTIONAL_TEXT(2));
 	run_batch(batch, text_argument(fcinfo, 1, "source"));
 	return (Datum) 0;
 }
@@ -407,8 +383,8 @@ risk_score_versions(PG_FUNCTION_ARGS)
 	Batch	   *batch = palloc0(sizeof(Batch));
 	text	   *model = open_batch(fcinfo, batch, 4);
 
-	add_side(batch, model, OPTIONAL_TEXT(1));
-	add_side(batch, model, OPTIONAL_TEXT(2));
+	add_version(batch, model, OPTIONAL_TEXT(1));
+	add_version(batch, model, OPTIONAL_TEXT(2));
 	run_batch(batch, text_argument(fcinfo, 3, "source"));
 	return (Datum) 0;
 }
@@ -421,8 +397,8 @@ risk_contributions_batch(PG_FUNCTION_ARGS)
 	text	   *model = open_batch(fcinfo, batch, 3);
 
 	batch->content = CONTENT_CONTRIBUTIONS;
-	add_side(batch, model, OPTIONAL_TEXT(2));
-	explain_require(&batch->sides[0].scorer);
+	add_version(batch, model, OPTIONAL_TEXT(2));
+	explain_require(&batch->rows.sides[0].scorer);
 	run_batch(batch, text_argument(fcinfo, 1, "source"));
 	return (Datum) 0;
 }
@@ -436,8 +412,8 @@ risk_explain_batch(PG_FUNCTION_ARGS)
 
 	batch->content = CONTENT_SCORES_REASONS;
 	batch->top = explain_top(fcinfo->args[3]);
-	add_side(batch, model, OPTIONAL_TEXT(2));
-	explain_require(&batch->sides[0].scorer);
+	add_version(batch, model, OPTIONAL_TEXT(2));
+	explain_require(&batch->rows.sides[0].scorer);
 	run_batch(batch, text_argument(fcinfo, 1, "source"));
 	return (Datum) 0;
 }
@@ -470,8 +446,8 @@ risk_explain_versions(PG_FUNCTION_ARGS)
 	want_entities(batch, fcinfo, 4);
 	if (batch->num_wanted == 0)
 		return (Datum) 0;
-	add_side(batch, model, OPTIONAL_TEXT(1));
-	add_side(batch, model, OPTIONAL_TEXT(2));
+	add_version(batch, model, OPTIONAL_TEXT(1));
+	add_version(batch, model, OPTIONAL_TEXT(2));
 	run_batch(batch, text_argument(fcinfo, 3, "source"));
 	return (Datum) 0;
 }

@@ -39,62 +39,9 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "bind.h"
+#include "bound.h"
 #include "compat.h"
-#include "live.h"
 #include "rolling_names.h"
-
-/* How a value becomes a number. */
-typedef enum ValueKind
-{
-	VALUE_UNSUPPORTED,
-	VALUE_INT2,
-	VALUE_INT4,
-	VALUE_INT8,
-	VALUE_FLOAT4,
-	VALUE_FLOAT8,
-	VALUE_NUMERIC,
-	VALUE_BOOL,
-	VALUE_DATE,
-	VALUE_TIMESTAMP,
-	VALUE_INTERVAL,
-	VALUE_TEXT,
-	VALUE_BPCHAR,
-	VALUE_NAME,
-	VALUE_ENUM
-} ValueKind;
-
-typedef struct BoundColumn
-{
-	AttrNumber	attnum;			/* which column feeds the feature; 0: a lookup */
-	ValueKind	kind;
-	const CategoryMap *categories;	/* value names a category; NULL: it is a number */
-} BoundColumn;
-
-/* Rolling features that one lookup answers. */
-typedef struct BoundQuery
-{
-	LiveQuery  *query;
-	AttrNumber *attnums;		/* [live_num_inputs()] columns that it is given */
-	Oid			time_type;		/* of that of the event time */
-} BoundQuery;
-
-struct Binding
-{
-	struct Binding *next;
-	Oid			type;
-	int32		typmod;
-	uint64		identifier;		/* of the descriptor; see typcache.h */
-	TypeCacheEntry *type_cache; /* NULL for record types, which never change */
-	TupleDesc	tupdesc;
-	Datum	   *values;			/* [natts], where a row is taken apart */
-	bool	   *nulls;			/* [natts] */
-	int			num_queries;
-	BoundQuery *queries;
-	uint64		generation;		/* live_generation() of the queries */
-	int			num_features;
-	BoundColumn columns[FLEXIBLE_ARRAY_MEMBER];
-};
 
 /* What a transaction of this SQL type is.  Errors: 42804 nothing we can score. */
 InputKind
@@ -262,7 +209,7 @@ number_category(const CategoryMap *categories, double value)
 }
 
 /* A value that is not NULL as a feature. */
-static float
+float
 value_feature(ValueKind kind, const CategoryMap *categories, Datum value)
 {
 	double		number;
@@ -450,33 +397,52 @@ match_inputs(BoundQuery *bound, TupleDesc tupdesc, Problem *problem)
 	return true;
 }
 
-/* Find the unmatched features among the rolling ones of the row's table. */
+/* Take the features that a lookup answers off the unmatched ones. */
 static bool
-match_rolling(Binding *binding, const Version *version, bool *unmatched, Problem *problem)
+match_query(Binding *binding, LiveQuery *query, bool *unmatched, Problem *problem)
 {
-	Oid			relid = binding->type == RECORDOID ? InvalidOid : typeidTypeRelid(binding->type);
+	BoundQuery *bound = &binding->queries[binding->num_queries++];
+
+	bound->query = query;
+	for (int i = 0; i < live_num_results(query); i++)
+	{
+		bool	   *feature = &unmatched[live_result_position(query, i)];
+
+		if (!*feature)
+		{
+			problem_set(problem, ERRCODE_AMBIGUOUS_COLUMN,
+						psprintf("rolling feature \"%s\" is declared on several tables of the source",
+								 live_result_name(query, i)),
+						pstrdup("Select it as a column, or the columns of one of the tables alone."));
+			return false;
+		}
+		*feature = false;
+	}
+	return match_inputs(bound, binding->tupdesc, problem);
+}
+
+/* Find the unmatched features among the rolling ones of the rows' tables. */
+static bool
+match_rolling(Binding *binding, const Version *version, const List *tables, bool *unmatched, Problem *problem)
+{
 	const char **wanted = palloc0(sizeof(char *) * version->num_features);
 	List	   *queries = NIL;
 	ListCell   *cell;
 
 	for (int i = 0; i < version->num_features; i++)
 		wanted[i] = unmatched[i] ? version->features[i].name : NULL;
-	if (OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
+	binding->generation = live_generation();
+	foreach(cell, tables)
 	{
-		binding->generation = live_generation();
-		queries = live_queries(relid, wanted, version->num_features, problem);
+		if (!problem->sqlstate)
+			queries = list_concat(queries, live_queries(lfirst_oid(cell), wanted, version->num_features, problem));
 	}
 	if (problem->sqlstate)
 		return false;
 	binding->queries = palloc(sizeof(BoundQuery) * (list_length(queries) + 1));
 	foreach(cell, queries)
 	{
-		BoundQuery *bound = &binding->queries[binding->num_queries++];
-
-		bound->query = lfirst(cell);
-		for (int i = 0; i < live_num_results(bound->query); i++)
-			unmatched[live_result_position(bound->query, i)] = false;
-		if (!match_inputs(bound, binding->tupdesc, problem))
+		if (!match_query(binding, lfirst(cell), unmatched, problem))
 			return false;
 	}
 	for (int i = 0; i < version->num_features; i++)
@@ -484,7 +450,7 @@ match_rolling(Binding *binding, const Version *version, bool *unmatched, Problem
 		if (unmatched[i])
 		{
 			list_unmatched(problem, version, unmatched, "column in the transaction",
-						   OidIsValid(relid) ?
+						   tables ?
 						   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\"; or declare rolling features of the names with risk.create_rolling_features()." :
 						   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
 			return false;
@@ -495,7 +461,7 @@ match_rolling(Binding *binding, const Version *version, bool *unmatched, Problem
 
 /* Find the column of each feature, or the lookup. */
 static bool
-match_columns(Binding *binding, const Version *version, Problem *problem)
+match_columns(Binding *binding, const Version *version, const List *tables, Problem *problem)
 {
 	TupleDesc	tupdesc = binding->tupdesc;
 	bool	   *unmatched = palloc0(sizeof(bool) * version->num_features);
@@ -517,7 +483,7 @@ match_columns(Binding *binding, const Version *version, Problem *problem)
 		unmatched[i] = attnum == 0;
 		complete &= attnum != 0;
 	}
-	if (!complete && !match_rolling(binding, version, unmatched, problem))
+	if (!complete && !match_rolling(binding, version, tables, unmatched, problem))
 		return false;
 	for (int i = 0; i < version->num_features; i++)
 	{
@@ -533,10 +499,10 @@ match_columns(Binding *binding, const Version *version, Problem *problem)
 	return true;
 }
 
-/* Match the columns of a row type with a version's features; NULL: there is a
- * problem. */
+/* Match the columns of a row type, whose rows come from these tables, with a
+ * version's features; NULL: there is a problem. */
 static Binding *
-make_binding(Version *version, Oid type, int32 typmod, Problem *problem)
+make_binding(const Version *version, Oid type, int32 typmod, const List *tables, Problem *problem)
 {
 	int			n = version->num_features;
 	TupleDesc	tupdesc = lookup_rowtype_tupdesc_copy(type, typmod);
@@ -549,9 +515,19 @@ make_binding(Version *version, Oid type, int32 typmod, Problem *problem)
 	binding->values = palloc(sizeof(Datum) * Max(tupdesc->natts, 1));
 	binding->nulls = palloc(sizeof(bool) * Max(tupdesc->natts, 1));
 	binding->num_features = n;
-	if (!has_names(version, problem) || !match_columns(binding, version, problem))
+	if (!has_names(version, problem) || !match_columns(binding, version, tables, problem))
 		return NULL;
+	binding->stored = stored_row(binding);
 	return binding;
+}
+
+/* The table whose rows are of a type, as a list; none: its rows come from anywhere. */
+static List *
+row_type_table(Oid type)
+{
+	Oid			relid = type == RECORDOID ? InvalidOid : typeidTypeRelid(type);
+
+	return OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE ? list_make1_oid(relid) : NIL;
 }
 
 /* Is a row of this type one that the binding was made for? */
@@ -592,7 +568,7 @@ bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem)
 	building = AllocSetContextCreate(CurrentMemoryContext, "pg_risk binding",
 									 ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(building);
-	binding = make_binding(version, type, typmod, problem);
+	binding = make_binding(version, type, typmod, row_type_table(type), problem);
 	MemoryContextSwitchTo(caller);
 	if (!binding)
 		return NULL;
@@ -601,6 +577,18 @@ bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem)
 	version->bindings = binding;
 	version->num_bindings++;
 	return binding;
+}
+
+/*
+ * The same for the rows of a query, of a blessed descriptor: rolling features
+ * are those of the tables whose columns they have.  In the caller's memory.
+ *
+ * Problems: also 42702 several tables have a rolling feature.
+ */
+Binding *
+bind_query(const Version *version, TupleDesc tupdesc, const List *tables, Problem *problem)
+{
+	return make_binding(version, RECORDOID, tupdesc->tdtypmod, tables, problem);
 }
 
 static bool
@@ -723,6 +711,33 @@ bind_features(const Binding *binding, const DeformedRow *deformed, const LiveVie
 			row[i] = value_feature(column->kind, column->categories, deformed->values[position]);
 	}
 	return true;
+}
+
+/* The tuple in a slot, as it is stored; NULL: there is only what it is made of. */
+static HeapTuple
+slot_tuple(TupleTableSlot *slot)
+{
+	if (TTS_IS_BUFFERTUPLE(slot))
+		return ((BufferHeapTupleTableSlot *) slot)->base.tuple;
+	if (TTS_IS_HEAPTUPLE(slot))
+		return ((HeapTupleTableSlot *) slot)->tuple;
+	if (TTS_IS_MINIMALTUPLE(slot))
+		return ((MinimalTupleTableSlot *) slot)->tuple;
+	return NULL;
+}
+
+/* The same of a row in a slot, whose descriptor is that of the row type. */
+bool
+bind_slot(const Binding *binding, TupleTableSlot *slot, const LiveView *view, float *row, Problem *problem)
+{
+	HeapTuple	tuple = binding->stored ? slot_tuple(slot) : NULL;
+	DeformedRow deformed;
+
+	if (tuple && stored_features(binding, tuple, row))
+		return true;
+	slot_getallattrs(slot);
+	deformed = (DeformedRow) {binding->tupdesc, slot->tts_values, slot->tts_isnull};
+	return bind_features(binding, &deformed, view, row, problem);
 }
 
 /* ---- jsonb ---- */

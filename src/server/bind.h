@@ -7,6 +7,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
@@ -35,6 +36,7 @@ typedef struct DeformedRow
 extern InputKind bind_input_kind(Oid type);
 extern AttrNumber bind_find_column(TupleDesc tupdesc, const char *name);
 extern Binding *bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem);
+extern Binding *bind_query(const Version *version, TupleDesc tupdesc, const List *tables, Problem *problem);
 extern bool bind_is_current(const Binding *binding, Oid type, int32 typmod);
 
 extern bool bind_looks_up(const Binding *binding);
@@ -44,6 +46,8 @@ extern void bind_deform(const Binding *binding, HeapTuple tuple);
 extern DeformedRow bind_deformed(const Binding *binding);
 extern bool bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view,
 						  float *row, Problem *problem);
+extern bool bind_slot(const Binding *binding, TupleTableSlot *slot, const LiveView *view,
+					  float *row, Problem *problem);
 extern bool bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem);
 extern bool bind_array(const Version *version, ArrayType *array, float *row, Problem *problem);
 

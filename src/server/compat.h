@@ -34,6 +34,13 @@ extern PGDLLEXPORT void _PG_init(void);
 #define guc_free(pointer) free(pointer)
 #endif
 
+/* 18 splits a header. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#else
+#include "commands/explain.h"
+#endif
+
 /* 16 adds what failed to the results of DecodeDateTime(). */
 #if PG_VERSION_NUM >= 160000
 #define compat_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \

@@ -223,6 +223,19 @@ add_contender(CallSite *site, VersionRole role, const RoutedVersion *routed, int
 	return contender;
 }
 
+static bool
+has_canary(const Route *route)
+{
+	return route->canary.version_id != 0 && route->canary.percent > 0;
+}
+
+/* Are some transactions of such calls logged? */
+static bool
+logs_calls(const Route *route, CallKind kind)
+{
+	return route->log != LOG_OFF && kind != CALL_UNLOGGED && (kind == CALL_TRIGGER || guc_log_queries);
+}
+
 /* The contenders of the route.  Runs in the call site's memory. */
 static void
 resolve_route(CallSite *site, const text *model)
@@ -230,11 +243,10 @@ resolve_route(CallSite *site, const text *model)
 	Route	   *route = &site->route;
 
 	catalog_read_route(model, route);
-	site->logs = route->log != LOG_OFF && site->kind != CALL_UNLOGGED &&
-		(site->kind == CALL_TRIGGER || guc_log_queries);
+	site->logs = logs_calls(route, site->kind);
 	site->contenders = palloc(sizeof(Contender) * (2 + route->num_shadows));
 	add_contender(site, ROLE_CHAMPION, &route->champion, route->positive_class);
-	if (route->canary.version_id != 0 && route->canary.percent > 0)
+	if (has_canary(route))
 		site->canary = add_contender(site, ROLE_CANARY, &route->canary, route->positive_class);
 	if (site->logs)
 	{
@@ -243,6 +255,29 @@ resolve_route(CallSite *site, const text *model)
 	}
 	if (site->logs || route->has_fallback)
 		site->counters = queue_counters(site->model_name);
+}
+
+/*
+ * Does one version decide upon all transactions of a query, with nothing to log?
+ * Then which one, and the class whose probability is the score.
+ *
+ * Errors: 42704 no such model or version.
+ */
+bool
+decide_alone(const text *model, const text *version_name, int64 *version_id, int *positive_class)
+{
+	Route		route;
+
+	if (version_name)
+	{
+		*version_id = catalog_version(model, version_name);
+		*positive_class = catalog_positive_class(model);
+		return true;
+	}
+	catalog_read_route(model, &route);
+	*version_id = route.champion.version_id;
+	*positive_class = route.positive_class;
+	return *version_id != 0 && !has_canary(&route) && !logs_calls(&route, CALL_QUERY);
 }
 
 /* Find the versions and make the buffers for them. */

@@ -42,6 +42,7 @@ typedef struct Decision
 typedef struct CallSite CallSite;
 
 extern void decide_init(void);
+extern bool decide_alone(const text *model, const text *version_name, int64 *version_id, int *positive_class);
 extern CallSite *decide_call_site(FmgrInfo *flinfo, CallKind kind, InputKind input);
 extern InputKind decide_input_kind(const CallSite *site);
 extern void decide_prepare(CallSite *site, const text *model, const text *version_name);

@@ -26,6 +26,7 @@ int			guc_queue_databases;
 int			guc_flush_interval;
 bool		guc_log_queries;
 bool		guc_use_tiles;
+bool		guc_block_scoring;
 int			guc_kernel;
 char	   *guc_forward_to;
 int			guc_max_workers;
@@ -154,6 +155,12 @@ define_worker_settings(void)
 							 "Turn it off for dashboards and notebooks: what they score is no traffic.",
 							 &guc_log_queries, true,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("pg_risk.block_scoring",
+							 "Plain queries score the rows of a table in blocks.",
+							 "Scores are the same; EXPLAIN shows a node that makes them.",
+							 &guc_block_scoring, true,
+							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("pg_risk.forward_to",
 							   "Connection string of the primary, where a standby's worker logs predictions.",

@@ -19,6 +19,7 @@ extern int	guc_queue_databases;	/* databases that can have one */
 extern int	guc_flush_interval; /* ms between two flushes of a queue */
 extern bool guc_log_queries;	/* this session's queries are logged */
 extern bool guc_use_tiles;	/* tiles answer lookups */
+extern bool guc_block_scoring;	/* plain queries score in blocks */
 extern int	guc_kernel;			/* ForestKernel that scores; see version.c */
 extern char *guc_forward_to;	/* where a standby logs; empty: nowhere */
 extern int	guc_max_workers;	/* databases that have a worker at a time */

@@ -28,6 +28,7 @@
 #include "progress.h"
 #include "queue.h"
 #include "rolling_table.h"
+#include "score_scan.h"
 #include "tile_shared.h"
 #include "tiling.h"
 #include "version.h"
@@ -90,6 +91,8 @@ _PG_init(void)
 	rolling_scan_init();
 	worker_init();
 	decide_init();
+	score_plan_init();
+	score_scan_init();
 
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = risk_shmem_request;

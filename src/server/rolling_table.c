@@ -518,7 +518,7 @@ rolling_table_begin(const NullableDatum *args, TupleDesc result)
 	table->result = result;
 	query = make_query(table, args);
 	error_context_stack = &callback;
-	source_read(query, &receiver.receiver);
+	source_read(query, &receiver.receiver, NULL);
 	error_context_stack = callback.previous;
 
 	table->spec.windows = table->windows;

@@ -7,6 +7,7 @@
 
 #include "decide.h"
 
+extern Datum risk_score_transaction(PG_FUNCTION_ARGS);
 extern CallSite *score_call(FunctionCallInfo fcinfo, CallKind kind, bool want_score,
 							Decision *decision);
 

@@ -10,6 +10,8 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "nodes/primnodes.h"
+#include "utils/plancache.h"
 #include "utils/varlena.h"
 
 #include "source.h"
@@ -24,14 +26,34 @@ source_from_item(const char *source)
 					"%s AS source" : "(%s\n) AS source", source);
 }
 
+/* The tables whose columns the columns of a plan's rows are. */
+static List *
+plan_tables(SPIPlanPtr plan)
+{
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+	Query	   *query = linitial_node(Query, source->query_list);
+	List	   *tables = NIL;
+	ListCell   *cell;
+
+	foreach(cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+
+		if (OidIsValid(entry->resorigtbl))
+			tables = list_append_unique_oid(tables, entry->resorigtbl);
+	}
+	return tables;
+}
+
 /*
  * Run a query that was made of a source, and send its rows to the receiver: they
- * are kept nowhere on the way.
+ * are kept nowhere on the way.  tables, unless NULL, will be those whose columns
+ * the rows have, from before the receiver begins until it ends.
  *
  * Errors: 42601 not one query, 0A000 or 25006 it writes or locks; its own.
  */
 void
-source_read(const char *query, DestReceiver *receiver)
+source_read(const char *query, DestReceiver *receiver, List **tables)
 {
 	SPIPrepareOptions preparing = {.cursorOptions = CURSOR_OPT_PARALLEL_OK};
 	SPIExecuteOptions running = {.read_only = true,.must_return_tuples = true,.dest = receiver};
@@ -45,6 +67,9 @@ source_read(const char *query, DestReceiver *receiver)
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("source is not one query"),
 				 errhint("Give the name of a table, or one SELECT without a semicolon.")));
+
+	if (tables)
+		*tables = plan_tables(plan);
 
 	/* Who catches an error ends a (sub)transaction, which restores it. */
 	XactReadOnly = true;

@@ -118,6 +118,34 @@ column_text(const SubjectColumn *column, const DeformedRow *row)
 	}
 }
 
+/* The entity of a row that has been taken apart as far as its column, as text;
+ * NULL: not known. */
+text *
+subject_entity(const SubjectReader *reader, const DeformedRow *row)
+{
+	const SubjectColumn *column = &reader->entity;
+	Datum		value;
+	text	   *digits;
+
+	if (column->attnum == 0 || row->nulls[column->attnum - 1])
+		return NULL;
+	value = row->values[column->attnum - 1];
+	switch (column->type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			return DatumGetTextPCopy(value);
+		case INT4OID:
+		case INT8OID:
+			digits = palloc(VARHDRSZ + MAXINT8LEN + 1);
+			SET_VARSIZE(digits, VARHDRSZ + pg_lltoa(column->type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value),
+													VARDATA(digits)));
+			return digits;
+		default:
+			return cstring_to_text(column_text(column, row));
+	}
+}
+
 /* A text as a time; false: it is none. */
 static bool
 text_time(const char *string, TimestampTz *result)

@@ -22,6 +22,7 @@ typedef struct Subject
 typedef struct SubjectReader SubjectReader;
 
 extern SubjectReader *subject_reader(const Route *route, TupleDesc tupdesc);
+extern text *subject_entity(const SubjectReader *reader, const DeformedRow *row);
 extern void subject_of_row(const SubjectReader *reader, const Route *route,
 						   const DeformedRow *row, Subject *subject);
 extern void subject_of_jsonb(const Route *route, const Jsonb *jsonb, Subject *subject);

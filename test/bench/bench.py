@@ -259,8 +259,11 @@ class Bench:
         rows = self.options.rows
         python_rows = min(PYTHON_BATCH_ROWS, rows)
         python_source = f"SELECT * FROM transactions WHERE id <= {python_rows}"
+        by_row = f"SELECT sum({BY_ROW}) FROM transactions AS t"
         forms = {
-            "score_transaction(), row": (f"SELECT sum({BY_ROW}) FROM transactions AS t", rows),
+            "score_transaction(), row by row": (
+                f"SET LOCAL pg_risk.block_scoring = off; {by_row}", rows),
+            "score_transaction()": (by_row, rows),
             "score_batch()": (BY_BATCH.format("transactions"), rows),
             "compare_versions()": ("SELECT * FROM risk.compare_versions('m', 'v1', 'v1', "
                                    "'transactions')", rows),
@@ -268,8 +271,9 @@ class Bench:
                           python_rows)}
         self.report.section(
             "Whole tables",
-            f"`risk.score_batch('m', 'transactions')` over {rows:,} rows, and beside it a call "
-            "for each row; two versions over the same rows, with all figures; and PL/Python, "
+            f"`risk.score_batch('m', 'transactions')` over {rows:,} rows; a plain query, which "
+            "scores in blocks as well, and with `pg_risk.block_scoring = off` row by row; two "
+            "versions over the same rows, with all figures; and PL/Python, "
             f"which reads {python_rows:,} of the rows with a cursor, predicts blocks of 10,000 "
             "of them as NumPy arrays with the Booster cached, and yields id and score as "
             "`risk.score_batch()` does. One process each, no parallel query; processor time in "
@@ -293,11 +297,11 @@ class Bench:
         self.server.query("RESET ALL")
         names = [*forms, *(["COPY out"] if exports else [])]
         self.report.table(
-            ["form", "elapsed", "processor time", "PL/Python / this", "score_transaction() / this",
+            ["form", "elapsed", "processor time", "PL/Python / this", "row by row / this",
              "COPY out / this, elapsed"],
             [[name, number(elapsed.median(name)), *(
                 [number(cpu.median(name)), times(cpu.ratio("PL/Python", name)),
-                 times(cpu.ratio("score_transaction(), row", name))] if name in forms else [""] * 3),
+                 times(cpu.ratio("score_transaction(), row by row", name))] if name in forms else [""] * 3),
               times(elapsed.ratio("COPY out", name)) if exports else ""] for name in names])
         self.figures.add("whole table", cpu.ratio("PL/Python", "score_batch()"))
         if exports:

@@ -40,6 +40,7 @@ is( $node->safe_psql('postgres', <<~'SQL'), <<~'TEXT' =~ s/\n\z//r, 'settings an
 	SELECT format('%s = %s', name, current_setting(name)), context
 	FROM pg_settings WHERE name LIKE 'pg\_risk.%' ORDER BY name
 	SQL
+	pg_risk.block_scoring = on|user
 	pg_risk.cache_size = 64MB|postmaster
 	pg_risk.clock = |superuser
 	pg_risk.evaluation_timeout = 1min|sighup
