@@ -336,7 +336,7 @@ open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
 	batch->model = model;
 	batch->store = info->setResult;
 	batch->result = info->setDesc;
-	catalog_read_route(model, &route);
+	route_read(text_to_cstring(model), &route);
 	batch->route = (Route) {
 		.champion = route.champion,.positive_class = route.positive_class,
 		.entity_id = PG_ARGISNULL(id_column) ? route.entity_id : text_to_cstring(PG_GETARG_TEXT_PP(id_column))
@@ -461,7 +461,7 @@ risk_version_kernel(PG_FUNCTION_ARGS)
 	Problem		problem = {0};
 	Route		route;
 
-	catalog_read_route(model, &route);
+	route_read(text_to_cstring(model), &route);
 	if (!scorer_open(&scorer, find_version(model, &route, OPTIONAL_TEXT(1)), route.positive_class, &problem))
 		problem_raise(&problem);
 	PG_RETURN_TEXT_P(cstring_to_text(scorer.version->forest.kernel_name));

@@ -5,8 +5,7 @@
  * Roles and names are read with the snapshot of the statement that asks, so
  * they are what any SELECT of that statement would see: a rollout takes effect
  * at COMMIT, for every process, on standbys too; own changes are seen, aborted
- * ones are not; and all processes of a parallel query agree.  A scan of these
- * small tables costs about a microsecond a statement.
+ * ones are not; and all processes of a parallel query agree.
  *
  * The big immutable part of a version is remembered by each process (see
  * version.c).  Triggers on that table invalidate its relcache entry, and the
@@ -35,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "changes.h"
 #include "worker.h"
 
 /* Columns, in the order of the install script. */
@@ -103,17 +103,21 @@ typedef struct CatalogOids
 
 static CatalogOids oids = {false};
 static uint64 generation = 0;
+static uint64 route_generation = 0;
 
 /* One of our tables, or everything, has changed: only note it. */
 static void
 relation_invalidated(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || !oids.valid || relid == oids.versions)
+	bool		any = relid == InvalidOid || !oids.valid;
+
+	if (any || relid == oids.versions)
 		generation++;
-	else if (relid != oids.roles && relid != oids.definitions && relid != oids.reasons &&
-			 relid != oids.predictions)
-		return;
-	oids.valid = false;
+	if (any || relid == oids.roles || relid == oids.definitions)
+		route_generation++;
+	if (any || relid == oids.versions || relid == oids.roles || relid == oids.definitions ||
+		relid == oids.reasons || relid == oids.predictions)
+		oids.valid = false;
 }
 
 void
@@ -184,6 +188,15 @@ catalog_oids(void)
 		oids.valid = true;
 	}
 	return &oids;
+}
+
+/* Who remembers routes reads no table, so the tables are looked for here: it is by
+ * their OIDs that other invalidations are told from theirs. */
+uint64
+catalog_route_generation(void)
+{
+	(void) catalog_oids();
+	return route_generation;
 }
 
 /* The role that writes predictions: the owner of their table. */
@@ -333,8 +346,9 @@ read_settings(const text *model, Route *route)
  * Errors: 42704 no such model.
  */
 void
-catalog_read_route(const text *model, Route *route)
+catalog_read_route(const char *model, Route *route)
 {
+	text	   *name = cstring_to_text(model);
 	Relation	rel;
 	TupleDesc	tupdesc;
 	ScanKeyData key;
@@ -342,10 +356,10 @@ catalog_read_route(const text *model, Route *route)
 	HeapTuple	tuple;
 
 	memset(route, 0, sizeof(Route));
-	read_settings(model, route);
+	read_settings(name, route);
 	rel = table_open(catalog_oids()->roles, AccessShareLock);
 	tupdesc = RelationGetDescr(rel);
-	text_key(&key, Anum_roles_model, model);
+	text_key(&key, Anum_roles_model, name);
 	scan = systable_beginscan(rel, catalog_oids()->roles_pkey, true, GetActiveSnapshot(), 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -369,6 +383,7 @@ catalog_read_route(const text *model, Route *route)
 		}
 	}
 	end_scan(rel, scan);
+	pfree(name);
 }
 
 /* The version of a name.  Errors: 42704 no such model or version. */
@@ -532,20 +547,26 @@ catalog_read_reason(const text *model, const char *feature, const char *directio
 PG_FUNCTION_INFO_V1(risk_catalog_changed);
 
 /*
- * Trigger of the tables of versions, roles and rolling features.  What changes
- * in the roles is nothing that processes remember.
+ * Trigger of the tables of models, versions, roles and rolling features.  What
+ * processes remember of models and roles has its own way of being found out
+ * (changes.c).
  */
 Datum
 risk_catalog_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			relid;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as a trigger", "catalog_changed")));
-	if (RelationGetRelid(trigger->tg_relation) != catalog_oids()->roles)
+	relid = RelationGetRelid(trigger->tg_relation);
+	if (relid == catalog_oids()->definitions || relid == catalog_oids()->roles)
+		changes_note();
+	else
 		CacheInvalidateRelcache(trigger->tg_relation);
-	worker_wake_at_commit();
+	if (relid != catalog_oids()->definitions)
+		worker_wake_at_commit();
 	return PointerGetDatum(NULL);
 }

@@ -29,7 +29,7 @@ extern Oid	catalog_owner(void);
 
 /* Who has which role, and which version has which name: as the active
  * snapshot sees it. */
-extern void catalog_read_route(const text *model, Route *route);
+extern void catalog_read_route(const char *model, Route *route);
 extern int64 catalog_version(const text *model, const text *version);
 extern int	catalog_positive_class(const text *model);
 extern List *catalog_versions_with_role(void);
@@ -38,7 +38,9 @@ extern bytea *catalog_read_image(int64 version_id);
 extern bool catalog_read_reason(const text *model, const char *feature, const char *direction,
 								Datum *code, Datum *reason);
 
-/* Counts the changes of risk.model_versions that this process heard of. */
+/* Count the changes that this process heard of: those of risk.model_versions, and
+ * those to the definitions of the tables that routes are in. */
 extern uint64 catalog_generation(void);
+extern uint64 catalog_route_generation(void);
 
 #endif							/* PG_RISK_CATALOG_H */

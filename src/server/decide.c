@@ -238,11 +238,11 @@ logs_calls(const Route *route, CallKind kind)
 
 /* The contenders of the route.  Runs in the call site's memory. */
 static void
-resolve_route(CallSite *site, const text *model)
+resolve_route(CallSite *site)
 {
 	Route	   *route = &site->route;
 
-	catalog_read_route(model, route);
+	route_read(site->model_name, route);
 	site->logs = logs_calls(route, site->kind);
 	site->contenders = palloc(sizeof(Contender) * (2 + route->num_shadows));
 	add_contender(site, ROLE_CHAMPION, &route->champion, route->positive_class);
@@ -274,7 +274,7 @@ decide_alone(const text *model, const text *version_name, int64 *version_id, int
 		*positive_class = catalog_positive_class(model);
 		return true;
 	}
-	catalog_read_route(model, &route);
+	route_read(text_to_cstring(model), &route);
 	*version_id = route.champion.version_id;
 	*positive_class = route.positive_class;
 	return *version_id != 0 && !has_canary(&route) && !logs_calls(&route, CALL_QUERY);
@@ -307,7 +307,7 @@ resolve(CallSite *site, const text *model, const text *version_name, const Sight
 		add_contender(site, ROLE_CHAMPION, &named, catalog_positive_class(model));
 	}
 	else
-		resolve_route(site, model);
+		resolve_route(site);
 	MemoryContextSwitchTo(caller);
 	site->sight = *sight;
 	site->resolved = true;

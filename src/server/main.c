@@ -20,6 +20,7 @@
 
 #include "cache.h"
 #include "catalog.h"
+#include "changes.h"
 #include "compat.h"
 #include "decide.h"
 #include "guc.h"
@@ -45,6 +46,7 @@ risk_shmem_request(void)
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
 	cache_shmem_request();
+	changes_shmem_request();
 	worker_shmem_request();
 	queue_shmem_request();
 	progress_shmem_request();
@@ -57,6 +59,7 @@ risk_shmem_startup(void)
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
 	cache_shmem_startup();
+	changes_shmem_startup();
 	worker_shmem_startup();
 	queue_shmem_startup();
 	progress_shmem_startup();

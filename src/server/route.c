@@ -1,18 +1,150 @@
 /*
  * route.c
  *		The route of a model: whom a canary or a shadow gets, and what a score
- *		leads to.  catalog.c reads it.
+ *		leads to.
+ *
+ * catalog.c reads it, with the statement's snapshot.  A process remembers what it
+ * has read, with the state of the tables (changes.c): as long as snapshots see
+ * that state, reading again would find the same.
  */
 #include "postgres.h"
 
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/snapmgr.h"
 
+#include "catalog.h"
+#include "changes.h"
 #include "compat.h"
 #include "route.h"
+
+/* Routes that a process remembers. */
+#define MAX_REMEMBERED	64
+
+typedef struct RememberedRoute
+{
+	struct RememberedRoute *next;
+	char	   *model;
+	uint64		state;			/* of the tables, as it was read */
+	MemoryContext context;		/* holds all of this */
+	Route		route;
+} RememberedRoute;
+
+static RememberedRoute *remembered = NULL;
+static int	num_remembered = 0;
+static uint64 remembered_generation = 0;
+
+/* ---- what is remembered ---- */
+
+static char *
+copy_name(const char *name)
+{
+	return name ? pstrdup(name) : NULL;
+}
+
+/* Copy a route into the current memory context. */
+static void
+copy_route(Route *to, const Route *from)
+{
+	*to = *from;
+	if (from->num_shadows > 0)
+	{
+		to->shadows = palloc(sizeof(RoutedVersion) * from->num_shadows);
+		memcpy(to->shadows, from->shadows, sizeof(RoutedVersion) * from->num_shadows);
+	}
+	to->entity_id = copy_name(from->entity_id);
+	to->event_time = copy_name(from->event_time);
+	if (from->num_cohorts > 0)
+		to->cohorts = palloc(sizeof(char *) * from->num_cohorts);
+	for (int i = 0; i < from->num_cohorts; i++)
+		to->cohorts[i] = pstrdup(from->cohorts[i]);
+	if (from->bands)
+		to->bands = (Jsonb *) DatumGetPointer(datumCopy(PointerGetDatum(from->bands), false, -1));
+}
+
+/* Take a route off the list. */
+static void
+forget(RememberedRoute **link)
+{
+	RememberedRoute *route = *link;
+
+	*link = route->next;
+	num_remembered--;
+	MemoryContextDelete(route->context);
+}
+
+/* Remember a route, of a state that no other one of the model has. */
+static void
+remember(const char *model, uint64 state, const Route *route)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk route",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	RememberedRoute *entry = palloc(sizeof(RememberedRoute));
+
+	entry->model = pstrdup(model);
+	entry->state = state;
+	entry->context = context;
+	copy_route(&entry->route, route);
+	MemoryContextSwitchTo(caller);
+	MemoryContextSetParent(context, TopMemoryContext);
+	entry->next = remembered;
+	remembered = entry;
+	num_remembered++;
+}
+
+/* The remembered route of a model, or NULL; one of another state is forgotten. */
+static const Route *
+recall(const char *model, uint64 state)
+{
+	RememberedRoute **link = &remembered;
+	uint64		generation = catalog_route_generation();
+
+	if (remembered_generation != generation || num_remembered > MAX_REMEMBERED)
+	{
+		while (remembered)
+			forget(&remembered);
+		remembered_generation = generation;
+	}
+	while (*link)
+	{
+		if (strcmp((*link)->model, model) != 0)
+			link = &(*link)->next;
+		else if ((*link)->state != state)
+			forget(link);
+		else
+			return &(*link)->route;
+	}
+	return NULL;
+}
+
+/*
+ * The roles of a model's versions and its settings, as the active snapshot sees
+ * them, in the caller's memory.  Errors: 42704 no such model.
+ */
+void
+route_read(const char *model, Route *route)
+{
+	uint64		state;
+	bool		seen = changes_seen(GetActiveSnapshot(), &state);
+	const Route *known = seen ? recall(model, state) : NULL;
+
+	if (known)
+	{
+		copy_route(route, known);
+		return;
+	}
+	catalog_read_route(model, route);
+	if (seen)
+		remember(model, state, route);
+}
+
+/* ---- what it says ---- */
 
 const char *
 route_role_name(VersionRole role)

@@ -62,6 +62,7 @@ typedef struct Route
 	Jsonb	   *bands;			/* NULL: none */
 } Route;
 
+extern void route_read(const char *model, Route *route);
 extern const char *route_role_name(VersionRole role);
 extern void route_no_champion(const char *model, Problem *problem);
 extern bool route_selects(double percent, int64 salt, const char *entity);

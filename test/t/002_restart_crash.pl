@@ -11,7 +11,7 @@ use PgRisk;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PgRisk->server('main', conf => 'restart_after_crash = on');
+my $node = PgRisk->server('main', conf => "restart_after_crash = on\nmax_prepared_transactions = 1");
 $node->start;
 $node->install('postgres');
 $node->add_model('postgres', 'm', v1 => forest(20, 3), v2 => forest(20000, 5), v3 => forest(20000, 7));
@@ -23,6 +23,24 @@ for my $mode ('fast', 'immediate')
 	$node->stop($mode);
 	$node->start;
 	is($node->scores('postgres', 'm'), $scores, "scores are the same after a restart ($mode)");
+}
+
+# A move that was prepared before a restart is seen once it is committed, also by who
+# has scored in between and remembers the route.
+{
+	my $score = "SELECT risk.score_transaction('m', '{900,900}'::real[])";
+	my %expected = map { $_ => $node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{900,900}'::real[], '$_')") } qw(v1 v2);
+
+	isnt($expected{v1}, $expected{v2}, 'the versions differ where it is looked at');
+	$node->safe_psql('postgres', "BEGIN; SELECT risk.promote('m', 'v2'); PREPARE TRANSACTION 'moved'");
+	$node->restart;
+	my ($session) = $node->session('postgres');
+	is($session->query_safe($score), $expected{v1}, 'a prepared move is not seen') for (1, 2);
+	$node->safe_psql('postgres', "COMMIT PREPARED 'moved'");
+	is($session->query_safe($score), $expected{v2}, '... but when it is committed') for (1, 2);
+	$node->safe_psql('postgres', "SELECT risk.promote('m', 'v1')");
+	is($session->query_safe($score), $expected{v1}, '... and so is the next one');
+	$session->quit;
 }
 
 # Kill a process, wait until the server has recovered, look at everything.
