@@ -19,8 +19,9 @@
 #include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
-#include "optimizer/pathnode.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/restrictinfo.h"
@@ -37,6 +38,8 @@ typedef struct TableScan
 {
 	CustomScanState state;		/* first */
 	List	   *args;			/* ExprState *, of the call */
+	Bitmapset  *params;			/* that they depend on */
+	bool		subplans;		/* and on more: what subplans do */
 	RollingTable *table;		/* NULL: not begun */
 } TableScan;
 
@@ -56,10 +59,13 @@ check_rights(Oid function)
 static void
 begin_scan(CustomScanState *node, EState *estate, int eflags)
 {
+	TableScan  *scan = (TableScan *) node;
 	FuncExpr   *call = linitial(((CustomScan *) node->ss.ps.plan)->custom_exprs);
 
 	check_rights(call->funcid);
-	((TableScan *) node)->args = ExecInitExprList(call->args, &node->ss.ps);
+	scan->args = ExecInitExprList(call->args, &node->ss.ps);
+	scan->params = pull_paramids((Expr *) call->args);
+	scan->subplans = contain_subplans((Node *) call->args);
 }
 
 /* Evaluate the arguments and read the source. */
@@ -123,13 +129,14 @@ end_scan(CustomScanState *node)
 	end_table((TableScan *) node);
 }
 
-/* The same rows again, or with other arguments others. */
+/* The same rows again, or with other arguments others.  What a filter or a
+ * target depends on is no argument. */
 static void
 rescan(CustomScanState *node)
 {
 	TableScan  *scan = (TableScan *) node;
 
-	if (node->ss.ps.chgParam != NULL)
+	if (bms_overlap(node->ss.ps.chgParam, scan->params) || (scan->subplans && node->ss.ps.chgParam != NULL))
 		end_table(scan);
 	else if (scan->table != NULL)
 		rolling_table_rewind(scan->table);
