@@ -205,6 +205,11 @@ SELECT count(*), sum(n) FROM generate_series(1, 3) AS g JOIN risk.rolling_table(
 SELECT sum(n) FROM generate_series(1, 3) AS g, LATERAL (SELECT sum(count) FROM want WHERE k > g AND w = '1 day') AS x (n);
 SELECT g, t.* FROM generate_series(1, 3) AS g, LATERAL (SELECT count(*), sum(k_cnt_prev_1d) FROM risk.rolling_table('SELECT * FROM stream WHERE k = ' || g, 'k', 'ts', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint)) AS t;
 SELECT k, sum(count) FROM want WHERE w = '1 day' AND k <= 3 GROUP BY k ORDER BY k;
+-- a source that can be read once: a filter that changes is no reason to read again, an argument is
+CREATE FUNCTION read_once(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE NOTICE 'read %', $1; RETURN $1; END $$;
+SELECT g, t.* FROM generate_series(1, 3) AS g, LATERAL (SELECT id, k_cnt_prev_1d FROM risk.rolling_table('SELECT 1 AS k, read_once(id) AS id, ''2026-01-01''::timestamptz + id * interval ''1 h'' AS ts FROM generate_series(1, 3) AS id', 'k', 'ts', NULL, '{1 day}', '{count}') AS t (id int, k_cnt_prev_1d bigint) WHERE id >= g OFFSET 0) AS t;
+SELECT g, t.* FROM generate_series(1, 2) AS g, LATERAL (SELECT * FROM risk.rolling_table((SELECT 'SELECT 1 AS k, read_once(' || g || ') AS id, now() AS ts'), 'k', 'ts', NULL, '{1 day}', '{count}') AS t (id int, k_cnt_prev_1d bigint) WHERE id >= g OFFSET 0) AS t;
+DROP FUNCTION read_once;
 RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_material;
 BEGIN;
 DECLARE c SCROLL CURSOR FOR SELECT k_cnt_prev_1d FROM risk.rolling_table('SELECT * FROM stream WHERE k = 1 AND ts IS NOT NULL', 'k', 'ts', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint);
@@ -323,6 +328,12 @@ SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', NULL, '{1 hour}', 
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', NULL, '{1 hour}', '{count}', NULL) AS t (sender_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table('SELECT point(1, 2) AS place, * FROM transfers', 'place', 'at', NULL, '{1 hour}', '{count}') AS t (place_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'value', '{-1 hour}') AS t (sender_cnt_prev_1h bigint);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at, id', 'value', '{1 hour}') AS t (sender_cnt_prev_1h bigint);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'value, id', '{1 hour}') AS t (sender_cnt_prev_1h bigint);
+-- a name that would be two features': by its length, or for their tau
+SELECT * FROM risk.rolling_table('SELECT *, sender AS account_that_sends_as_the_ledger_of_last_resort_has_it FROM transfers', 'account_that_sends_as_the_ledger_of_last_resort_has_it', 'at', 'value', '{1 hour,1 day}', '{sum}')
+	AS t (account_that_sends_as_the_ledger_of_last_resort_has_it_sum_value float8);
+SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'id', '{1 hour}', '{"decayed_distinct(id, 1 hour)","decayed_distinct(id, 1 day)"}') AS t (sender_decayed_distinct_id_prev_1h float8);
 SELECT * FROM risk.rolling_table('transfers', 'sender', 'at', 'value', '{}') AS t (sender_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table(NULL, 'sender', 'at', 'value', '{1 hour}') AS t (sender_cnt_prev_1h bigint);
 SELECT * FROM risk.rolling_table('DELETE FROM transfers RETURNING *', 'sender', 'at', 'value', '{1 hour}') AS t (sender_cnt_prev_1h bigint);

@@ -143,6 +143,19 @@ columns_argument(const NullableDatum *args, int arg, const char *name)
 	return columns;
 }
 
+static char *
+column_argument(const NullableDatum *args, int arg, const char *name)
+{
+	List	   *columns = columns_argument(args, arg, name);
+
+	if (list_length(columns) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("%s of risk.rolling_table() is more than one column", name),
+				 errhint("Other columns of values stand in the aggregates: sum(column).")));
+	return linitial(columns);
+}
+
 /* Every feature that windows and aggregates allow, with its name. */
 static void
 read_candidates(RollingTable *table, const NullableDatum *args, const char *key, const char *value)
@@ -223,6 +236,15 @@ add_feature(RollingTable *table, const Candidate *candidate)
 	return spec->num_features++;
 }
 
+/* The candidate of a name, from one on; num_candidates: there is none. */
+static int
+find_candidate(const RollingTable *table, const char *name, int from)
+{
+	while (from < table->num_candidates && strcmp(table->candidates[from].name, name) != 0)
+		from++;
+	return from;
+}
+
 /* Find the features among the caller's columns. */
 static void
 match_features(RollingTable *table)
@@ -238,10 +260,13 @@ match_features(RollingTable *table)
 	for (int i = 0; i < n; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(table->result, i);
-		int			k = 0;
+		int			k = find_candidate(table, NameStr(column->attname), 0);
 
-		while (k < table->num_candidates && strcmp(table->candidates[k].name, NameStr(column->attname)) != 0)
-			k++;
+		if (find_candidate(table, NameStr(column->attname), k + 1) < table->num_candidates)
+			ereport(ERROR,
+					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+					 errmsg("feature \"%s\" is there more than once", NameStr(column->attname)),
+					 errhint("Names end after %d bytes, and do not tell tau. Give one such aggregate and window in a call, or a query with shorter names of columns as source.", NAMEDATALEN - 1)));
 		table->places[i] = k < table->num_candidates ? add_feature(table, &table->candidates[k]) : -1;
 		if (k < table->num_candidates && column->atttypid != rolling_item_type(&table->candidates[k].item))
 			ereport(ERROR,
@@ -262,8 +287,8 @@ make_query(RollingTable *table, const NullableDatum *args)
 {
 	char	   *source = text_argument(args, ARG_SOURCE, "source");
 	List	   *keys = columns_argument(args, ARG_KEY, "key");
-	char	   *time = linitial(columns_argument(args, ARG_TIME, "event_time"));
-	char	   *value = args[ARG_VALUE].isnull ? NULL : linitial(columns_argument(args, ARG_VALUE, "value"));
+	char	   *time = column_argument(args, ARG_TIME, "event_time");
+	char	   *value = args[ARG_VALUE].isnull ? NULL : column_argument(args, ARG_VALUE, "value");
 	StringInfoData key;
 	StringInfoData query;
 	ListCell   *cell;
