@@ -525,8 +525,9 @@ explain(void *argument)
 	errcontext("risk.rolling_table() with features %s", candidate_list(argument));
 }
 
-/* Errors: 42703 a column is neither feature nor in the source, 42804 wrong type,
- * 22004 an argument is NULL, 22023 no aggregate or window; the source's own. */
+/* Errors: 42703 a column is neither feature nor in the source, 42702 it is two
+ * features, 42804 wrong type, 42602 no column, 22004 an argument is NULL, 22023
+ * no aggregate or window; the source's own. */
 RollingTable *
 rolling_table_begin(const NullableDatum *args, TupleDesc result)
 {
