@@ -303,6 +303,10 @@ INSERT INTO digits VALUES (0, 1, '2026-01-01 00:00', 1e-30);
 SELECT risk.create_rolling_features('digits', 'k', 'at', 'v', '{1 hour}', '{avg}', create_index => true);
 SELECT risk.rolling_features('digits', d) AS live, features, (features ->> 'k_avg_v_prev_1h')::float8 = (13.87 / 7)::float8 AS as_sql
 FROM digits AS d JOIN risk.training_set('digits') AS t ON (event ->> 'id')::int = id WHERE id = 8;
+INSERT INTO digits SELECT i, 1, timestamptz '2026-01-02 12:00' + i * interval '1 minute', (i * 7919 % 1000) / 7.0 FROM generate_series(9, 200) AS i;
+SELECT count(*), count(*) FILTER (WHERE coalesce(to_jsonb(w.avg), 'null') <> t.features -> 'k_avg_v_prev_1h') AS different
+FROM (SELECT id, risk.rolling_avg(v, at, '1 hour') OVER (PARTITION BY k ORDER BY at) AS avg FROM digits) AS w
+JOIN risk.training_set('digits') AS t ON (event ->> 'id')::int = id;
 SELECT risk.drop_rolling_features('digits');
 DROP TABLE digits;
 

@@ -52,6 +52,8 @@ BEGIN
 		 'Sum of the values with times in [ts - delay - window, ts - delay), every digit of it, without zeros at the end; of none: 0'),
 		('rolling_avg', 'risk_rolling_avg', 'value float8, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',
 		 'Average of the values with times in [ts - delay - window, ts - delay), exact and rounded once; NULL if there are none'),
+		('rolling_avg', 'risk_rolling_avg_decimal', 'value numeric, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',
+		 'Average of the values with times in [ts - delay - window, ts - delay): their exact sum, without zeros at the end, divided as numeric, then rounded; NULL if there are none'),
 		('rolling_min', 'risk_rolling_min', 'value float8, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',
 		 'Least of the values with times in [ts - delay - window, ts - delay); NULL if there are none'),
 		('rolling_max', 'risk_rolling_max', 'value float8, ts %s, "window" interval, delay interval DEFAULT ''0''', 'float8',

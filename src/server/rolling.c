@@ -452,30 +452,52 @@ risk_rolling_stats(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(call->result, values, nulls));
 }
 
-PG_FUNCTION_INFO_V1(risk_rolling_sum_decimal);
-
-/* (value, time, window, delay): the run gives the bounds. */
-Datum
-risk_rolling_sum_decimal(PG_FUNCTION_ARGS)
+/* The sum of the numerics in the window, and how many they are; (value, time,
+ * window, delay): the run gives the bounds.  False: the row has no time. */
+static bool
+decimal_sum(FunctionCallInfo fcinfo, Datum *sum, int64 *count)
 {
 	static const Shape shape = {.value = 0,.time = 1,.window = 2,.delay = 3,.tau = NO_ARG,
 		.aggregates = NO_ARG,.aggregate = ROLLING_COUNT,.decimal = true};
 	const RollingRun *run;
 	Call	   *call;
 	Datum		value;
-	Datum		sum;
-	int64		count;
 	bool		null;
 
 	if (!step(fcinfo, &shape, &call))
-		PG_RETURN_NULL();
+		return false;
 	run = call->run;
-	sum = rolling_decimal_sum(call->decimal, run->lower[0], run->upper[0], &count);
+	*sum = rolling_decimal_sum(call->decimal, run->lower[0], run->upper[0], count);
 	rolling_decimal_forget(call->decimal, run->calendar ? run->held : run->lower[0]);
 	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape.value, &null);
 	if (!null)
 		rolling_decimal_add(call->decimal, run->time, PointerGetDatum(PG_DETOAST_DATUM(value)));
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(risk_rolling_sum_decimal);
+PG_FUNCTION_INFO_V1(risk_rolling_avg_decimal);
+
+Datum
+risk_rolling_sum_decimal(PG_FUNCTION_ARGS)
+{
+	Datum		sum;
+	int64		count;
+
+	if (!decimal_sum(fcinfo, &sum, &count))
+		PG_RETURN_NULL();
 	return sum;
+}
+
+Datum
+risk_rolling_avg_decimal(PG_FUNCTION_ARGS)
+{
+	Datum		sum;
+	int64		count;
+
+	if (!decimal_sum(fcinfo, &sum, &count) || count == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(rolling_decimal_avg(sum, count));
 }
 
 /* (time, window, delay), (value, time, window, delay), and so on */
