@@ -145,6 +145,31 @@ SELECT * FROM lookups('months');
 TRUNCATE months_1;
 SELECT * FROM lookups('months');
 
+-- Sets of two event times on one table, of a partition and of its parent: a change leaves one delta in each.
+CREATE TABLE twice (k text, ts timestamptz, later timestamptz, v int) PARTITION BY RANGE (ts);
+CREATE TABLE twice_1 PARTITION OF twice FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE twice_2 (v int, later timestamptz, ts timestamptz, k text);
+INSERT INTO twice SELECT 'hot', '2026-01-01'::timestamptz + i * interval '1 minute', '2026-01-01'::timestamptz + i * interval '1 minute', i FROM generate_series(1, 1400) AS i;
+SELECT count(risk.create_rolling_features(t, 'k', 'ts', 'v', '{24 hours}', '{count,sum}', create_index => true)),
+	count(risk.create_rolling_features(t, 'k', 'later', 'v', '{12 hours}', '{count,sum}', create_index => true, name => 'later'))
+FROM unnest('{twice_1,twice_2,twice}'::regclass[]) AS t;
+ALTER TABLE twice ATTACH PARTITION twice_2 FOR VALUES FROM ('2026-01-02') TO ('2026-01-03');
+CALL risk.refresh_rolling_features('twice');
+CALL risk.refresh_rolling_features('twice_1');
+BEGIN;
+INSERT INTO twice VALUES ('hot', '2026-01-01 12:00', '2026-01-01 12:00', 1);
+SELECT source, set_name, count(*) FROM risk.rolling_tilings JOIN risk.rolling_deltas AS d USING (tiling)
+	WHERE d.xmin = pg_current_xact_id()::xid GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT t, l.* FROM unnest('{twice_1,twice}'::regclass[]) AS t, lookup(t, 'hot'::text, '2026-01-01 23:00') AS l;
+COMMIT;
+ALTER TABLE twice DETACH PARTITION twice_1;
+SELECT set_name, problem FROM risk.rolling_tiles_info WHERE source = 'twice_1'::regclass;
+CALL risk.refresh_rolling_features('twice_1');
+SELECT * FROM lookup('twice_1'::regclass, 'hot'::text, '2026-01-01 23:00');
+ALTER TABLE twice ATTACH PARTITION twice_1 FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+SELECT risk.drop_rolling_features('twice_1', 'later');
+SELECT tgrelid::regclass, count(*), count(DISTINCT tgname) FROM pg_trigger WHERE tgrelid IN ('twice'::regclass, 'twice_1'::regclass) GROUP BY 1 ORDER BY 1;
+
 -- Keys of other types, compound ones, and such as have no tiles.
 CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
 INSERT INTO keyed SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s',
@@ -209,7 +234,7 @@ CALL risk.refresh_rolling_features('seen');
 ROLLBACK;
 SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, keyed, seen;
+DROP TABLE ledger, months, months_1, twice, keyed, seen;
 SELECT risk.sweep_tiles();
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;

@@ -87,27 +87,41 @@ COMMENT ON FUNCTION risk.is_late(oid, timestamptz) IS
 COMMENT ON FUNCTION risk.is_late(oid, timestamp) IS 'The same for timestamp';
 COMMENT ON FUNCTION risk.note_late() IS 'Trigger: a row that changes after tiles have passed by it leaves a delta';
 
+CREATE FUNCTION risk.late_triggers(source oid, event_time text) RETURNS SETOF pg_catalog.pg_trigger
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT t.* FROM pg_trigger AS t
+	WHERE t.tgrelid = late_triggers.source AND t.tgfoid = 'risk.note_late()'::regprocedure
+	AND t.tgargs = convert_to(late_triggers.event_time, getdatabaseencoding()) || '\x00'
+$$;
+COMMENT ON FUNCTION risk.late_triggers(oid, text) IS
+	'The triggers of a table for tiles of sets with such a column of event time, also those of what it is a partition of';
+
 -- The triggers of a source, one for each kind of change, enabled.  They take a lock
--- that writers wait for, so they are not waited for long.
+-- that writers wait for, so they are not waited for long.  A partition can have its
+-- own besides those of its parents, which have other names.
 CREATE FUNCTION risk.make_late_triggers(source regclass, event_time text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_variable
 DECLARE
 	kind text;
-	name text;
+	bit integer;
 	condition text;
+	name text;
+	parent text := (SELECT c.oid || '_' FROM pg_class AS c WHERE c.oid = source AND c.relkind = 'p');
 BEGIN
 	IF risk.rolling_column_kind(source, event_time) = 'date' THEN	-- which no tiles are for
 		RETURN true;
 	END IF;
-	FOR kind, condition IN VALUES
-		('INSERT', 'risk.is_late(NEW.tableoid, NEW.%1$I)'),
-		('DELETE', 'risk.is_late(OLD.tableoid, OLD.%1$I)'),
-		('UPDATE', 'risk.is_late(OLD.tableoid, OLD.%1$I) OR risk.is_late(NEW.tableoid, NEW.%1$I)') LOOP
-		name := format('pg_risk_late_%s_%s', lower(kind), event_time)::name;
-		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name) THEN
-			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || format(condition, event_time) || ') EXECUTE FUNCTION risk.note_late()',
-				name, kind, source);
+	FOR kind, bit, condition IN VALUES
+		('INSERT', 4, 'risk.is_late(NEW.tableoid, NEW.%1$I)'),
+		('DELETE', 8, 'risk.is_late(OLD.tableoid, OLD.%1$I)'),
+		('UPDATE', 16, 'risk.is_late(OLD.tableoid, OLD.%1$I) OR risk.is_late(NEW.tableoid, NEW.%1$I)') LOOP
+		SELECT t.tgname INTO name FROM risk.late_triggers(source, event_time) AS t
+		WHERE t.tgtype & bit <> 0 ORDER BY t.tgenabled <> 'A' LIMIT 1;
+		IF NOT FOUND THEN
+			name := format('pg_risk_late_%s_%s%s', lower(kind), parent, event_time)::name;
+			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || replace(format(condition, event_time), '%', '%%') || ') EXECUTE FUNCTION risk.note_late(%L)',
+				name, kind, source, event_time);
 		END IF;
 		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name AND t.tgenabled = 'A') THEN
 			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', source, name);
@@ -127,11 +141,10 @@ DECLARE
 	name text;
 BEGIN
 	FOR name IN
-		SELECT t.tgname FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-		WHERE t.tgrelid = source AND t.tgparentid = 0 AND p.oid = 'risk.note_late()'::regprocedure
-		AND NOT EXISTS (SELECT FROM risk.rolling_sets AS s WHERE s.source = source
-						AND t.tgname = format('pg_risk_late_%s_%s',
-							CASE WHEN t.tgtype & 4 <> 0 THEN 'insert' WHEN t.tgtype & 8 <> 0 THEN 'delete' ELSE 'update' END, s.event_time)::name) LOOP
+		SELECT t.tgname FROM pg_trigger AS t
+		WHERE t.tgrelid = source AND t.tgparentid = 0 AND t.tgfoid = 'risk.note_late()'::regprocedure
+		AND NOT EXISTS (SELECT FROM risk.rolling_sets AS s, risk.late_triggers(source, s.event_time) AS n
+						WHERE s.source = source AND n.oid = t.oid) LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', name, source);
 	END LOOP;
 EXCEPTION WHEN lock_not_available THEN
@@ -253,8 +266,8 @@ COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
-		   CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS g
-					  WHERE g.tgrelid = s.source AND g.tgfoid = 'risk.note_late()'::regprocedure AND g.tgenabled = 'A') < 3
+		   CASE WHEN (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(s.source, s.event_time) AS g WHERE g.tgenabled = 'A') < 3
+						AND risk.rolling_column_kind(s.source, s.event_time) <> 'date'
 				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END AS problem,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
 		   t.planned > t.built AS waiting,
