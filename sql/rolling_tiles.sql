@@ -170,6 +170,16 @@ ALTER TABLE twice ATTACH PARTITION twice_1 FOR VALUES FROM ('2026-01-01') TO ('2
 SELECT risk.drop_rolling_features('twice_1', 'later');
 SELECT tgrelid::regclass, count(*), count(DISTINCT tgname) FROM pg_trigger WHERE tgrelid IN ('twice'::regclass, 'twice_1'::regclass) GROUP BY 1 ORDER BY 1;
 
+-- A crash empties an unlogged table, unseen by triggers.
+CREATE UNLOGGED TABLE passing (k text, ts timestamptz);
+INSERT INTO passing SELECT 'hot', '2026-01-03'::timestamptz - i * interval '1 minute' FROM generate_series(1, 1000) AS i;
+SELECT risk.create_rolling_features('passing', 'k', 'ts', create_index => true);
+CALL risk.refresh_rolling_features('passing');
+SELECT * FROM lookups('passing');
+ALTER TABLE passing SET LOGGED;
+CALL risk.refresh_rolling_features('passing');
+SELECT * FROM lookups('passing');
+
 -- Keys of other types, compound ones, and such as have no tiles.
 CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
 INSERT INTO keyed SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s',
@@ -234,7 +244,7 @@ CALL risk.refresh_rolling_features('seen');
 ROLLBACK;
 SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, twice, keyed, seen;
+DROP TABLE ledger, months, months_1, twice, passing, keyed, seen;
 SELECT risk.sweep_tiles();
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;

@@ -176,7 +176,7 @@ add_column(StringInfo footing, Oid relid, const char *name)
 }
 
 /* Add a table: its file, the places of the columns, and the triggers.  False: its
- * rows could change unseen. */
+ * rows could change unseen, as those of an unlogged one do in a crash. */
 static bool
 add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 {
@@ -188,7 +188,7 @@ add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 	if (!rel)
 		return false;
 	stands = (rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		!rel->rd_rel->relforcerowsecurity;
+		rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT && !rel->rd_rel->relforcerowsecurity;
 	appendBinaryStringInfo(footing, (const char *) &relid, sizeof(Oid));
 	appendBinaryStringInfo(footing, (const char *) &rel->rd_rel->relfilenode, sizeof(Oid));
 	for (int i = 0; i < query->spec.num_values + query->num_keys + 1; i++)
