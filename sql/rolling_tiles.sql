@@ -180,6 +180,16 @@ ALTER TABLE passing SET LOGGED;
 CALL risk.refresh_rolling_features('passing');
 SELECT * FROM lookups('passing');
 
+-- Tiles out of reach go, also those of keys that nobody asks for any more, with what changed.
+SELECT risk.alter_rolling_features('passing', 'k', windows => '{1 hour}');
+CALL risk.refresh_rolling_features('passing');
+DELETE FROM passing WHERE ts < '2026-01-02 23:00';
+INSERT INTO passing SELECT 'new', '2026-01-03 06:00'::timestamptz + i * interval '1 s' FROM generate_series(1, 1000) AS i;
+CALL risk.refresh_rolling_features('passing');		-- of the other key, which has more than 128 events
+SELECT risk.sweep_tiles();
+SELECT built_until, keys, deltas FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
+SELECT * FROM lookup('passing'::regclass, 'new'::text, '2026-01-03 06:16');
+
 -- Keys of other types, compound ones, and such as have no tiles.
 CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
 INSERT INTO keyed SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s',

@@ -283,12 +283,19 @@ CREATE VIEW risk.rolling_tiles_info AS
 COMMENT ON VIEW risk.rolling_tiles_info IS
 	'Tiles of rolling features: until when, of how many keys, changes that are not in them yet, and how many lookups they have answered since the server started';
 
--- What no tiling needs any more; a part of risk.worker_upkeep().  Deltas of keys without tiles
--- are looked for with the lock of who makes tiles, so that none is missed that is being made.
+CREATE FUNCTION risk.tiles_kept(source regclass, name text) RETURNS bigint
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_kept';
+COMMENT ON FUNCTION risk.tiles_kept(regclass, text) IS
+	'From when on tiles of a set are kept: what windows reach from the newest ones, and from as much earlier';
+
+-- What no tiling needs any more; a part of risk.worker_upkeep().  Tiles out of reach, of keys that
+-- nobody asks for, and deltas of keys without tiles are looked for with the lock of who makes tiles,
+-- so that none is missed that is being made.
 CREATE FUNCTION risk.sweep_tiles() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	t record;
+	kept bigint;
 BEGIN
 	FOR t IN
 		WITH RECURSIVE ids (tiling) AS (
@@ -301,12 +308,14 @@ BEGIN
 		DELETE FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling;
 	END LOOP;
 	DELETE FROM risk.rolling_deltas AS d WHERE NOT EXISTS (SELECT FROM risk.rolling_tilings AS g WHERE g.tiling = d.tiling);
-	FOR t IN SELECT g.tiling, g.source FROM risk.rolling_tilings AS g LOOP
+	FOR t IN SELECT g.tiling, g.source, g.set_name FROM risk.rolling_tilings AS g LOOP
 		CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended('pg_risk.rolling', t.source::oid::bigint));
+		kept := risk.tiles_kept(t.source, t.set_name);
+		DELETE FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling AND i.upto < kept;
 		DELETE FROM risk.rolling_deltas AS d
 		WHERE d.tiling = t.tiling
 		AND NOT EXISTS (SELECT FROM risk.rolling_tiles AS i WHERE i.tiling = d.tiling AND i.key = d.key);
 	END LOOP;
 END $$;
 COMMENT ON FUNCTION risk.sweep_tiles() IS
-	'Delete tiles of sets that are changed or gone, and what changed of keys that have no tiles';
+	'Delete tiles of sets that are changed or gone, those out of reach, and what changed of keys that have no tiles';
