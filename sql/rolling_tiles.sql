@@ -253,6 +253,8 @@ BEGIN;
 CALL risk.refresh_rolling_features('seen');
 ROLLBACK;
 SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
+SELECT (risk.begin_refresh('seen', 'k')).name;		-- a refresh that is cancelled here
+SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
 DROP TABLE ledger, months, months_1, twice, passing, keyed, seen;
 SELECT risk.sweep_tiles();

@@ -255,7 +255,8 @@ CREATE VIEW risk.rolling_refresh_progress AS
 		   CASE WHEN r.keys IS NULL THEN 'waiting for older transactions' ELSE 'making tiles' END AS phase,
 		   r.keys_done, r.keys
 	FROM risk.rolling_refreshes AS r
-	JOIN pg_catalog.pg_stat_activity AS a ON a.pid = r.pid AND a.backend_start < r.started_at;
+	JOIN pg_catalog.pg_stat_activity AS a ON a.pid = r.pid AND a.backend_start < r.started_at
+	WHERE a.query_start <= r.started_at IS NOT FALSE AND a.state IS DISTINCT FROM 'idle';	-- not one that was cancelled
 COMMENT ON VIEW risk.rolling_refresh_progress IS
 	'Calls of risk.refresh_rolling_features() that are running, and how many keys they have done';
 
