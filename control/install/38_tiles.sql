@@ -123,7 +123,8 @@ BEGIN
 			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || replace(format(condition, event_time), '%', '%%') || ') EXECUTE FUNCTION risk.note_late(%L)',
 				name, kind, source, event_time);
 		END IF;
-		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name AND t.tgenabled = 'A') THEN
+		IF EXISTS (SELECT FROM (SELECT source::oid UNION SELECT relid FROM pg_partition_tree(source)) AS p (relid)
+				   JOIN pg_trigger AS t ON t.tgrelid = p.relid AND t.tgname = name WHERE t.tgenabled <> 'A') THEN
 			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', source, name);
 		END IF;
 	END LOOP;
@@ -267,7 +268,8 @@ COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
-		   CASE WHEN (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(s.source, s.event_time) AS g WHERE g.tgenabled = 'A') < 3
+		   CASE WHEN EXISTS (SELECT FROM (SELECT s.source::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(s.source)) AS p (relid)
+							 WHERE (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, s.event_time) AS g WHERE g.tgenabled = 'A') < 3)
 						AND risk.rolling_column_kind(s.source, s.event_time) <> 'date'
 				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END AS problem,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
