@@ -106,7 +106,9 @@ DROP TABLE child;
 
 -- Other features, other tiles; none, no triggers.
 CALL risk.refresh_rolling_features('ledger');
+SET session_replication_role = replica;
 SELECT risk.alter_rolling_features('ledger', 'k', windows => '{24 hours}', aggregates => '{count,avg}');
+RESET session_replication_role;
 SELECT built_until, tiles FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
 SELECT * FROM lookups('ledger');
 CALL risk.refresh_rolling_features('ledger');

@@ -73,6 +73,7 @@ END $$;
 COMMENT ON FUNCTION risk.forget_tiling() IS 'Trigger: the tiles of a set that is changed or dropped are not used any more';
 CREATE TRIGGER forget_tiling AFTER UPDATE OR DELETE ON risk.rolling_sets
 	FOR EACH ROW EXECUTE FUNCTION risk.forget_tiling();
+ALTER TABLE risk.rolling_sets ENABLE ALWAYS TRIGGER forget_tiling;
 COMMENT ON TRIGGER forget_tiling ON risk.rolling_sets IS 'The tiles of a set that is changed or dropped are not used any more';
 
 -- Rows that change late.
