@@ -198,6 +198,12 @@ SELECT risk.sweep_tiles();
 SELECT built_until, keys, deltas FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
 SELECT * FROM lookup('passing'::regclass, 'new'::text, '2026-01-03 06:16');
 
+-- The errors of a condition are those of who looks up.
+SELECT risk.alter_rolling_features('passing', 'k', aggregates => ARRAY['count', 'share(1 / extract(second FROM ts - ''2026-01-03 06:00'') > 0.5) AS soon']);
+CALL risk.refresh_rolling_features('passing');
+SELECT keys FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
+SELECT risk.rolling_features('passing', 'new'::text, '2026-01-03 06:16');
+
 -- Keys of other types, compound ones, and such as have no tiles.
 CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
 INSERT INTO keyed SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s',

@@ -355,6 +355,7 @@ make_tiling(LiveQuery *query)
 	Tiling	   *tiling = palloc0(sizeof(Tiling));
 
 	tiling->query = query;
+	query->expressions = false; /* conditions are not added up, and could fail */
 	find_columns(tiling);
 	read_row(tiling);
 	return tiling;
