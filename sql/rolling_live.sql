@@ -671,3 +671,20 @@ SELECT risk.drop_rolling_features('tx');
 DROP TABLE tx, tx_1;
 DROP DOMAIN card_number;
 SELECT risk.drop_model('rolling');
+
+-- an index in descending order, and one that a snapshot is too old for
+CREATE TABLE ordered (k text, at timestamptz, v int);
+CREATE INDEX ordered_desc ON ordered (k DESC, at DESC NULLS LAST);
+INSERT INTO ordered SELECT 'a', '2026-01-01'::timestamptz + i * interval '1 minute', i FROM generate_series(0, 299) AS i;
+SELECT risk.create_rolling_features('ordered', 'k', 'at', 'v', windows => '{2 hours}', aggregates => '{count,sum,last,min}');
+SELECT risk.rolling_features('ordered', 'a'::text, '2026-01-01 03:00');
+CALL risk.refresh_rolling_features('ordered');
+SELECT risk.rolling_features('ordered', 'a'::text, '2026-01-01 03:00');
+DROP INDEX ordered_desc;
+BEGIN;
+DECLARE before CURSOR FOR SELECT risk.rolling_features('ordered', 'a'::text, '2026-01-01 03:00');
+UPDATE ordered SET k = 'b';		-- in place, as no index has the column
+CREATE INDEX ON ordered (k, at);
+FETCH before;
+ROLLBACK;
+DROP TABLE ordered;

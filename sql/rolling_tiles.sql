@@ -106,7 +106,9 @@ DROP TABLE child;
 
 -- Other features, other tiles; none, no triggers.
 CALL risk.refresh_rolling_features('ledger');
+SET session_replication_role = replica;
 SELECT risk.alter_rolling_features('ledger', 'k', windows => '{24 hours}', aggregates => '{count,avg}');
+RESET session_replication_role;
 SELECT built_until, tiles FROM risk.rolling_tiles_info WHERE source = 'ledger'::regclass;
 SELECT * FROM lookups('ledger');
 CALL risk.refresh_rolling_features('ledger');
@@ -142,8 +144,65 @@ ALTER TABLE months ATTACH PARTITION months_1 FOR VALUES FROM ('2026-01-01') TO (
 SELECT * FROM lookups('months');
 CALL risk.refresh_rolling_features('months');
 SELECT * FROM lookups('months');
+ALTER TABLE months_1 DISABLE TRIGGER ALL;		-- as who loads data does
+ALTER TABLE months_1 ENABLE TRIGGER ALL;
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'months'::regclass;
+CALL risk.refresh_rolling_features('months');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'months'::regclass;
+SELECT * FROM lookups('months');
 TRUNCATE months_1;
 SELECT * FROM lookups('months');
+
+-- Sets of two event times on one table, of a partition and of its parent: a change leaves one delta in each.
+CREATE TABLE twice (k text, ts timestamptz, later timestamptz, v int) PARTITION BY RANGE (ts);
+CREATE TABLE twice_1 PARTITION OF twice FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE twice_2 (v int, later timestamptz, ts timestamptz, k text);
+INSERT INTO twice SELECT 'hot', '2026-01-01'::timestamptz + i * interval '1 minute', '2026-01-01'::timestamptz + i * interval '1 minute', i FROM generate_series(1, 1400) AS i;
+SELECT count(risk.create_rolling_features(t, 'k', 'ts', 'v', '{24 hours}', '{count,sum}', create_index => true)),
+	count(risk.create_rolling_features(t, 'k', 'later', 'v', '{12 hours}', '{count,sum}', create_index => true, name => 'later'))
+FROM unnest('{twice_1,twice_2,twice}'::regclass[]) AS t;
+ALTER TABLE twice ATTACH PARTITION twice_2 FOR VALUES FROM ('2026-01-02') TO ('2026-01-03');
+CALL risk.refresh_rolling_features('twice');
+CALL risk.refresh_rolling_features('twice_1');
+BEGIN;
+INSERT INTO twice VALUES ('hot', '2026-01-01 12:00', '2026-01-01 12:00', 1);
+SELECT source, set_name, count(*) FROM risk.rolling_tilings JOIN risk.rolling_deltas AS d USING (tiling)
+	WHERE d.xmin = pg_current_xact_id()::xid GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT t, l.* FROM unnest('{twice_1,twice}'::regclass[]) AS t, lookup(t, 'hot'::text, '2026-01-01 23:00') AS l;
+COMMIT;
+ALTER TABLE twice DETACH PARTITION twice_1;
+SELECT set_name, problem FROM risk.rolling_tiles_info WHERE source = 'twice_1'::regclass;
+CALL risk.refresh_rolling_features('twice_1');
+SELECT * FROM lookup('twice_1'::regclass, 'hot'::text, '2026-01-01 23:00');
+ALTER TABLE twice ATTACH PARTITION twice_1 FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+SELECT risk.drop_rolling_features('twice_1', 'later');
+SELECT tgrelid::regclass, count(*), count(DISTINCT tgname) FROM pg_trigger WHERE tgrelid IN ('twice'::regclass, 'twice_1'::regclass) GROUP BY 1 ORDER BY 1;
+
+-- A crash empties an unlogged table, unseen by triggers.
+CREATE UNLOGGED TABLE passing (k text, ts timestamptz);
+INSERT INTO passing SELECT 'hot', '2026-01-03'::timestamptz - i * interval '1 minute' FROM generate_series(1, 1000) AS i;
+SELECT risk.create_rolling_features('passing', 'k', 'ts', create_index => true);
+CALL risk.refresh_rolling_features('passing');
+SELECT * FROM lookups('passing');
+ALTER TABLE passing SET LOGGED;
+CALL risk.refresh_rolling_features('passing');
+SELECT * FROM lookups('passing');
+
+-- Tiles out of reach go, also those of keys that nobody asks for any more, with what changed.
+SELECT risk.alter_rolling_features('passing', 'k', windows => '{1 hour}');
+CALL risk.refresh_rolling_features('passing');
+DELETE FROM passing WHERE ts < '2026-01-02 23:00';
+INSERT INTO passing SELECT 'new', '2026-01-03 06:00'::timestamptz + i * interval '1 s' FROM generate_series(1, 1000) AS i;
+CALL risk.refresh_rolling_features('passing');		-- of the other key, which has more than 128 events
+SELECT risk.sweep_tiles();
+SELECT built_until, keys, deltas FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
+SELECT * FROM lookup('passing'::regclass, 'new'::text, '2026-01-03 06:16');
+
+-- The errors of a condition are those of who looks up.
+SELECT risk.alter_rolling_features('passing', 'k', aggregates => ARRAY['count', 'share(1 / extract(second FROM ts - ''2026-01-03 06:00'') > 0.5) AS soon']);
+CALL risk.refresh_rolling_features('passing');
+SELECT keys FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
+SELECT risk.rolling_features('passing', 'new'::text, '2026-01-03 06:16');
 
 -- Keys of other types, compound ones, and such as have no tiles.
 CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
@@ -208,8 +267,10 @@ BEGIN;
 CALL risk.refresh_rolling_features('seen');
 ROLLBACK;
 SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
+SELECT (risk.begin_refresh('seen', 'k')).name;		-- a refresh that is cancelled here
+SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, keyed, seen;
+DROP TABLE ledger, months, months_1, twice, passing, keyed, seen;
 SELECT risk.sweep_tiles();
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;

@@ -73,6 +73,7 @@ END $$;
 COMMENT ON FUNCTION risk.forget_tiling() IS 'Trigger: the tiles of a set that is changed or dropped are not used any more';
 CREATE TRIGGER forget_tiling AFTER UPDATE OR DELETE ON risk.rolling_sets
 	FOR EACH ROW EXECUTE FUNCTION risk.forget_tiling();
+ALTER TABLE risk.rolling_sets ENABLE ALWAYS TRIGGER forget_tiling;
 COMMENT ON TRIGGER forget_tiling ON risk.rolling_sets IS 'The tiles of a set that is changed or dropped are not used any more';
 
 -- Rows that change late.
@@ -87,29 +88,44 @@ COMMENT ON FUNCTION risk.is_late(oid, timestamptz) IS
 COMMENT ON FUNCTION risk.is_late(oid, timestamp) IS 'The same for timestamp';
 COMMENT ON FUNCTION risk.note_late() IS 'Trigger: a row that changes after tiles have passed by it leaves a delta';
 
+CREATE FUNCTION risk.late_triggers(source oid, event_time text) RETURNS SETOF pg_catalog.pg_trigger
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT t.* FROM pg_trigger AS t
+	WHERE t.tgrelid = late_triggers.source AND t.tgfoid = 'risk.note_late()'::regprocedure
+	AND t.tgargs = convert_to(late_triggers.event_time, getdatabaseencoding()) || '\x00'
+$$;
+COMMENT ON FUNCTION risk.late_triggers(oid, text) IS
+	'The triggers of a table for tiles of sets with such a column of event time, also those of what it is a partition of';
+
 -- The triggers of a source, one for each kind of change, enabled.  They take a lock
--- that writers wait for, so they are not waited for long.
+-- that writers wait for, so they are not waited for long.  A partition can have its
+-- own besides those of its parents, which have other names.
 CREATE FUNCTION risk.make_late_triggers(source regclass, event_time text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 #variable_conflict use_variable
 DECLARE
 	kind text;
-	name text;
+	bit integer;
 	condition text;
+	name text;
+	parent text := (SELECT c.oid || '_' FROM pg_class AS c WHERE c.oid = source AND c.relkind = 'p');
 BEGIN
 	IF risk.rolling_column_kind(source, event_time) = 'date' THEN	-- which no tiles are for
 		RETURN true;
 	END IF;
-	FOR kind, condition IN VALUES
-		('INSERT', 'risk.is_late(NEW.tableoid, NEW.%1$I)'),
-		('DELETE', 'risk.is_late(OLD.tableoid, OLD.%1$I)'),
-		('UPDATE', 'risk.is_late(OLD.tableoid, OLD.%1$I) OR risk.is_late(NEW.tableoid, NEW.%1$I)') LOOP
-		name := format('pg_risk_late_%s_%s', lower(kind), event_time)::name;
-		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name) THEN
-			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || format(condition, event_time) || ') EXECUTE FUNCTION risk.note_late()',
-				name, kind, source);
+	FOR kind, bit, condition IN VALUES
+		('INSERT', 4, 'risk.is_late(NEW.tableoid, NEW.%1$I)'),
+		('DELETE', 8, 'risk.is_late(OLD.tableoid, OLD.%1$I)'),
+		('UPDATE', 16, 'risk.is_late(OLD.tableoid, OLD.%1$I) OR risk.is_late(NEW.tableoid, NEW.%1$I)') LOOP
+		SELECT t.tgname INTO name FROM risk.late_triggers(source, event_time) AS t
+		WHERE t.tgtype & bit <> 0 ORDER BY t.tgenabled <> 'A' LIMIT 1;
+		IF NOT FOUND THEN
+			name := format('pg_risk_late_%s_%s%s', lower(kind), parent, event_time)::name;
+			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || replace(format(condition, event_time), '%', '%%') || ') EXECUTE FUNCTION risk.note_late(%L)',
+				name, kind, source, event_time);
 		END IF;
-		IF NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = source AND t.tgname = name AND t.tgenabled = 'A') THEN
+		IF EXISTS (SELECT FROM (SELECT source::oid UNION SELECT relid FROM pg_partition_tree(source)) AS p (relid)
+				   JOIN pg_trigger AS t ON t.tgrelid = p.relid AND t.tgname = name WHERE t.tgenabled <> 'A') THEN
 			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', source, name);
 		END IF;
 	END LOOP;
@@ -127,11 +143,10 @@ DECLARE
 	name text;
 BEGIN
 	FOR name IN
-		SELECT t.tgname FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-		WHERE t.tgrelid = source AND t.tgparentid = 0 AND p.oid = 'risk.note_late()'::regprocedure
-		AND NOT EXISTS (SELECT FROM risk.rolling_sets AS s WHERE s.source = source
-						AND t.tgname = format('pg_risk_late_%s_%s',
-							CASE WHEN t.tgtype & 4 <> 0 THEN 'insert' WHEN t.tgtype & 8 <> 0 THEN 'delete' ELSE 'update' END, s.event_time)::name) LOOP
+		SELECT t.tgname FROM pg_trigger AS t
+		WHERE t.tgrelid = source AND t.tgparentid = 0 AND t.tgfoid = 'risk.note_late()'::regprocedure
+		AND NOT EXISTS (SELECT FROM risk.rolling_sets AS s, risk.late_triggers(source, s.event_time) AS n
+						WHERE s.source = source AND n.oid = t.oid) LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', name, source);
 	END LOOP;
 EXCEPTION WHEN lock_not_available THEN
@@ -242,7 +257,8 @@ CREATE VIEW risk.rolling_refresh_progress AS
 		   CASE WHEN r.keys IS NULL THEN 'waiting for older transactions' ELSE 'making tiles' END AS phase,
 		   r.keys_done, r.keys
 	FROM risk.rolling_refreshes AS r
-	JOIN pg_catalog.pg_stat_activity AS a ON a.pid = r.pid AND a.backend_start < r.started_at;
+	JOIN pg_catalog.pg_stat_activity AS a ON a.pid = r.pid AND a.backend_start < r.started_at
+	WHERE a.query_start <= r.started_at IS NOT FALSE AND a.state IS DISTINCT FROM 'idle';	-- not one that was cancelled
 COMMENT ON VIEW risk.rolling_refresh_progress IS
 	'Calls of risk.refresh_rolling_features() that are running, and how many keys they have done';
 
@@ -253,8 +269,9 @@ COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
-		   CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger AS g
-					  WHERE g.tgrelid = s.source AND g.tgfoid = 'risk.note_late()'::regprocedure AND g.tgenabled = 'A') < 3
+		   CASE WHEN EXISTS (SELECT FROM (SELECT s.source::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(s.source)) AS p (relid)
+							 WHERE (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, s.event_time) AS g WHERE g.tgenabled = 'A') < 3)
+						AND risk.rolling_column_kind(s.source, s.event_time) <> 'date'
 				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END AS problem,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
 		   t.planned > t.built AS waiting,
@@ -270,12 +287,19 @@ CREATE VIEW risk.rolling_tiles_info AS
 COMMENT ON VIEW risk.rolling_tiles_info IS
 	'Tiles of rolling features: until when, of how many keys, changes that are not in them yet, and how many lookups they have answered since the server started';
 
--- What no tiling needs any more; a part of risk.worker_upkeep().  Deltas of keys without tiles
--- are looked for with the lock of who makes tiles, so that none is missed that is being made.
+CREATE FUNCTION risk.tiles_kept(source regclass, name text) RETURNS bigint
+	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_kept';
+COMMENT ON FUNCTION risk.tiles_kept(regclass, text) IS
+	'From when on tiles of a set are kept: what windows reach from the newest ones, and from as much earlier';
+
+-- What no tiling needs any more; a part of risk.worker_upkeep().  Tiles out of reach, of keys that
+-- nobody asks for, and deltas of keys without tiles are looked for with the lock of who makes tiles,
+-- so that none is missed that is being made.
 CREATE FUNCTION risk.sweep_tiles() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	t record;
+	kept bigint;
 BEGIN
 	FOR t IN
 		WITH RECURSIVE ids (tiling) AS (
@@ -288,12 +312,14 @@ BEGIN
 		DELETE FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling;
 	END LOOP;
 	DELETE FROM risk.rolling_deltas AS d WHERE NOT EXISTS (SELECT FROM risk.rolling_tilings AS g WHERE g.tiling = d.tiling);
-	FOR t IN SELECT g.tiling, g.source FROM risk.rolling_tilings AS g LOOP
+	FOR t IN SELECT g.tiling, g.source, g.set_name FROM risk.rolling_tilings AS g LOOP
 		CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended('pg_risk.rolling', t.source::oid::bigint));
+		kept := risk.tiles_kept(t.source, t.set_name);
+		DELETE FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling AND i.upto < kept;
 		DELETE FROM risk.rolling_deltas AS d
 		WHERE d.tiling = t.tiling
 		AND NOT EXISTS (SELECT FROM risk.rolling_tiles AS i WHERE i.tiling = d.tiling AND i.key = d.key);
 	END LOOP;
 END $$;
 COMMENT ON FUNCTION risk.sweep_tiles() IS
-	'Delete tiles of sets that are changed or gone, and what changed of keys that have no tiles';
+	'Delete tiles of sets that are changed or gone, those out of reach, and what changed of keys that have no tiles';

@@ -5,7 +5,8 @@
  * The condition of an AFTER ROW trigger, risk.is_late(), is looked at right when a
  * row is inserted, updated or deleted; for rows in order that is all.  Of the late
  * ones the trigger, risk.note_late(), inserts deltas when the statement ends.
- * Until then late_pending() says that they are missing.
+ * Until then late_pending() says that they are missing.  A table has such triggers
+ * for each column that is an event time of sets, the trigger's argument.
  *
  * Who looks must know every plan (tiling.c) that was committed before a fence that
  * does not wait for this transaction: one that was set after the transaction got
@@ -127,7 +128,7 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 	};
 	bool		isnull;
 
-	row.time = DatumGetInt64(column(tupdesc, tuple, query->inputs[query->num_keys].column, &isnull));
+	row.time = DatumGetInt64(column(tupdesc, tuple, tiling_time(tiling), &isnull));
 	row.late = !isnull && row.time < tiling->planned;
 	for (int i = 0; i < query->num_keys && row.late; i++)
 	{
@@ -193,6 +194,49 @@ note_change(const Tiling *tiling, TupleDesc tupdesc, HeapTuple gone, HeapTuple c
 	}
 }
 
+/*
+ * Is a trigger the one that notes a change?  A partition can have triggers of its
+ * own and of its parents for one event time, of which the first one does.
+ */
+static bool
+is_first(const TriggerData *fired)
+{
+	const Trigger *trigger = fired->tg_trigger;
+	const TriggerDesc *all = fired->tg_relation->trigdesc;
+
+	if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
+		return false;			/* no tiles rest on it */
+	for (int i = 0; all && i < all->numtriggers; i++)
+	{
+		const Trigger *other = &all->triggers[i];
+
+		if (other->tgoid < trigger->tgoid && other->tgfoid == trigger->tgfoid &&
+			other->tgtype == trigger->tgtype && other->tgenabled == TRIGGER_FIRES_ALWAYS &&
+			other->tgnargs == 1 && strcmp(other->tgargs[0], trigger->tgargs[0]) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Insert the deltas of a change in the sets of the trigger's event time. */
+static void
+note_changes(const TriggerData *fired)
+{
+	bool		inserted = TRIGGER_FIRED_BY_INSERT(fired->tg_event);
+	bool		deleted = TRIGGER_FIRED_BY_DELETE(fired->tg_event);
+	ListCell   *cell;
+
+	foreach(cell, tiling_list(RelationGetRelid(fired->tg_relation), NULL))
+	{
+		const Tiling *tiling = lfirst(cell);
+
+		if (tiling->id != 0 && strcmp(tiling_time(tiling), fired->tg_trigger->tgargs[0]) == 0)
+			note_change(tiling, RelationGetDescr(fired->tg_relation),
+						inserted ? NULL : fired->tg_trigtuple,
+						deleted ? NULL : inserted ? fired->tg_trigtuple : fired->tg_newtuple);
+	}
+}
+
 PG_FUNCTION_INFO_V1(risk_note_late);
 
 /* Trigger: the deltas of a late row. */
@@ -202,29 +246,17 @@ risk_note_late(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	MemoryContext context;
 	MemoryContext caller;
-	ListCell   *cell;
-	bool		inserted;
-	bool		deleted;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!TRIGGER_FIRED_AFTER(trigger->tg_event))
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) || trigger->tg_trigger->tgnargs != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("risk.note_late() must be fired AFTER INSERT, UPDATE or DELETE, FOR EACH ROW"),
+				 errmsg("risk.note_late() must be fired AFTER INSERT, UPDATE or DELETE, FOR EACH ROW, with the column of event time"),
 				 errhint("risk.create_rolling_features() makes its triggers.")));
-	inserted = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
-	deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk late row", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
-	foreach(cell, tiling_list(RelationGetRelid(trigger->tg_relation), NULL))
-	{
-		const Tiling *tiling = lfirst(cell);
-
-		if (tiling->id != 0)
-			note_change(tiling, RelationGetDescr(trigger->tg_relation),
-						inserted ? NULL : trigger->tg_trigtuple,
-						deleted ? NULL : inserted ? trigger->tg_trigtuple : trigger->tg_newtuple);
-	}
+	if (is_first(trigger))
+		note_changes(trigger);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	pending = Max(pending - 1, 0);

@@ -11,9 +11,11 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -30,6 +32,8 @@
 struct LiveIndex
 {
 	Oid			index;			/* InvalidOid: there is none that serves */
+	TransactionId not_before;	/* older snapshots may find it wrong (indcheckxmin) */
+	ScanDirection direction;	/* in which it is in order of time */
 	ScanKeyData *keys;			/* [num_keys + 2]: key, lower, upper */
 	int		   *key_of;			/* [num_keys]: which of the query's is the index's */
 	AttrNumber	time;
@@ -91,6 +95,9 @@ set_index(LiveIndex *result, const LiveQuery *query, Relation index)
 		!set_condition(&result->keys[n + 1], index, n, BTLessStrategyNumber))
 		return false;
 	result->index = RelationGetRelid(index);
+	result->not_before = index->rd_index->indcheckxmin ?
+		HeapTupleHeaderGetXmin(index->rd_indextuple->t_data) : FrozenTransactionId;
+	result->direction = index->rd_indoption[n] & INDOPTION_DESC ? BackwardScanDirection : ForwardScanDirection;
 	return true;
 }
 
@@ -156,8 +163,10 @@ live_index_usable(LiveQuery *query)
 {
 	if (!query->index)
 		query->index = find_index(query);
-	return OidIsValid(query->index->index) &&
-		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
+	if (!OidIsValid(query->index->index) || !TransactionIdPrecedes(query->index->not_before, TransactionXmin))
+		return false;
+	query->index->not_before = FrozenTransactionId;
+	return check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
 }
 
 /* Take the events of a key from lower to before upper, by time, as the active
@@ -179,7 +188,7 @@ live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
 	by->keys[n].sk_argument = Int64GetDatum(lower);
 	by->keys[n + 1].sk_argument = Int64GetDatum(upper);
 	index_rescan(scan, by->keys, n + 2, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	while (index_getnext_slot(scan, by->direction, slot))
 	{
 		bool		isnull;
 

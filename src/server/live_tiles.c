@@ -496,8 +496,8 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 		return false;			/* the table may have changed under us */
 	if (lookup.history && !find_latest(&lookup, time, results, nulls))
 		return false;
-	live_note_lookup(query, key, time, true, &lookup.reading);
 	add_up(&lookup, results, nulls);
+	live_note_lookup(query, key, time, true, &lookup.reading);	/* which may find other tilings */
 	return true;
 }
 

@@ -507,3 +507,12 @@ risk_advance_tiles(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(tile_build_advance(PG_GETARG_OID(0), name, DatumGetTimestamp(until),
 									  PG_ARGISNULL(3) ? NULL : PG_GETARG_BYTEA_P(3)));
 }
+
+PG_FUNCTION_INFO_V1(risk_tiles_kept);
+
+/* risk.tiles_kept(source, name) */
+Datum
+risk_tiles_kept(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(tile_build_kept(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}

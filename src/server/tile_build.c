@@ -13,7 +13,8 @@
  * that tiles have passed by are folded in by making the tiles after them anew, from
  * the rows; then all deltas of the key that the snapshot sees are done with: what is
  * not in a tile is read as a row.  Tiles that no window reaches from the
- * planned time, or from as much earlier, go.
+ * planned time, or from as much earlier, go; those of keys that nobody asks for any
+ * more with risk.sweep_tiles().
  */
 #include "postgres.h"
 
@@ -225,6 +226,14 @@ kept_from(const Tiling *tiling)
 	for (int i = 1; i < spec->num_windows; i++)
 		lower[0] = Min(lower[0], lower[i]);
 	return lower[0] - Min(tiling->planned - lower[0], lower[0] - MIN_TIMESTAMP);
+}
+
+int64
+tile_build_kept(Oid source, const char *set)
+{
+	Tiling	   *tiling = tiling_find(source, set);
+
+	return tiling && tiling->id != 0 ? kept_from(tiling) : EVERYTHING;
 }
 
 /* Delete the tiles (or deltas) of a key with times from one to before another. */

@@ -103,26 +103,30 @@ tiling_generation(void)
 
 /* ---- footing ---- */
 
-/* The number of a user's column in a trigger's condition. */
+/* Is a trigger for an event time: is the column in its condition, and its argument? */
 static bool
-condition_has_column(HeapTuple trigger, Relation triggers, AttrNumber attnum)
+is_for_time(HeapTuple trigger, Relation triggers, AttrNumber attnum, const char *name)
 {
 	bool		isnull;
 	Datum		condition = heap_getattr(trigger, Anum_pg_trigger_tgqual, RelationGetDescr(triggers), &isnull);
 	Bitmapset  *columns = NULL;
 	Node	   *node;
+	bytea	   *arguments;
+	Size		length = strlen(name) + 1;
 
 	if (isnull)
 		return false;
 	node = stringToNode(TextDatumGetCString(condition));
 	pull_varattnos(node, PRS2_OLD_VARNO, &columns);
 	pull_varattnos(node, PRS2_NEW_VARNO, &columns);
-	return bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, columns);
+	arguments = DatumGetByteaPP(heap_getattr(trigger, Anum_pg_trigger_tgargs, RelationGetDescr(triggers), &isnull));
+	return bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, columns) &&
+		VARSIZE_ANY_EXHDR(arguments) == length && memcmp(VARDATA_ANY(arguments), name, length) == 0;
 }
 
 /* Add the triggers of a table that note late rows.  False: they do not see all. */
 static bool
-add_triggers(StringInfo footing, Oid relid, AttrNumber time, Oid note_late)
+add_triggers(StringInfo footing, Oid relid, AttrNumber time, const char *name, Oid note_late)
 {
 	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -139,7 +143,7 @@ add_triggers(StringInfo footing, Oid relid, AttrNumber time, Oid note_late)
 		TransactionId touched = HeapTupleHeaderGetRawXmin(tuple->t_data);
 
 		if (trigger->tgfoid != note_late || trigger->tgenabled != TRIGGER_FIRES_ALWAYS ||
-			!condition_has_column(tuple, triggers, time))
+			!is_for_time(tuple, triggers, time, name))
 			continue;
 		seen |= trigger->tgtype & all;
 		appendBinaryStringInfo(footing, (const char *) &trigger->oid, sizeof(Oid));
@@ -172,30 +176,30 @@ add_column(StringInfo footing, Oid relid, const char *name)
 }
 
 /* Add a table: its file, the places of the columns, and the triggers.  False: its
- * rows could change unseen. */
+ * rows could change unseen, as those of an unlogged one do in a crash. */
 static bool
 add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	AttrNumber	attnum = InvalidAttrNumber;
+	const char *name = NULL;
 	bool		stands;
 
 	if (!rel)
 		return false;
 	stands = (rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		!rel->rd_rel->relforcerowsecurity;
+		rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT && !rel->rd_rel->relforcerowsecurity;
 	appendBinaryStringInfo(footing, (const char *) &relid, sizeof(Oid));
 	appendBinaryStringInfo(footing, (const char *) &rel->rd_rel->relfilenode, sizeof(Oid));
 	for (int i = 0; i < query->spec.num_values + query->num_keys + 1; i++)
 	{
-		const char *name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
-
+		name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
 		if (!name)				/* a condition, which is not added up */
 			continue;
 		attnum = add_column(footing, relid, name);
 		stands = stands && attnum > 0;
 	}
-	stands = stands && add_triggers(footing, relid, attnum, note_late);
+	stands = stands && add_triggers(footing, relid, attnum, name, note_late);
 	relation_close(rel, AccessShareLock);
 	return stands;
 }
@@ -323,6 +327,12 @@ find_footing(const LiveQuery *query, int64 *result)
 	return stands;
 }
 
+const char *
+tiling_time(const Tiling *tiling)
+{
+	return tiling->query->inputs[tiling->query->num_keys].column;
+}
+
 bool
 tiling_stands(Tiling *tiling)
 {
@@ -345,6 +355,7 @@ make_tiling(LiveQuery *query)
 	Tiling	   *tiling = palloc0(sizeof(Tiling));
 
 	tiling->query = query;
+	query->expressions = false; /* conditions are not added up, and could fail */
 	find_columns(tiling);
 	read_row(tiling);
 	return tiling;

@@ -60,6 +60,9 @@ extern const TilingTables *tiling_tables(void);
 extern List *tiling_list(Oid relid, int64 *late_before);
 extern Tiling *tiling_find(Oid source, const char *set);
 
+/* The column of event time. */
+extern const char *tiling_time(const Tiling *tiling);
+
 /* Could tiles of its events be trusted?  Then footing is known. */
 extern bool tiling_stands(Tiling *tiling);
 
