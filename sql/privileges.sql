@@ -22,6 +22,21 @@ SELECT oid::regprocedure::text AS public_can_execute FROM pg_proc WHERE pronames
 SELECT count(*) AS public_can_touch FROM pg_class WHERE relnamespace = 'risk'::regnamespace AND relkind IN ('r', 'v')
 	AND has_table_privilege('risk_test_nobody', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER');
 
+-- what others' tables run while a superuser maintains them is not the superuser's
+GRANT CREATE ON SCHEMA public TO risk_test_analyst;
+GRANT EXECUTE ON FUNCTION risk.calling_role TO risk_test_analyst;
+SET ROLE risk_test_analyst;
+SELECT risk.calling_role();
+CREATE FUNCTION call_it(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM risk.calling_role(); RETURN $1; END $$;
+CREATE TABLE trap (i int);
+CREATE INDEX ON trap (call_it(i));
+INSERT INTO trap VALUES (1);
+RESET ROLE;
+REINDEX TABLE trap;
+DROP TABLE trap;
+DROP FUNCTION call_it;
+REVOKE CREATE ON SCHEMA public FROM risk_test_analyst;
+
 -- an analyst scores and looks; an admin moves versions without owning a table
 GRANT EXECUTE ON FUNCTION risk.score_transaction, risk.score_margin, risk.score_vector TO risk_test_analyst;
 GRANT SELECT ON risk.models TO risk_test_analyst;
