@@ -144,7 +144,8 @@ take_row(ScoreScanState *state, TupleTableSlot *row)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Take rows of the outer plan, from one that is at hand on, and score them. */
+/* Take rows of the outer plan, from one that is at hand on, and score them: fewer
+ * where their values are large. */
 static void
 fill_block(ScoreScanState *state, TupleTableSlot *row)
 {
@@ -158,7 +159,8 @@ fill_block(ScoreScanState *state, TupleTableSlot *row)
 		if (state->ended)
 			break;
 		take_row(state, row);
-		if (state->block.num_rows == wanted)
+		if (state->block.num_rows == wanted ||
+			MemoryContextMemAllocated(state->values_context, true) >= BLOCK_BYTES)
 			break;
 		row = ExecProcNode(outerPlanState(state));
 	}
