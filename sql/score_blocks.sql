@@ -124,6 +124,21 @@ SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 EXPLAIN (COSTS off) SELECT hour, max(risk.score_transaction('plain', p)) FROM payment AS p GROUP BY hour ORDER BY hour LIMIT 1;
 ROLLBACK;
+-- a merge join stops where the other side ends, before a row that fails
+CREATE TABLE few AS SELECT i AS id FROM generate_series(1, 10) AS i;
+ANALYZE few;
+CREATE INDEX payment_id ON payment (id);
+BEGIN;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_nestloop = off;
+SET LOCAL enable_hashagg = off;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+EXPLAIN (COSTS off) SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p WHERE EXISTS (SELECT FROM few WHERE few.id = p.id);
+SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p WHERE EXISTS (SELECT FROM few WHERE few.id = p.id);
+ROLLBACK;
+DROP INDEX payment_id;
+DROP TABLE few;
 -- large values make small blocks
 CREATE FUNCTION held() RETURNS numeric STABLE LANGUAGE sql AS $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk scored rows' $$;
 ALTER FUNCTION held() SET work_mem = '4MB';	-- not inlined, which would show that it is volatile

@@ -8,7 +8,7 @@
  * call is moved only if it is made for every row of the scan, so that none is
  * made that would not have been, and where reading some rows ahead is in order:
  * wherever PostgreSQL itself might have workers do it, which excludes cursors,
- * not straight below a LIMIT, and not where what is read ahead is volatile: beside
+ * not straight below a LIMIT or a merge join, and not where what is read ahead is volatile: beside
  * volatile functions only rows that a table's scan hands on as they are stored.
  *
  *		SELECT id, risk.score_transaction('m', t) FROM t
@@ -652,7 +652,8 @@ rewrite_each(Rewriting *rewriting, List *plans, bool limited)
 static Plan *
 rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 {
-	bool		inner_limited = limited;
+	bool		outer_limited = false;
+	bool		inner_limited = false;
 
 	if (!plan)
 		return NULL;
@@ -673,8 +674,11 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 				sink_arguments((Agg *) plan);
 			break;
 		case T_MergeJoin:
+			/* Ends with one side, and goes back to rows of the other that it marked. */
+			outer_limited = inner_limited = true;
+			break;
 		case T_NestLoop:
-			/* Goes back to rows that it marked, or on before it has seen all. */
+			/* Goes on before it has seen all. */
 			inner_limited = true;
 			break;
 		case T_Append:
@@ -689,7 +693,7 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 		default:
 			break;
 	}
-	plan->lefttree = rewrite(rewriting, plan->lefttree, limited);
+	plan->lefttree = rewrite(rewriting, plan->lefttree, limited || outer_limited);
 	plan->righttree = rewrite(rewriting, plan->righttree, limited || inner_limited);
 	if (!limited && is_table_scan(plan))
 		plan = rewrite_scan(rewriting, plan);
