@@ -8,8 +8,9 @@
  * call is moved only if it is made for every row of the scan, so that none is
  * made that would not have been, and where reading some rows ahead is in order:
  * wherever PostgreSQL itself might have workers do it, which excludes cursors,
- * not straight below a LIMIT or a merge join, and not where what is read ahead is volatile: beside
- * volatile functions only rows that a table's scan hands on as they are stored.
+ * not straight below a LIMIT or a merge join, and not where what is read ahead is
+ * volatile: beside volatile functions only rows that a table's scan hands on as
+ * they are stored.
  *
  *		SELECT id, risk.score_transaction('m', t) FROM t
  *		SELECT sum(risk.score_transaction('m', t)) FROM t
