@@ -137,6 +137,15 @@ SET LOCAL enable_bitmapscan = off;
 EXPLAIN (COSTS off) SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p WHERE EXISTS (SELECT FROM few WHERE few.id = p.id);
 SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p WHERE EXISTS (SELECT FROM few WHERE few.id = p.id);
 ROLLBACK;
+-- a hash join stops after one row if there is nothing to join; so does who wants one
+BEGIN;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+EXPLAIN (COSTS off) SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 OFFSET 0) AS p JOIN few USING (id) WHERE few.id + 0 > 10;
+SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 OFFSET 0) AS p JOIN few USING (id) WHERE few.id + 0 > 10;
+CREATE FUNCTION each_score() RETURNS SETOF float8 VOLATILE LANGUAGE sql AS $$ SELECT risk.score_transaction('plain', p) FROM payment AS p WHERE 1 / (id - 60) < 5 $$;
+SELECT each_score() IS NOT NULL AS scored LIMIT 1;
+ROLLBACK;
 DROP INDEX payment_id;
 DROP TABLE few;
 -- large values make small blocks
