@@ -56,6 +56,11 @@ SELECT score_now();
 ROLLBACK;
 SELECT score_now();
 
+-- a change is seen by its own statement's functions, and leaves nothing behind when it fails
+UPDATE risk.model_roles AS r SET version_id = v.version_id FROM risk.model_versions AS v
+WHERE r.model = 'm' AND v.model = 'm' AND v.version = 'v2' RETURNING score_now() / (score_now() - 2);
+SELECT score_now();
+
 -- a statement keeps the route that it began with
 BEGIN;
 DECLARE c CURSOR FOR SELECT risk.score_transaction('m', '{"a": 1}'::jsonb) FROM generate_series(1, 3);

@@ -105,6 +105,56 @@ SELECT s.*, query FROM unnest(ARRAY[
 SELECT risk.score_transaction('plain', s) FROM (SELECT id, hour AS amount, country FROM payment) AS s;
 SELECT sum(risk.score_transaction('plain', s)) FROM (SELECT amount::text, hour, country FROM payment) AS s;
 
+-- volatile functions run as often, and in the order, as they would have
+CREATE SEQUENCE ticket;
+SELECT sum(risk.score_transaction('plain', s.p)) FROM (SELECT p, nextval('ticket') AS n FROM payment AS p) AS s;
+SELECT nextval('ticket');
+SELECT sum(above - n), sum(score) FROM (SELECT *, nextval('ticket') AS above FROM (SELECT n, risk.score_transaction('plain', s) AS score
+	FROM (SELECT n, amount, hour, country FROM (SELECT nextval('ticket') AS n, * FROM payment OFFSET 0) AS o) AS s OFFSET 0) AS s) AS s;
+EXPLAIN (COSTS off) SELECT nextval('ticket'), risk.score_transaction('plain', p) FROM payment AS p;
+DROP SEQUENCE ticket;
+-- calls for groups are not made for rows; those of aggregates are, whatever is made of these
+EXPLAIN (VERBOSE, COSTS off) SELECT risk.score_transaction('plain', p), count(*) FROM payment AS p GROUP BY p;
+SELECT * FROM same($$ SELECT coalesce(sum(risk.score_transaction('plain', p)), 0), CASE WHEN count(*) > 9 THEN max(risk.score_transaction('plain', p, 'v2')) END FROM payment AS p $$);
+-- a LIMIT of sorted groups does not want all rows
+BEGIN;
+SET LOCAL enable_hashagg = off;
+SET LOCAL enable_sort = off;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+EXPLAIN (COSTS off) SELECT hour, max(risk.score_transaction('plain', p)) FROM payment AS p GROUP BY hour ORDER BY hour LIMIT 1;
+ROLLBACK;
+-- a merge join stops where the other side ends, before a row that fails
+CREATE TABLE few AS SELECT i AS id FROM generate_series(1, 10) AS i;
+ANALYZE few;
+CREATE INDEX payment_id ON payment (id);
+BEGIN;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_nestloop = off;
+SET LOCAL enable_hashagg = off;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+EXPLAIN (COSTS off) SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p WHERE EXISTS (SELECT FROM few WHERE few.id = p.id);
+SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p WHERE EXISTS (SELECT FROM few WHERE few.id = p.id);
+ROLLBACK;
+-- a hash join stops after one row if there is nothing to join; so does who wants one
+BEGIN;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
+EXPLAIN (COSTS off) SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 OFFSET 0) AS p JOIN few USING (id) WHERE few.id + 0 > 10;
+SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 OFFSET 0) AS p JOIN few USING (id) WHERE few.id + 0 > 10;
+CREATE FUNCTION each_score() RETURNS SETOF float8 VOLATILE LANGUAGE sql AS $$ SELECT risk.score_transaction('plain', p) FROM payment AS p WHERE 1 / (id - 60) < 5 $$;
+SELECT each_score() IS NOT NULL AS scored LIMIT 1;
+ROLLBACK;
+DROP INDEX payment_id;
+DROP TABLE few;
+-- large values make small blocks
+CREATE FUNCTION held() RETURNS numeric STABLE LANGUAGE sql AS $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk scored rows' $$;
+ALTER FUNCTION held() SET work_mem = '4MB';	-- not inlined, which would show that it is volatile
+SELECT max(held()) < 20000000 AS bounded, max(held()) > 10000000 AS used, sum(length(w)), sum(score) FROM (
+	SELECT w, risk.score_transaction('plain', s) AS score FROM (SELECT repeat('x', 1000000 + id * 0) AS w, amount, hour, country FROM payment WHERE id <= 200) AS s OFFSET 0) AS s;
+DROP FUNCTION held();
+
 -- prepared, with the model and the version as parameters
 PREPARE study(text, text) AS SELECT sum(risk.score_transaction($1, p, $2)) FROM payment AS p;
 SET plan_cache_mode = force_generic_plan;

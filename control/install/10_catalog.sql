@@ -135,7 +135,8 @@ SELECT pg_catalog.pg_extension_config_dump('risk.model_roles', '');
 
 -- What backends remember about models, roles and versions is forgotten, and the worker is woken,
 -- when these tables change and the change commits; whoever changes them.  For
--- rows that logical replication applies, only row triggers fire.
+-- rows that logical replication applies, only row triggers fire.  Models and roles: before the change,
+-- since the transaction itself may see it before the statement ends.
 
 CREATE FUNCTION risk.catalog_changed() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_catalog_changed';
@@ -144,15 +145,15 @@ COMMENT ON FUNCTION risk.catalog_changed() IS
 
 CREATE TRIGGER catalog_changed AFTER UPDATE OR DELETE ON risk.model_versions
 	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE ON risk.model_roles
+CREATE TRIGGER catalog_changed BEFORE INSERT OR UPDATE OR DELETE ON risk.model_roles
 	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_changed AFTER UPDATE OR DELETE ON risk.model_definitions
+CREATE TRIGGER catalog_changed BEFORE UPDATE OR DELETE ON risk.model_definitions
 	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
 CREATE TRIGGER catalog_truncated AFTER TRUNCATE ON risk.model_versions
 	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated AFTER TRUNCATE ON risk.model_roles
+CREATE TRIGGER catalog_truncated BEFORE TRUNCATE ON risk.model_roles
 	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated AFTER TRUNCATE ON risk.model_definitions
+CREATE TRIGGER catalog_truncated BEFORE TRUNCATE ON risk.model_definitions
 	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
 ALTER TABLE risk.model_versions ENABLE ALWAYS TRIGGER catalog_changed;
 ALTER TABLE risk.model_versions ENABLE ALWAYS TRIGGER catalog_truncated;

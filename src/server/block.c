@@ -11,7 +11,6 @@
 #include "block.h"
 
 #define BLOCK_ROWS		1024
-#define BLOCK_BYTES		(16 * 1024 * 1024)
 #define KERNEL_ROWS		128		/* that forest_margins_batch() likes best */
 
 /* A block without versions, in the current memory context. */

@@ -8,6 +8,9 @@
 #include "bind.h"
 #include "scorer.h"
 
+/* About what is held of rows at once. */
+#define BLOCK_BYTES		(16 * 1024 * 1024)
+
 /* One version at work on the block. */
 typedef struct BlockSide
 {

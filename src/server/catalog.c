@@ -549,7 +549,7 @@ PG_FUNCTION_INFO_V1(risk_catalog_changed);
 /*
  * Trigger of the tables of models, versions, roles and rolling features.  What
  * processes remember of models and roles has its own way of being found out
- * (changes.c).
+ * (changes.c), before the change can be seen.
  */
 Datum
 risk_catalog_changed(PG_FUNCTION_ARGS)
@@ -568,5 +568,7 @@ risk_catalog_changed(PG_FUNCTION_ARGS)
 		CacheInvalidateRelcache(trigger->tg_relation);
 	if (relid != catalog_oids()->definitions)
 		worker_wake_at_commit();
-	return PointerGetDatum(NULL);
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(NULL);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple);
 }

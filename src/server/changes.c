@@ -5,8 +5,8 @@
  *
  * Shared memory holds two numbers for the whole server: how often the tables
  * have been changed, the state, and the latest transaction that did so.
- * Triggers advance both within the transaction that changes, so before anybody
- * else can see what it did.
+ * Triggers advance both within the transaction that changes, before each row does,
+ * so before anybody can see what it did, itself included.
  *
  * A snapshot that began after the latest of these transactions had ended sees
  * the tables as of the state that is read then.  So two snapshots of which that

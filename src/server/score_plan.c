@@ -8,7 +8,9 @@
  * call is moved only if it is made for every row of the scan, so that none is
  * made that would not have been, and where reading some rows ahead is in order:
  * wherever PostgreSQL itself might have workers do it, which excludes cursors,
- * not straight below a LIMIT, and not where what is read ahead is volatile.
+ * not straight below a LIMIT or a merge join, and not where what is read ahead is
+ * volatile: beside volatile functions only rows that a table's scan hands on as
+ * they are stored.
  *
  *		SELECT id, risk.score_transaction('m', t) FROM t
  *		SELECT sum(risk.score_transaction('m', t)) FROM t
@@ -27,6 +29,7 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "parser/parsetree.h"
@@ -50,6 +53,7 @@ static planner_hook_type previous_planner = NULL;
 typedef struct Rewriting
 {
 	List	   *rtable;
+	bool		is_volatile;	/* some function of the query is */
 	int			last_node_id;
 } Rewriting;
 
@@ -115,10 +119,6 @@ find_calls(Node *node, Search *search)
 	}
 	switch (nodeTag(node))
 	{
-		case T_Aggref:
-			if (((Aggref *) node)->aggfilter)
-				return false;
-			break;
 		case T_List:
 		case T_TargetEntry:
 		case T_FuncExpr:
@@ -398,7 +398,8 @@ rewrite_scan(Rewriting *rewriting, Plan *plan)
 			return plan;
 	}
 	if (!lift.calls || !is_worthwhile(plan, kept < list_length(plan->qual)) ||
-		contain_volatile_functions((Node *) plan->qual))
+		contain_volatile_functions((Node *) plan->qual) ||
+		(rewriting->is_volatile && contain_subplans((Node *) plan->qual)))
 		return plan;
 	lift.row = table_row(rte->relid, relid);
 	lift.num_columns = list_length(lift.row);
@@ -433,7 +434,8 @@ is_projection(const Plan *plan)
 	}
 }
 
-/* A plan, with the node above it if it makes calls on rows that it makes itself. */
+/* A plan, with the node above it if it makes calls on rows that it makes itself.
+ * Volatile functions below would be seen to run ahead of those above. */
 static Plan *
 rewrite_projection(Rewriting *rewriting, Plan *plan)
 {
@@ -441,11 +443,10 @@ rewrite_projection(Rewriting *rewriting, Plan *plan)
 	Lift		lift = {0};
 	ListCell   *cell;
 
-	if (plan->plan_rows < WORTHWHILE_ROWS)
+	if (rewriting->is_volatile || plan->plan_rows < WORTHWHILE_ROWS)
 		return plan;
 	find_calls((Node *) plan->targetlist, &search);
-	if (!search.calls || contain_volatile_functions((Node *) plan->qual) ||
-		contain_volatile_functions((Node *) plan->targetlist))
+	if (!search.calls)
 		return plan;
 	search.arg = scored_row(linitial(search.calls));
 	search.calls = NIL;
@@ -510,6 +511,17 @@ wanted_of_makers(const Node *node, void *plans)
 			return false;
 	}
 	return true;
+}
+
+/* Add the calls that aggregates make for each row; others are made for each group. */
+static bool
+find_arguments(Node *node, Search *search)
+{
+	if (!node)
+		return false;
+	if (!IsA(node, Aggref))
+		return expression_tree_walker(node, find_arguments, search);
+	return ((Aggref *) node)->aggfilter == NULL && find_calls((Node *) ((Aggref *) node)->args, search);
 }
 
 /* Which columns are used by anything but the calls. */
@@ -593,7 +605,8 @@ drop_results(const Sink *sink, Plan *plan)
 	}
 }
 
-/* Calls that an aggregate makes for each row are made by who makes the row. */
+/* Calls that an aggregate makes for each row are made by who makes the row.  Not
+ * below grouping sets, for which columns outside of aggregates may become NULL. */
 static void
 sink_arguments(Agg *agg)
 {
@@ -602,10 +615,10 @@ sink_arguments(Agg *agg)
 	Search		search = {wanted_of_makers, sink.plans, NIL};
 	ListCell   *cell;
 
-	if (!sink.plans || agg->chain || outer->plan_rows < WORTHWHILE_ROWS)
+	if (!sink.plans || agg->groupingSets || agg->chain || outer->plan_rows < WORTHWHILE_ROWS)
 		return;
-	find_calls((Node *) agg->plan.targetlist, &search);
-	find_calls((Node *) agg->plan.qual, &search);
+	(void) find_arguments((Node *) agg->plan.targetlist, &search);
+	(void) find_arguments((Node *) agg->plan.qual, &search);
 	sink.calls = search.calls;
 	if (!sink.calls)
 		return;
@@ -640,7 +653,8 @@ rewrite_each(Rewriting *rewriting, List *plans, bool limited)
 static Plan *
 rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 {
-	bool		inner_limited = limited;
+	bool		outer_limited = false;
+	bool		inner_limited = false;
 
 	if (!plan)
 		return NULL;
@@ -654,12 +668,18 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 			limited = false;
 			break;
 		case T_Agg:
-			limited = false;
-			sink_arguments((Agg *) plan);
+			/* A sorted one returns a group before it has seen the next. */
+			if (((Agg *) plan)->aggstrategy != AGG_SORTED)
+				limited = false;
+			if (!rewriting->is_volatile)
+				sink_arguments((Agg *) plan);
 			break;
 		case T_MergeJoin:
+			/* Ends with one side, and goes back to rows of the other that it marked. */
+			outer_limited = inner_limited = true;
+			break;
 		case T_NestLoop:
-			/* Goes back to rows that it marked, or on before it has seen all. */
+			/* Goes on before it has seen all. */
 			inner_limited = true;
 			break;
 		case T_Append:
@@ -674,7 +694,7 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 		default:
 			break;
 	}
-	plan->lefttree = rewrite(rewriting, plan->lefttree, limited);
+	plan->lefttree = rewrite(rewriting, plan->lefttree, limited || outer_limited);
 	plan->righttree = rewrite(rewriting, plan->righttree, limited || inner_limited);
 	if (!limited && is_table_scan(plan))
 		plan = rewrite_scan(rewriting, plan);
@@ -686,11 +706,16 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 static PlannedStmt *
 plan_in_blocks(Query *query, const char *text, int options, ParamListInfo parameters)
 {
-	PlannedStmt *statement = (previous_planner ? previous_planner : standard_planner) (query, text, options, parameters);
-	Rewriting	rewriting = {.rtable = statement->rtable,.last_node_id = FIRST_NODE_ID};
+	bool		in_blocks = guc_block_scoring && (options & CURSOR_OPT_PARALLEL_OK);
+	Rewriting	rewriting = {.last_node_id = FIRST_NODE_ID};
+	PlannedStmt *statement;
 
-	if (guc_block_scoring && (options & CURSOR_OPT_PARALLEL_OK))
+	/* The planner leaves no whole query behind. */
+	rewriting.is_volatile = in_blocks && contain_volatile_functions((Node *) query);
+	statement = (previous_planner ? previous_planner : standard_planner) (query, text, options, parameters);
+	if (in_blocks)
 	{
+		rewriting.rtable = statement->rtable;
 		statement->planTree = rewrite(&rewriting, statement->planTree, false);
 		/* EXISTS, and others, may stop early. */
 		rewrite_each(&rewriting, statement->subplans, true);

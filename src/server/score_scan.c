@@ -25,8 +25,6 @@
 #include "decide.h"
 #include "score_scan.h"
 
-#define FIRST_BLOCK_ROWS	128	/* little is read in vain by who stops early */
-
 /* A column of the row that is used. */
 typedef struct UsedColumn
 {
@@ -115,7 +113,7 @@ choose_mode(ScoreScanState *state)
 		state->values = palloc(sizeof(Datum) * Max(state->num_used, 1) * state->block.capacity);
 		state->nulls = palloc(sizeof(bool) * Max(state->num_used, 1) * state->block.capacity);
 		state->values_context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk scored rows", ALLOCSET_DEFAULT_SIZES);
-		state->wanted = FIRST_BLOCK_ROWS;
+		state->wanted = 1;
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -144,7 +142,9 @@ take_row(ScoreScanState *state, TupleTableSlot *row)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Take rows of the outer plan, from one that is at hand on, and score them. */
+/* Take rows of the outer plan, from one that is at hand on, and score them: not many
+ * more than have been asked for, in case somebody stops early, as a hash join does
+ * after one row if it finds nothing to join; and fewer where their values are large. */
 static void
 fill_block(ScoreScanState *state, TupleTableSlot *row)
 {
@@ -158,7 +158,8 @@ fill_block(ScoreScanState *state, TupleTableSlot *row)
 		if (state->ended)
 			break;
 		take_row(state, row);
-		if (state->block.num_rows == wanted)
+		if (state->block.num_rows == wanted ||
+			MemoryContextMemAllocated(state->values_context, true) >= BLOCK_BYTES)
 			break;
 		row = ExecProcNode(outerPlanState(state));
 	}
