@@ -83,13 +83,14 @@ extern void mutate_image(Input *input, const Input *other, Random *random);
 
 /* ---- score.c ---- */
 
-/* Score rows with a sound image: the kernel and the reference must agree. */
+/* Score and explain rows with a sound image: all kernels must agree. */
 extern void score_image(const void *image, const float *rows, uint32_t num_rows);
 
 /* Rows for an image: numbers of all kinds, [num_rows][num_features]. */
 extern void score_fill_rows(const void *image, float *rows, uint32_t num_rows, Random *random);
 
-/* How many rows are worth their time. */
-extern uint32_t score_num_rows(const void *image);
+/* How many rows are worth their time: more than a batch kernel's least, now and
+ * then more than its block. */
+extern uint32_t score_num_rows(const void *image, Random *random);
 
 #endif							/* FUZZ_H */

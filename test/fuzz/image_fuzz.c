@@ -70,7 +70,7 @@ fuzz_try(const char *bytes, size_t size)
 	wrong = forest_check(image, size);
 	if (wrong == NULL)
 	{
-		uint32_t	num_rows = score_num_rows(image);
+		uint32_t	num_rows = score_num_rows(image, &random);
 		size_t		num_features = ((const ForestHeader *) image)->num_features;
 		float	   *rows = guard_malloc(num_rows * num_features * sizeof(float));
 

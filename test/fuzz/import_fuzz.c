@@ -178,7 +178,7 @@ try_scores(const Trial *trial)
 	Certificate certificate = {0};
 	Random		random = {trial->hash};
 	Probes		probes;
-	uint32_t	num_rows = score_num_rows(imported->image);
+	uint32_t	num_rows = score_num_rows(imported->image, &random);
 	float	   *rows = malloc((size_t) num_rows * header->num_features * sizeof(float));
 
 	if (rows == NULL)

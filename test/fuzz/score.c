@@ -1,8 +1,8 @@
 /*
  * score.c
  *		Scoring with images that were accepted: rows of every kind of number,
- *		memory of exactly the promised sizes, and all kernels against the
- *		reference.
+ *		memory of exactly the promised sizes, and all kernels, row by row and in
+ *		batches, against the reference; explanations against each other.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,12 +13,13 @@
 #include "guard.h"
 
 #define MANY_FEATURES	4096
+#define EXPLAINED_ALONE	3		/* rows; others are explained in a batch only */
 
 /* Equal bit for bit, but for the bits of what is not a number. */
 static bool
-same_floats(const float *left, const float *right, uint32_t count)
+same_floats(const float *left, const float *right, size_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++)
 	{
 		if (memcmp(&left[i], &right[i], sizeof(float)) != 0 && !(isnan(left[i]) && isnan(right[i])))
 			return false;
@@ -28,9 +29,11 @@ same_floats(const float *left, const float *right, uint32_t count)
 
 /* See fuzz.h. */
 uint32_t
-score_num_rows(const void *image)
+score_num_rows(const void *image, Random *random)
 {
-	return ((const ForestHeader *) image)->num_features > MANY_FEATURES ? 1 : 12;
+	if (((const ForestHeader *) image)->num_features > MANY_FEATURES)
+		return 1;
+	return random_below(random, 10) == 0 ? 129 : 17;
 }
 
 /* A number to score: missing, special, a category, or one from the nodes. */
@@ -99,33 +102,97 @@ make_plan(const Forest *forest)
 	return plan;
 }
 
-/* A row by all kernels and by the reference. */
-static void
-score_row(Forest *forest, const float *row, void *scratch, float *margins, float *reference)
+/* Equal bit for bit, likewise. */
+static bool
+same_doubles(const double *left, const double *right, size_t count)
 {
-	forest_margins_reference(forest, row, reference);
-	for (ForestKernel kernel = FOREST_KERNEL_WALK; kernel <= FOREST_KERNEL_AVX512; kernel++)
+	for (size_t i = 0; i < count; i++)
 	{
-		if (!forest_set_kernel(forest, kernel))
-			continue;
-		forest_margins(forest, row, scratch, margins);
-		if (!same_floats(margins, reference, forest->header->num_outputs))
-			fuzz_fail("kernel \"%s\" and reference disagree", forest->kernel_name);
+		if (memcmp(&left[i], &right[i], sizeof(double)) != 0 && !(isnan(left[i]) && isnan(right[i])))
+			return false;
 	}
+	return true;
 }
 
-/* Explain all rows together. */
+/* All rows with the kernel in use, one by one and together. */
 static void
-explain_rows(const Forest *forest, const float *rows, uint32_t num_rows)
+score_rows(const Forest *forest, const float *rows, uint32_t num_rows, const float *expected)
 {
-	void	   *scratch = guard_malloc(forest_contributions_batch_scratch_size(forest));
-	double	   *contributions = guard_malloc(num_rows * (forest->header->num_features + (size_t) 1) *
-											 sizeof(double));
+	uint32_t	num_outputs = forest->header->num_outputs;
+	float	   *margins = guard_malloc((size_t) num_rows * num_outputs * sizeof(float));
+	void	   *scratch = guard_malloc(forest_scratch_size(forest));
+	void	   *batch_scratch = guard_malloc(forest_batch_scratch_size(forest));
 
-	forest_contributions_batch(forest, rows, num_rows, forest->header->num_outputs - 1, scratch,
-							   contributions);
-	free(contributions);
+	for (size_t i = 0; i < num_rows; i++)
+	{
+		forest_margins(forest, rows + i * forest->header->num_features, scratch, margins);
+		if (!same_floats(margins, expected + i * num_outputs, num_outputs))
+			fuzz_fail("kernel \"%s\" and reference disagree", forest->kernel_name);
+	}
+	forest_margins_batch(forest, rows, num_rows, batch_scratch, margins);
+	if (!same_floats(margins, expected, num_rows * num_outputs))
+		fuzz_fail("kernel \"%s\" in a batch and reference disagree", forest->kernel_name);
+	free(batch_scratch);
 	free(scratch);
+	free(margins);
+}
+
+/* Explain all rows together, and the first of them one by one. */
+static void
+explain_rows(const Forest *forest, const float *rows, uint32_t num_rows, double *contributions)
+{
+	uint32_t	output = forest->header->num_nodes % forest->header->num_outputs;
+	size_t		width = forest->header->num_features + (size_t) 1;
+	double	   *alone = guard_malloc(width * sizeof(double));
+	void	   *scratch = guard_malloc(forest_contributions_scratch_size(forest));
+	void	   *batch_scratch = guard_malloc(forest_contributions_batch_scratch_size(forest));
+
+	forest_contributions_batch(forest, rows, num_rows, output, batch_scratch, contributions);
+	for (size_t i = 0; i < num_rows && i < EXPLAINED_ALONE; i++)
+	{
+		forest_contributions(forest, rows + i * (width - 1), output, scratch, alone);
+		if (!same_doubles(alone, contributions + i * width, width))
+			fuzz_fail("kernel \"%s\" explains a row of a batch otherwise", forest->kernel_name);
+	}
+	free(batch_scratch);
+	free(scratch);
+	free(alone);
+}
+
+/* Explain with the kernel in use; *first: what another one said, or NULL. */
+static void
+explain_likewise(const Forest *forest, const float *rows, uint32_t num_rows, double **first)
+{
+	size_t		count = num_rows * (forest->header->num_features + (size_t) 1);
+	double	   *contributions = guard_malloc(count * sizeof(double));
+
+	explain_rows(forest, rows, num_rows, contributions);
+	if (*first == NULL)
+	{
+		*first = contributions;
+		return;
+	}
+	if (!same_doubles(*first, contributions, count))
+		fuzz_fail("kernel \"%s\" explains otherwise than another", forest->kernel_name);
+	free(contributions);
+}
+
+/* The margins of all rows by the reference. */
+static float *
+reference_margins(const Forest *forest, const float *rows, uint32_t num_rows)
+{
+	uint32_t	num_outputs = forest->header->num_outputs;
+	float	   *margins = guard_malloc((size_t) num_rows * num_outputs * sizeof(float));
+	float	   *predictions = guard_malloc(forest_num_predictions(forest) * sizeof(float));
+
+	for (size_t i = 0; i < num_rows; i++)
+	{
+		forest_margins_reference(forest, rows + i * forest->header->num_features,
+								 margins + i * num_outputs);
+		forest_transform(forest, margins + i * num_outputs, predictions);
+	}
+	free(predictions);
+	return margins;
 }
 
 /* See fuzz.h. */
@@ -133,41 +200,23 @@ void
 score_image(const void *image, const float *rows, uint32_t num_rows)
 {
 	Forest		forest;
-	uint32_t	num_outputs;
 	void	   *plan;
-	void	   *scratch;
-	float	   *margins;
-	float	   *reference;
-	float	   *predictions;
-	double	   *contributions;
-	void	   *work;
+	float	   *expected;
+	double	   *contributions = NULL;
 
 	forest_open(&forest, image);
 	plan = make_plan(&forest);
 	forest_use_plan(&forest, plan);
-	num_outputs = forest.header->num_outputs;
-	scratch = guard_malloc(forest_scratch_size(&forest));
-	margins = guard_malloc(num_outputs * sizeof(float));
-	reference = guard_malloc(num_outputs * sizeof(float));
-	predictions = guard_malloc(forest_num_predictions(&forest) * sizeof(float));
-	contributions = guard_malloc((forest.header->num_features + 1) * sizeof(double));
-	work = guard_malloc(forest_contributions_scratch_size(&forest));
-	for (uint32_t i = 0; i < num_rows; i++)
+	expected = reference_margins(&forest, rows, num_rows);
+	for (ForestKernel kernel = FOREST_KERNEL_WALK; kernel <= FOREST_KERNEL_AVX512; kernel++)
 	{
-		const float *row = rows + (size_t) i * forest.header->num_features;
-
-		score_row(&forest, row, scratch, margins, reference);
-		forest_transform(&forest, reference, predictions);
+		if (!forest_set_kernel(&forest, kernel))
+			continue;
+		score_rows(&forest, rows, num_rows, expected);
 		if (forest_explains(&forest))
-			forest_contributions(&forest, row, i % num_outputs, work, contributions);
+			explain_likewise(&forest, rows, num_rows, &contributions);
 	}
-	if (forest_explains(&forest))
-		explain_rows(&forest, rows, num_rows);
-	free(work);
 	free(contributions);
-	free(predictions);
-	free(reference);
-	free(margins);
-	free(scratch);
+	free(expected);
 	free(plan);
 }
