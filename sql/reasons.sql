@@ -140,6 +140,22 @@ FROM card_tx AS t, jsonb_to_recordset(t.why) AS r (feature text, value text, con
 SELECT risk.drop_rolling_features('card_tx');
 DROP TABLE card_tx;
 SELECT risk.drop_model('rolls');
+-- what an infinite value adds to a linear model is infinite, which no number of JSON is
+SELECT risk.create_model('linear', entity_id => 'id');
+SELECT 1 FROM risk.register_model('linear', 'v1', convert_to($${"version": [1, 7, 4], "learner": {"attributes": {}, "feature_names": ["a", "b", "c"], "feature_types": [],
+	"learner_model_param": {"base_score": "0", "boost_from_average": "1", "num_class": "0", "num_target": "1", "num_feature": "3"},
+	"objective": {"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}},
+	"gradient_booster": {"name": "gblinear", "model": {"weights": [0.25, -0.5, 1, 0.125], "boosted_rounds": 1}}}}$$, 'UTF8'));
+SELECT risk.promote('linear', 'v1');
+CREATE TABLE straight (id int, a float8, b float8, c float8, score float8, why jsonb);
+CREATE TRIGGER score BEFORE INSERT ON straight FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('linear', 'score', '', '', 'why', '-Infinity');
+INSERT INTO straight VALUES (1, 4, 2, NULL), (2, 4, '-Infinity', 8), (3, 4, 2, 'Infinity');
+SELECT id, score, r.*, why::text::jsonb = why AS readable
+FROM straight, jsonb_to_recordset(why) AS r (feature text, value text, contribution float8, share float8, direction text) ORDER BY id, abs(contribution) DESC, feature;
+SELECT t.id, t.why = e.reasons AS same, t.why = (SELECT jsonb_agg(to_jsonb(x) - 'rank' ORDER BY rank) FROM risk.explain_transaction('linear', t) AS x) AS same_alone
+FROM straight AS t JOIN risk.explain_batch('linear', 'TABLE straight') AS e ON e.entity_id = t.id::text ORDER BY id;
+DROP TABLE straight;
+SELECT risk.drop_model('linear');
 -- wrong arguments
 CREATE FUNCTION try(arguments text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -164,6 +180,7 @@ SELECT try($$'why', 'score', '', '', 'why', '0.5 '$$);
 SELECT try($$'why', 'score', '', '', 'why', ''$$);
 SELECT try($$'why', 'score', '', '', 'why', 'NaN'$$);
 SELECT try($$'why', 'score', '', '', 'why', '0', '0'$$);
+SELECT try($$'why', 'score', '', '', 'why', '0', '1.5'$$);
 SELECT try($$'why', 'score', '', '', 'why', '0', '3', 'more'$$);
 SELECT try($$'why', 'score', '', '', 'why', 'Infinity', '3'$$);
 \pset format aligned

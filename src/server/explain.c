@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
@@ -100,11 +101,9 @@ compare_parts(const void *a, const void *b)
 {
 	const Part *left = a;
 	const Part *right = b;
-	double		difference = fabs(right->contribution) - fabs(left->contribution);
+	int			order = float8_cmp_internal(fabs(right->contribution), fabs(left->contribution));
 
-	if (difference != 0)
-		return difference > 0 ? 1 : -1;
-	return left->feature - right->feature;
+	return order != 0 ? order : left->feature - right->feature;
 }
 
 /* A feature's value as text: of a category its name; NULL: it is missing.  What
@@ -211,14 +210,19 @@ push_text(JsonbParseState **state, char *name, const char *string, int length)
 	pushJsonbValue(state, WJB_VALUE, &value);
 }
 
+/* Add a key and a number; JSON has none that is not finite: a string, as to_jsonb() makes it. */
 static void
 push_number(JsonbParseState **state, char *name, double number)
 {
 	JsonbValue	key = {.type = jbvString,.val.string = {strlen(name), name}};
 	JsonbValue	value = {.type = jbvNumeric};
-	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char	   *digits = double_to_shortest_decimal(number);
 
-	double_to_shortest_decimal_buf(number, digits);
+	if (!isfinite(number))
+	{
+		push_text(state, name, digits, strlen(digits));
+		return;
+	}
 	value.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits),
 															ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	pushJsonbValue(state, WJB_KEY, &key);

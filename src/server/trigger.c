@@ -117,15 +117,15 @@ check_trigger(FunctionCallInfo fcinfo)
 	return trigger;
 }
 
-/* The number that an argument is, from `least` on.  Errors: 39P01. */
+/* The number that an argument is; a count is a whole number from 1 on.  Errors: 39P01. */
 static double
-number_argument(TriggerData *trigger, int argument, double least, const char *what)
+number_argument(TriggerData *trigger, int argument, bool is_count, const char *what)
 {
 	const char *string = trigger->tg_trigger->tgargs[argument];
 	char	   *end;
 	double		number = strtod(string, &end);
 
-	if (end == string || *end != '\0' || !(number >= least))
+	if (end == string || *end != '\0' || isnan(number) || (is_count && (number < 1 || number != rint(number))))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("trigger \"%s\" gives \"%s\" as %s", trigger->tg_trigger->tgname, string, what),
@@ -154,10 +154,10 @@ reasons_arguments(TriggerData *trigger, Targets *targets)
 				 errmsg("trigger \"%s\" names a column for reasons, but not the score from which on they are stored",
 						definition->tgname),
 				 errhint("The arguments are: " TRIGGER_ARGUMENTS ".")));
-	targets->threshold = number_argument(trigger, ARGUMENT_THRESHOLD, -INFINITY,
+	targets->threshold = number_argument(trigger, ARGUMENT_THRESHOLD, false,
 										 "the score from which on reasons are stored");
 	if (definition->tgnargs > ARGUMENT_TOP)
-		targets->top = Min(number_argument(trigger, ARGUMENT_TOP, 1, "the number of reasons"), INT_MAX);
+		targets->top = Min(number_argument(trigger, ARGUMENT_TOP, true, "the number of reasons"), INT_MAX);
 }
 
 /* What the trigger is to fill, each time another column.  Errors: 42703, 42804, 39P01. */
