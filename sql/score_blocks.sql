@@ -54,6 +54,8 @@ SELECT s.*, query FROM unnest(ARRAY[
 	$$ SELECT id FROM payment AS p WHERE risk.score_transaction('plain', p) > hour $$,
 	$$ SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p ORDER BY s DESC, id LIMIT 5 $$,
 	$$ SELECT sum(risk.score_transaction('plain', p)), max(risk.score_transaction('plain', p, 'v2')), count(*), count(DISTINCT risk.score_transaction('plain', p)), max(note) FROM payment AS p $$,
+	$$ SELECT count(DISTINCT risk.score_transaction('plain', p)) FROM payment AS p $$,
+	$$ SELECT country, count(DISTINCT risk.score_transaction('plain', p)), max(risk.score_transaction('plain', p, 'v2')), array_agg(id ORDER BY risk.score_transaction('plain', p), id) FROM payment AS p GROUP BY 1 $$,
 	$$ SELECT country, hour, sum(risk.score_transaction('plain', p)) FROM payment AS p GROUP BY 1, 2 HAVING max(risk.score_transaction('plain', p)) > 7 $$,
 	$$ SELECT g, (SELECT sum(risk.score_transaction('plain', p)) FROM payment AS p WHERE p.id > g * 1000) FROM generate_series(0, 2) AS g $$,
 	$$ SELECT a.id, b.s FROM payment AS a JOIN (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p OFFSET 0) AS b ON a.id = b.id + 1 $$,

@@ -469,14 +469,17 @@ typedef struct Sink
 	Bitmapset  *taken;			/* columns that something else uses, too */
 } Sink;
 
-/* The plans that make the rows that a plan hands on as they are; none: it does
- * more. */
+/* The plans that make the rows that a plan hands on as they are, maybe in
+ * order; none: it does more. */
 static List *
 makers_of(Plan *plan)
 {
-	List	   *makers = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
+	List	   *makers;
 	ListCell   *cell;
 
+	if (IsA(plan, Sort))
+		plan = plan->lefttree;
+	makers = IsA(plan, Append) ? ((Append *) plan)->appendplans : list_make1(plan);
 	foreach(cell, makers)
 	{
 		if (!is_projection(lfirst(cell)))
@@ -570,6 +573,14 @@ set_result(Plan *plan, int column, Node *expr)
 		list_nth_node(TargetEntry, plan->targetlist, column - 1)->expr = (Expr *) expr;
 }
 
+/* The plans between an aggregate and the makers hand on what these return. */
+static void
+set_results_between(Plan *plan, int column, const Node *expr)
+{
+	for (; plan && (IsA(plan, Sort) || IsA(plan, Append)); plan = plan->lefttree)
+		set_result(plan, column, (Node *) column_variable(OUTER_VAR, column, expr));
+}
+
 /* Have the plans make a call: in place of the row, if nothing else wants that. */
 static void
 sink_call(Sink *sink, FuncExpr *call, Plan *outer)
@@ -581,8 +592,7 @@ sink_call(Sink *sink, FuncExpr *call, Plan *outer)
 
 	if (IsA(row, Var) && !bms_is_member(((Var *) row)->varattno, sink->taken))
 		column = ((Var *) row)->varattno;
-	if (IsA(outer, Append))
-		set_result(outer, column, (Node *) column_variable(OUTER_VAR, column, (Node *) call));
+	set_results_between(outer, column, (Node *) call);
 	forboth(plan, sink->plans, results, sink->results)
 		set_result(lfirst(plan), column, sink_expression((Node *) call, lfirst(results)));
 	sink->columns = lappend_int(sink->columns, column);
@@ -605,8 +615,21 @@ drop_results(const Sink *sink, Plan *plan)
 	}
 }
 
-/* Calls that an aggregate makes for each row are made by who makes the row.  Not
- * below grouping sets, for which columns outside of aggregates may become NULL. */
+/* Does a scan make calls, as when its rows are then sorted by them? */
+static bool
+makes_calls(const Plan *plan)
+{
+	int			kept;
+
+	return is_table_scan(plan) && calls_of_scan(plan, ((const Scan *) plan)->scanrelid, &kept) != NIL;
+}
+
+/*
+ * Calls that an aggregate makes for each row are made by who makes the row.  To
+ * sort rows for it (DISTINCT, since PostgreSQL 16) the planner has the calls made
+ * there itself, but beside the whole row, which then is of no use.  Not below
+ * grouping sets, for which columns outside of aggregates may become NULL.
+ */
 static void
 sink_arguments(Agg *agg)
 {
@@ -620,12 +643,14 @@ sink_arguments(Agg *agg)
 	(void) find_arguments((Node *) agg->plan.targetlist, &search);
 	(void) find_arguments((Node *) agg->plan.qual, &search);
 	sink.calls = search.calls;
-	if (!sink.calls)
+	if (!sink.calls && !(IsA(outer, Sort) && makes_calls(linitial(sink.plans))))
 		return;
 	(void) find_taken((Node *) agg->plan.targetlist, &sink);
 	(void) find_taken((Node *) agg->plan.qual, &sink);
 	for (int i = 0; i < agg->numCols; i++)
 		sink.taken = bms_add_member(sink.taken, agg->grpColIdx[i]);
+	for (int i = 0; IsA(outer, Sort) && i < ((Sort *) outer)->numCols; i++)
+		sink.taken = bms_add_member(sink.taken, ((Sort *) outer)->sortColIdx[i]);
 	foreach(cell, sink.plans)
 		sink.results = lappend(sink.results, copyObject(((Plan *) lfirst(cell))->targetlist));
 	foreach(cell, sink.calls)
