@@ -130,6 +130,7 @@ ROLLBACK;
 CREATE TABLE few AS SELECT i AS id FROM generate_series(1, 10) AS i;
 ANALYZE few;
 CREATE INDEX payment_id ON payment (id);
+CREATE INDEX few_id ON few (id);
 BEGIN;
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_nestloop = off;
