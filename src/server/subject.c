@@ -87,6 +87,16 @@ settled_text(const SubjectColumn *column, Datum value)
 	return text;
 }
 
+/* A column's value.  False: it is not known. */
+static bool
+column_value(const SubjectColumn *column, const DeformedRow *row, Datum *value)
+{
+	if (column->attnum == 0 || row->nulls[column->attnum - 1])
+		return false;
+	*value = row->values[column->attnum - 1];
+	return true;
+}
+
 /* A column's value as text; the common types without their output function. */
 static char *
 column_text(const SubjectColumn *column, const DeformedRow *row)
@@ -94,9 +104,8 @@ column_text(const SubjectColumn *column, const DeformedRow *row)
 	Datum		value;
 	char	   *digits;
 
-	if (column->attnum == 0 || row->nulls[column->attnum - 1])
+	if (!column_value(column, row, &value))
 		return NULL;
-	value = row->values[column->attnum - 1];
 	switch (column->type)
 	{
 		case TEXTOID:
@@ -127,9 +136,8 @@ subject_entity(const SubjectReader *reader, const DeformedRow *row)
 	Datum		value;
 	text	   *digits;
 
-	if (column->attnum == 0 || row->nulls[column->attnum - 1])
+	if (!column_value(column, row, &value))
 		return NULL;
-	value = row->values[column->attnum - 1];
 	switch (column->type)
 	{
 		case TEXTOID:
