@@ -479,9 +479,26 @@ SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'card');
 SELECT count(*) FROM risk.training_set('tx');
 RESET ROLE;
 SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'card');
+-- within a lookup, even after another declaration
+CREATE FUNCTION look_within() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	IF current_setting('test.declare')::boolean THEN
+		PERFORM risk.alter_rolling_features('tx', 'mine', windows => '{3 hours}');
+	END IF;
+	RETURN (SELECT sum(v::int) = 3 FROM jsonb_each_text(risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine')) AS f (k, v));
+END $$;
+ALTER POLICY few ON tx USING (id > 4 AND look_within());
+SET ROLE risk_test_scorer;
+SET test.declare = off;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine');
+SET test.declare = on;
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine');
+SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine');
+RESET ROLE;
 SELECT risk.drop_rolling_features('tx');
 DROP VIEW seen;
 DROP TABLE tx;
+DROP FUNCTION look_within;
 
 -- shares of conditions: parsed where they are declared, evaluated by whoever asks, never a part of a query
 CREATE TABLE pays (id int, card text, at timestamptz, amount numeric, country text, "Odd" int, flag boolean) PARTITION BY RANGE (id);

@@ -163,10 +163,8 @@ live_index_usable(LiveQuery *query)
 {
 	if (!query->index)
 		query->index = find_index(query);
-	if (!OidIsValid(query->index->index) || !TransactionIdPrecedes(query->index->not_before, TransactionXmin))
-		return false;
-	query->index->not_before = FrozenTransactionId;
-	return check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
+	return OidIsValid(query->index->index) && TransactionIdPrecedes(query->index->not_before, TransactionXmin) &&
+		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
 }
 
 /* Take the events of a key from lower to before upper, by time, as the active

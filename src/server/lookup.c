@@ -14,6 +14,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -28,52 +29,120 @@
 #include "tile_build.h"
 #include "tiling.h"
 
-/* What a call site keeps. */
+/* The queries of a source's features, which one call site has at a time: they keep
+ * what they are at work on.  When it is done, the next one gets them. */
 typedef struct CallQueries
 {
+	struct CallQueries *next;	/* that is idle, too */
 	Oid			source;
 	uint64		generation;
-	MemoryContext context;		/* holds the queries */
+	MemoryContext context;		/* holds all of this */
 	List	   *queries;
 } CallQueries;
 
-/* The queries of a source's features.  Errors: 42704 there are none. */
-static List *
-call_queries(FunctionCallInfo fcinfo, Oid source)
+typedef struct CallSite
 {
-	CallQueries *call = fcinfo->flinfo->fn_extra;
-	MemoryContext caller;
+	CallQueries *has;
+	MemoryContextCallback leave;
+} CallSite;
+
+#define MAX_IDLE	64
+
+static CallQueries *idle = NULL;
+static int	num_idle = 0;
+
+/* A call site has no more use for its queries. */
+static void
+leave(void *arg)
+{
+	CallSite   *site = arg;
+	CallQueries *left = site->has;
+
+	site->has = NULL;
+	if (left && num_idle < MAX_IDLE)
+	{
+		left->next = idle;
+		idle = left;
+		num_idle++;
+	}
+	else if (left)
+		MemoryContextDelete(left->context);
+}
+
+/* Take idle queries of a source, or NULL; those that are out of date go. */
+static CallQueries *
+take_idle(Oid source)
+{
+	CallQueries **link = &idle;
+
+	while (*link)
+	{
+		CallQueries *found = *link;
+		bool		current = found->generation == live_generation();
+
+		if (current && found->source != source)
+		{
+			link = &found->next;
+			continue;
+		}
+		*link = found->next;
+		num_idle--;
+		if (current)
+			return found;
+		MemoryContextDelete(found->context);
+	}
+	return NULL;
+}
+
+/* Errors: 42704 there are no features. */
+static CallQueries *
+make_queries(Oid source)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk lookups", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	CallQueries *result = palloc0(sizeof(CallQueries));
 	Problem		problem = {0};
 
-	if (call && call->source == source && call->generation == live_generation())
-		return call->queries;
-	if (!call)
-	{
-		call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CallQueries));
-		call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pg_risk lookups", ALLOCSET_SMALL_SIZES);
-		fcinfo->flinfo->fn_extra = call;
-	}
-	call->generation = 0;		/* until this has worked */
-	MemoryContextReset(call->context);
-	caller = MemoryContextSwitchTo(call->context);
-	call->source = source;
-	{
-		uint64		before = live_generation();
-
-		call->queries = live_queries(source, NULL, 0, &problem);
-		call->generation = before;
-	}
+	result->source = source;
+	result->generation = live_generation();
+	result->context = context;
+	result->queries = live_queries(source, NULL, 0, &problem);
 	MemoryContextSwitchTo(caller);
 	if (problem.sqlstate)
 		problem_raise(&problem);
-	if (call->queries == NIL)
+	if (result->queries == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 get_rel_name(source) ?
 				 errmsg("table \"%s\" has no rolling features", get_rel_name(source)) :
 				 errmsg("there is no table with OID %u", source),
 				 errhint("Declare them with risk.create_rolling_features(). SELECT * FROM risk.rolling_features_info lists those that exist.")));
-	return call->queries;
+	MemoryContextSetParent(context, TopMemoryContext);
+	return result;
+}
+
+/* The queries of a source's features.  Errors: 42704 there are none. */
+static List *
+call_queries(FunctionCallInfo fcinfo, Oid source)
+{
+	CallSite   *site = fcinfo->flinfo->fn_extra;
+
+	if (site && site->has && site->has->source == source && site->has->generation == live_generation())
+		return site->has->queries;
+	if (!site)
+	{
+		site = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CallSite));
+		site->leave.func = leave;
+		site->leave.arg = site;
+		MemoryContextRegisterResetCallback(fcinfo->flinfo->fn_mcxt, &site->leave);
+		fcinfo->flinfo->fn_extra = site;
+	}
+	leave(site);
+	AcceptInvalidationMessages();	/* of what was declared since */
+	site->has = take_idle(source);
+	if (!site->has)
+		site->has = make_queries(source);
+	return site->has->queries;
 }
 
 static void
