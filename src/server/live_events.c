@@ -214,9 +214,9 @@ execute_by_index(SPIPlanPtr plan, int num_parameters, const Oid *types, const Da
 	PG_END_TRY();
 }
 
-/* Take the events of a key from lower to before upper, by time, by a SELECT. */
+/* Take the events of a key that are within ranges, by time, by a SELECT of each. */
 static void
-select_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+select_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 			const LiveView *view, LiveTake take, void *arg)
 {
 	int			n = query->num_keys;
@@ -236,28 +236,31 @@ select_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
 		parameters[i] = key[i];
 		types[i] = query->inputs[i].type;
 	}
-	parameters[n] = TimestampGetDatum(lower);
-	parameters[n + 1] = TimestampGetDatum(upper);
 	types[n] = types[n + 1] = query->spec.time_type;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (!*plan)
 		*plan = lookup_plan(query, view->old_row != NULL);
-	execute_by_index(*plan, n + 2, types, parameters, &collector.receiver);
+	for (int i = 0; i < num_ranges; i++)
+	{
+		parameters[n] = TimestampGetDatum(ranges[i].lower);
+		parameters[n + 1] = TimestampGetDatum(ranges[i].upper);
+		execute_by_index(*plan, n + 2, types, parameters, &collector.receiver);
+	}
 	SPI_finish();
 }
 
-/* Take the events of a key from lower to before upper, by time, as the active
- * snapshot and the current user see them. */
+/* Take the events of a key that are within ranges, which are in order of time, as
+ * the active snapshot and the current user see them. */
 void
-live_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 		  const LiveView *view, LiveTake take, void *arg)
 {
 	if (live_index_usable(query))
-		live_index_scan(query, key, lower, upper, view, take, arg);
+		live_index_scan(query, key, ranges, num_ranges, view, take, arg);
 	else
-		select_scan(query, key, lower, upper, view, take, arg);
+		select_scan(query, key, ranges, num_ranges, view, take, arg);
 }
 
 /* What takes the events of a lookup: a history, and the reading is noted. */
@@ -295,7 +298,7 @@ read_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, bool
 	}
 	if (has_key)
 	{
-		live_scan(query, inputs, lower[0], upper[0], view, read_event, &reader);
+		live_scan(query, inputs, &(LiveRange) {lower[0], upper[0]}, 1, view, read_event, &reader);
 		live_note_lookup(query, inputs, time, false, &reader.reading);
 	}
 	history_ask(reader.history, time, inputs + n + 1, input_nulls + n + 1, HISTORY_EVERYTHING, results, nulls);

@@ -167,15 +167,30 @@ live_index_usable(LiveQuery *query)
 		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
 }
 
-/* Take the events of a key from lower to before upper, by time, as the active
- * snapshot sees them. */
+/* Take the event in a slot. */
+static void
+take_slot(LiveQuery *query, TupleTableSlot *slot, LiveTake take, void *arg)
+{
+	LiveIndex  *by = query->index;
+	bool		isnull;
+
+	slot_getsomeattrs(slot, by->last);
+	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
+	{
+		by->values[i] = slot->tts_values[by->columns[i] - 1];
+		by->nulls[i] = slot->tts_isnull[by->columns[i] - 1];
+	}
+	take(arg, DatumGetInt64(slot_getattr(slot, by->time, &isnull)), by->values, by->nulls);
+}
+
+/* Take the events of a key that are within ranges, by time, as the active snapshot
+ * sees them. */
 void
-live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 				const LiveView *view, LiveTake take, void *arg)
 {
 	LiveIndex  *by = query->index;
 	int			n = query->num_keys;
-	int			num_columns = query->spec.num_values + query->spec.num_ids;
 	Relation	rel = table_open(query->source, AccessShareLock);
 	Relation	index = index_open(by->index, AccessShareLock);
 	IndexScanDesc scan = compat_index_beginscan(rel, index, GetActiveSnapshot(), n + 2);
@@ -183,23 +198,18 @@ live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
 
 	for (int i = 0; i < n; i++)
 		by->keys[i].sk_argument = key[by->key_of[i]];
-	by->keys[n].sk_argument = Int64GetDatum(lower);
-	by->keys[n + 1].sk_argument = Int64GetDatum(upper);
-	index_rescan(scan, by->keys, n + 2, NULL, 0);
-	while (index_getnext_slot(scan, by->direction, slot))
+	for (int i = 0; i < num_ranges; i++)
 	{
-		bool		isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		if (view->old_row && slot->tts_tableOid == view->old_table && ItemPointerEquals(&slot->tts_tid, view->old_row))
-			continue;
-		slot_getsomeattrs(slot, by->last);
-		for (int i = 0; i < num_columns; i++)
+		by->keys[n].sk_argument = Int64GetDatum(ranges[i].lower);
+		by->keys[n + 1].sk_argument = Int64GetDatum(ranges[i].upper);
+		index_rescan(scan, by->keys, n + 2, NULL, 0);
+		while (index_getnext_slot(scan, by->direction, slot))
 		{
-			by->values[i] = slot->tts_values[by->columns[i] - 1];
-			by->nulls[i] = slot->tts_isnull[by->columns[i] - 1];
+			CHECK_FOR_INTERRUPTS();
+			if (!view->old_row || slot->tts_tableOid != view->old_table ||
+				!ItemPointerEquals(&slot->tts_tid, view->old_row))
+				take_slot(query, slot, take, arg);
 		}
-		take(arg, DatumGetInt64(slot_getattr(slot, by->time, &isnull)), by->values, by->nulls);
 	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);

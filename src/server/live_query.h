@@ -85,13 +85,20 @@ live_note_read(LiveReading *reading, int64 time)
 	reading->recent[reading->events++ % LIVE_RECENT_EVENTS] = time;
 }
 
+/* Times from lower to before upper. */
+typedef struct LiveRange
+{
+	int64		lower;
+	int64		upper;
+} LiveRange;
+
 /* live_events.c */
-extern void live_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 					  const LiveView *view, LiveTake take, void *arg);
 
 /* live_index.c */
 extern bool live_index_usable(LiveQuery *query);
-extern void live_index_scan(LiveQuery *query, const Datum *key, int64 lower, int64 upper,
+extern void live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 							const LiveView *view, LiveTake take, void *arg);
 
 /* live_tiles.c */

@@ -348,15 +348,18 @@ rows_from(const TiledLookup *lookup, int64 time)
 static void
 read_edges(TiledLookup *lookup, LiveQuery *query, const Datum *key, const LiveView *view)
 {
+	LiveRange  *ranges = palloc(sizeof(LiveRange) * lookup->num_spans * 2);
+	int			num_ranges = 0;
 	int64		from = PG_INT64_MIN;
 
 	while ((from = rows_from(lookup, from)) != PG_INT64_MAX)
 	{
 		int64		until = rows_until(lookup, from);
 
-		live_scan(query, key, from, until, view, take_row, lookup);
+		ranges[num_ranges++] = (LiveRange) {from, until};
 		from = until;
 	}
+	live_scan(query, key, ranges, num_ranges, view, take_row, lookup);
 }
 
 /* ---- results ---- */

@@ -312,7 +312,7 @@ read_as_owner(Builder *builder, const Datum *key, int64 from, int64 to)
 						   security | SECURITY_RESTRICTED_OPERATION);
 	ReleaseSysCache(tuple);
 	nesting = NewGUCNestLevel();
-	live_scan(query, key, from, to, &(LiveView) {0}, build_event, builder);
+	live_scan(query, key, &(LiveRange) {from, to}, 1, &(LiveView) {0}, build_event, builder);
 	AtEOXact_GUC(false, nesting);
 	SetUserIdAndSecContext(user, security);
 }
