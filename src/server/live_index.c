@@ -16,10 +16,13 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
+#include "access/visibilitymap.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -39,6 +42,8 @@ struct LiveIndex
 	AttrNumber	time;
 	AttrNumber *columns;		/* of values, then ids */
 	AttrNumber	last;			/* the last of all these */
+	AttrNumber *stored;			/* the same columns in the index; */
+	bool		covers;			/* it has all of them */
 	Datum	   *values;
 	bool	   *nulls;
 };
@@ -69,6 +74,25 @@ key_column(const LiveQuery *query, AttrNumber attnum)
 	return -1;
 }
 
+/* Find what is read in the index itself. */
+static void
+set_stored(LiveIndex *result, const LiveQuery *query, Relation index)
+{
+	result->covers = true;
+	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
+	{
+		int			column = 0;
+
+		while (column < index->rd_index->indnatts && index->rd_index->indkey.values[column] != result->columns[i])
+			column++;
+		/* It may have another type there, as a name has. */
+		if (column == index->rd_index->indnatts ||
+			TupleDescAttr(RelationGetDescr(index), column)->atttypid != get_atttype(query->source, result->columns[i]))
+			result->covers = false;
+		result->stored[i] = column + 1;
+	}
+}
+
 /* Does an index lead from the key to its events in order of time?  Then how. */
 static bool
 set_index(LiveIndex *result, const LiveQuery *query, Relation index)
@@ -94,6 +118,7 @@ set_index(LiveIndex *result, const LiveQuery *query, Relation index)
 		!set_condition(&result->keys[n], index, n, BTGreaterEqualStrategyNumber) ||
 		!set_condition(&result->keys[n + 1], index, n, BTLessStrategyNumber))
 		return false;
+	set_stored(result, query, index);
 	result->index = RelationGetRelid(index);
 	result->not_before = index->rd_index->indcheckxmin ?
 		HeapTupleHeaderGetXmin(index->rd_indextuple->t_data) : FrozenTransactionId;
@@ -134,6 +159,7 @@ find_index(const LiveQuery *query)
 	result->keys = palloc(sizeof(ScanKeyData) * (n + 2));
 	result->key_of = palloc(sizeof(int) * n);
 	result->columns = palloc(sizeof(AttrNumber) * (num_columns + 1));
+	result->stored = palloc(sizeof(AttrNumber) * (num_columns + 1));
 	result->values = palloc(sizeof(Datum) * (num_columns + 1));
 	result->nulls = palloc(sizeof(bool) * (num_columns + 1));
 	if (rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass && !rel->rd_rel->relispartition &&
@@ -167,24 +193,55 @@ live_index_usable(LiveQuery *query)
 		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED;
 }
 
-/* Take the event in a slot. */
+/* Take an event whose columns are among values. */
 static void
-take_slot(LiveQuery *query, TupleTableSlot *slot, LiveTake take, void *arg)
+take_event(LiveQuery *query, const Datum *values, const bool *nulls, const AttrNumber *columns, AttrNumber time,
+		   LiveTake take, void *arg)
 {
 	LiveIndex  *by = query->index;
-	bool		isnull;
 
-	slot_getsomeattrs(slot, by->last);
 	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
 	{
-		by->values[i] = slot->tts_values[by->columns[i] - 1];
-		by->nulls[i] = slot->tts_isnull[by->columns[i] - 1];
+		by->values[i] = values[columns[i] - 1];
+		by->nulls[i] = nulls[columns[i] - 1];
 	}
-	take(arg, DatumGetInt64(slot_getattr(slot, by->time, &isnull)), by->values, by->nulls);
+	take(arg, DatumGetInt64(values[time - 1]), by->values, by->nulls);
+}
+
+/* Take the events that a scan finds. */
+static void
+take_events(LiveQuery *query, IndexScanDesc scan, TupleTableSlot *slot, Buffer *visible,
+			const LiveView *view, LiveTake take, void *arg)
+{
+	const LiveIndex *by = query->index;
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(scan, by->direction)) != NULL)
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(tid);
+
+		CHECK_FOR_INTERRUPTS();
+		if (scan->xs_want_itup && VM_ALL_VISIBLE(scan->heapRelation, block, visible))
+		{
+			Datum		values[INDEX_MAX_KEYS];
+			bool		nulls[INDEX_MAX_KEYS];
+
+			PredicateLockPage(scan->heapRelation, block, scan->xs_snapshot);
+			index_deform_tuple(scan->xs_itup, scan->xs_itupdesc, values, nulls);
+			take_event(query, values, nulls, by->stored, query->num_keys + 1, take, arg);
+		}
+		else if (index_fetch_heap(scan, slot) &&
+				 (!view->old_row || slot->tts_tableOid != view->old_table ||
+				  !ItemPointerEquals(&slot->tts_tid, view->old_row)))
+		{
+			slot_getsomeattrs(slot, by->last);
+			take_event(query, slot->tts_values, slot->tts_isnull, by->columns, by->time, take, arg);
+		}
+	}
 }
 
 /* Take the events of a key that are within ranges, by time, as the active snapshot
- * sees them. */
+ * sees them; from the index alone where it has them, of pages that all can see. */
 void
 live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 				const LiveView *view, LiveTake take, void *arg)
@@ -195,7 +252,9 @@ live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int
 	Relation	index = index_open(by->index, AccessShareLock);
 	IndexScanDesc scan = compat_index_beginscan(rel, index, GetActiveSnapshot(), n + 2);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Buffer		visible = InvalidBuffer;
 
+	scan->xs_want_itup = by->covers && !view->old_row;
 	for (int i = 0; i < n; i++)
 		by->keys[i].sk_argument = key[by->key_of[i]];
 	for (int i = 0; i < num_ranges; i++)
@@ -203,14 +262,10 @@ live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int
 		by->keys[n].sk_argument = Int64GetDatum(ranges[i].lower);
 		by->keys[n + 1].sk_argument = Int64GetDatum(ranges[i].upper);
 		index_rescan(scan, by->keys, n + 2, NULL, 0);
-		while (index_getnext_slot(scan, by->direction, slot))
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (!view->old_row || slot->tts_tableOid != view->old_table ||
-				!ItemPointerEquals(&slot->tts_tid, view->old_row))
-				take_slot(query, slot, take, arg);
-		}
+		take_events(query, scan, slot, &visible, view, take, arg);
 	}
+	if (BufferIsValid(visible))
+		ReleaseBuffer(visible);
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
