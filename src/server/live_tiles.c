@@ -21,6 +21,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -42,7 +43,7 @@ struct LiveTiling
 	int		   *columns;		/* [num_values] of the query: which of the tiling's; -1: none */
 	bool		latest;			/* the latest event is asked for */
 	TileCounters *counters;		/* of the set; NULL: not counted */
-	int64		reach;			/* of tile_find_near() */
+	int64		reach[64];		/* of tile_find_near(), by hashes of keys */
 };
 
 /* ---- what can be answered ---- */
@@ -156,6 +157,7 @@ typedef struct TiledLookup
 	Span	   *spans;			/* one a window */
 	Datum	   *values;			/* [num_columns] of the tiling */
 	bool	   *nulls;
+	int64	   *reach;			/* of the key */
 	History    *history;		/* of the rows at the end; NULL: not needed */
 	int64		history_from;
 	LiveReading reading;
@@ -217,8 +219,8 @@ find_edge(TiledLookup *lookup, TileReader *reader, int64 time, bool before)
 	edge->time = time;
 	edge->before = before;
 	edge->totals = NULL;
-	if (!tile_find_near(reader, time, before, &lt->reach, &edge->tile) ||
-		(before && lt->latest && !tile_find_near(reader, edge->tile - 1, true, &lt->reach, &edge->tile)))
+	if (!tile_find_near(reader, time, before, lookup->reach, &edge->tile) ||
+		(before && lt->latest && !tile_find_near(reader, edge->tile - 1, true, lookup->reach, &edge->tile)))
 		return NULL;
 	edge->totals = totals_create(lt->tiling->columns, lt->tiling->num_columns);
 	tile_totals(reader, edge->totals);
@@ -485,6 +487,7 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	lookup.values = palloc(sizeof(Datum) * (lookup.lt->tiling->num_columns + 1));
 	lookup.nulls = palloc(sizeof(bool) * (lookup.lt->tiling->num_columns + 1));
 	memset(lookup.nulls, true, lookup.lt->tiling->num_columns + 1);
+	lookup.reach = &lookup.lt->reach[hash_bytes((unsigned char *) VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ) % lengthof(lookup.lt->reach)];
 	history_bounds(&query->spec, time, lower, upper);
 	if (!set_spans(&lookup, bytes, lower, upper))
 		return false;
