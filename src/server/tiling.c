@@ -26,6 +26,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
@@ -42,6 +43,7 @@
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -471,10 +473,27 @@ tiling_find(Oid source, const char *set)
 	return NULL;
 }
 
-bool
-tiling_visible(const Tiling *tiling)
+/* Is the row visible where it was when it was read?  As long as nothing is known to
+ * have changed, that place is still there. */
+static bool
+visible_in_place(const Tiling *tiling, Relation rel)
 {
-	Relation	rel = table_open(tables.tilings, AccessShareLock);
+	HeapTupleData tuple = {.t_self = tiling->row};
+	Buffer		buffer;
+	bool		isnull;
+	bool		visible;
+
+	if (cached_generation != tiling_generation() || !heap_fetch(rel, GetActiveSnapshot(), &tuple, &buffer, false))
+		return false;
+	visible = DatumGetInt32(heap_getattr(&tuple, Anum_tilings_tiling, RelationGetDescr(rel), &isnull)) == tiling->id;
+	ReleaseBuffer(buffer);
+	return visible;
+}
+
+/* Another version of the row will do, too. */
+static bool
+visible_by_key(const Tiling *tiling, Relation rel)
+{
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool		visible;
@@ -483,6 +502,15 @@ tiling_visible(const Tiling *tiling)
 	scan = systable_beginscan(rel, tables.tilings_pkey, true, GetActiveSnapshot(), 1, &key);
 	visible = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
+	return visible;
+}
+
+bool
+tiling_visible(const Tiling *tiling)
+{
+	Relation	rel = table_open(tables.tilings, AccessShareLock);
+	bool		visible = visible_in_place(tiling, rel) || visible_by_key(tiling, rel);
+
 	table_close(rel, AccessShareLock);
 	return visible;
 }
