@@ -18,6 +18,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
@@ -156,6 +157,19 @@ report_no_set(Oid source, const char *name)
 
 /* ---- results ---- */
 
+/* A finite float8 as the numeric of its shortest digits. */
+static Numeric
+shortest_numeric(double value)
+{
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	if (fabs(value) < 1e15 && value == rint(value))
+		return int64_to_numeric((int64) value);
+	double_to_shortest_decimal_buf(value, text);
+	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
 /* A float8 as a member of a JSON object; what JSON has no number for as to_jsonb() has it. */
 static void
 push_result(JsonbParseState **state, const char *name, double value, bool null)
@@ -166,19 +180,17 @@ push_result(JsonbParseState **state, const char *name, double value, bool null)
 	json.val.string.val = unconstify(char *, name);
 	json.val.string.len = strlen(name);
 	pushJsonbValue(state, WJB_KEY, &json);
-	double_to_shortest_decimal_buf(value, text);
 	if (null)
 		json.type = jbvNull;
 	else if (isnan(value) || isinf(value))
 	{
 		json.val.string.val = text;
-		json.val.string.len = strlen(text);
+		json.val.string.len = double_to_shortest_decimal_buf(value, text);
 	}
 	else
 	{
 		json.type = jbvNumeric;
-		json.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-															   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		json.val.numeric = shortest_numeric(value);
 	}
 	pushJsonbValue(state, WJB_VALUE, &json);
 }
