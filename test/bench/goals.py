@@ -80,7 +80,9 @@ GOALS = {
     "live, 7 days": Goal("the same, 7 days", 900),
     "live, hot / empty": at_most("the same: this / an empty statement, end to end", 1.3),
     "live, hot / cold": at_most("the same: this / a cold key", 2),
-    "live, insert": Goal("one feature set, single rows in order: rate / rate without", 0.9),
+    "live, insert, on":
+        Goal("one feature set, single rows in order, synchronous_commit on: rate / rate without", 0.9),
+    "live, insert, off": Goal("the same, synchronous_commit off", 0.9),
     "live, bulk insert":
         at_most("one feature set, bulk insert in order: over none, for each row", 1, " us"),
     "decision, HTTP": Goal("whole decision, median: threaded HTTP service / this", 4),

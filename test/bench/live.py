@@ -23,6 +23,7 @@ BULK_ROWS = 20000
 LATE_SHARES = [0, 2, 20]        # per cent
 LATER_ROWS = 50000              # that a refresh has to work in
 WRITERS = [1, 2, 4, 8]
+COMMITS = ["on", "off"]         # synchronous_commit
 ASYNCHRONOUS = "-c synchronous_commit=off"
 COLUMNS = ", ".join(VALUES)
 
@@ -306,6 +307,15 @@ class Live:
                 f"INSERT INTO {table_of(form)} (id, account, receiver, at, amount, f0, f1, f2) VALUES "
                 "(1, :account, 1, clock_timestamp() - :late * interval '1 day', :amount, 1, 2, 3);")
 
+    @staticmethod
+    def insert_row(form, late, bulk, rates):
+        row = [form, f"{late} %", number(bulk.median((form, late))),
+               number(bulk.difference((form, late), ("none", late))) if form != "none" else ""]
+        for commit in COMMITS:
+            row += [number(rates.median((form, late, commit))),
+                    times(rates.ratio((form, late, commit), ("none", late, commit)))]
+        return row
+
     def inserts(self):
         bulk, rates = Samples(), Samples()
         for i in self.bench.rounds("live features, inserts"):
@@ -316,7 +326,9 @@ class Live:
                     bulk.add((form, late), self.bulk_insert(form, late))
                 for form in FORMS:
                     script = self.insert_script(form, late)
-                    rates.add((form, late), pgbench_rate(script, 1, ASYNCHRONOUS))
+                    for commit in COMMITS:
+                        rates.add((form, late, commit),
+                                  pgbench_rate(script, 1, f"-c synchronous_commit={commit}"))
             self.refresh_payments()
         self.report.section(
             "Inserts into a table with live features",
@@ -326,15 +338,15 @@ class Live:
             "and time since the last; and on top a trigger that scores with 500 trees of depth 6, of "
             "which two features are rolling. Late rows are one to six days late. Bulk: "
             f"`INSERT ... SELECT` of {BULK_ROWS:,} rows, the server's processor time, microseconds a "
-            "row. Single: pgbench, 2 clients, runs of 1 s, synchronous_commit off.")
+            "row. Single: pgbench, 2 clients, runs of 1 s, with synchronous_commit on and off.")
         self.report.table(
-            ["features", "late", "bulk us", "over none", "single/s", "rate / none"],
-            [[form, f"{late} %", number(bulk.median((form, late))),
-              number(bulk.difference((form, late), ("none", late))) if form != "none" else "",
-              number(rates.median((form, late))), times(rates.ratio((form, late), ("none", late)))]
-             for late in LATE_SHARES for form in FORMS])
+            ["features", "late", "bulk us", "over none", "single/s, on", "rate / none",
+             "single/s, off", "rate / none"],
+            [self.insert_row(form, late, bulk, rates) for late in LATE_SHARES for form in FORMS])
         self.figures.add("live, bulk insert", bulk.difference(("one set", 0), ("none", 0)))
-        self.figures.add("live, insert", rates.ratio(("one set", 0), ("none", 0)))
+        for commit in COMMITS:
+            self.figures.add(f"live, insert, {commit}",
+                             rates.ratio(("one set", 0, commit), ("none", 0, commit)))
 
     def writers(self):
         rates = Samples()
@@ -348,8 +360,8 @@ class Live:
                         rates.add((form, whose, clients), pgbench_rate(script, 1, ASYNCHRONOUS, clients))
         self.report.section(
             "Writers side by side",
-            "The same single rows, in order, from 1 to 8 clients, all of one account or each of a "
-            f"random one: inserts a second; medians of {self.rounds} rounds.")
+            "The same single rows, in order, synchronous_commit off, from 1 to 8 clients, all of one "
+            f"account or each of a random one: inserts a second; medians of {self.rounds} rounds.")
         self.report.table(
             ["accounts", "writers", *forms, "rate / none"],
             [[whose, clients, *(number(rates.median((form, whose, clients))) for form in forms),
