@@ -400,7 +400,7 @@ SELECT risk.promote('rolling', 'v1');
 CREATE TABLE tx (id int PRIMARY KEY, card text, at timestamp, amount numeric, score float8);
 CREATE TRIGGER score BEFORE INSERT OR UPDATE OF at, amount ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('rolling', 'score');
 INSERT INTO tx VALUES (1, 'x', '2026-01-01 00:00', 10);
-CREATE INDEX ON tx (card, at);
+CREATE INDEX ON tx (card, at) INCLUDE (amount);
 SELECT risk.create_rolling_features('tx', 'card', 'at', 'amount', '{1 hour}', '{count,sum,max}');
 CREATE VIEW seen AS SELECT entity_id AS id, features FROM risk.predictions WHERE model = 'rolling' AND source = 'trigger' ORDER BY scored_at;
 -- a trigger sees the rows that its own statement has written before
@@ -495,6 +495,11 @@ SET test.declare = on;
 SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine');
 SELECT risk.rolling_features('tx', 'x'::text, '2026-01-01 01:30', 'mine');
 RESET ROLE;
+-- a row that is updated is not its own past, even where the index has all of it
+TRUNCATE risk.predictions;
+VACUUM tx;
+UPDATE tx SET at = at + interval '1 second' WHERE id = 5;
+TABLE seen;
 SELECT risk.drop_rolling_features('tx');
 DROP VIEW seen;
 DROP TABLE tx;
@@ -705,3 +710,25 @@ CREATE INDEX ON ordered (k, at);
 FETCH before;
 ROLLBACK;
 DROP TABLE ordered;
+
+-- from the index alone, of pages that all can see
+CREATE TABLE covered (id int, k text, at timestamptz, v numeric, peer name);
+CREATE INDEX covered_included ON covered (k, at) INCLUDE (v, peer);
+INSERT INTO covered SELECT i, 'k' || i % 2, '2026-01-01'::timestamptz + i * interval '7 minutes', nullif(i % 5, 0) + 0.1, 'p' || i % 7 FROM generate_series(1, 60) AS i;
+SELECT risk.create_rolling_features('covered', 'k', 'at', 'v', windows => '{2 hours}', aggregates => '{count,sum,distinct(peer),last}');
+CREATE VIEW differing AS SELECT count(*), count(*) FILTER (WHERE risk.rolling_features('covered', c) <> t.features) AS differing
+FROM covered AS c JOIN risk.training_set('covered') AS t ON event = to_jsonb(c);
+VACUUM covered;
+TABLE differing;
+BEGIN;
+DELETE FROM covered WHERE id % 4 = 0;
+UPDATE covered SET v = -v WHERE id % 4 = 1;
+TABLE differing;
+ROLLBACK;
+TABLE differing;
+DROP INDEX covered_included;
+CREATE INDEX ON covered (k, at DESC, peer) INCLUDE (v);
+VACUUM covered;
+TABLE differing;
+DROP VIEW differing;
+DROP TABLE covered;

@@ -39,7 +39,7 @@ CREATE FUNCTION value() RETURNS float8 LANGUAGE sql VOLATILE AS
 	$$ SELECT CASE WHEN random() < 0.9 THEN floor(random() * 2000) - 500 END $$;
 
 CREATE TABLE plain (id bigserial PRIMARY KEY, tx text UNIQUE, k text, ts timestamptz, v float8, n numeric);
-CREATE INDEX ON plain (k, ts);
+CREATE INDEX ON plain (k, ts) INCLUDE (v, n);
 CREATE TABLE parts (id bigserial, tx text, k text, ts timestamptz, v float8, n numeric, UNIQUE (tx, ts)) PARTITION BY RANGE (ts);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (MINVALUE) TO ('2026-01-01 00:10');
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2026-01-01 00:10') TO (MAXVALUE);
