@@ -26,17 +26,24 @@ CREATE TABLE risk.rolling_tiles (
 	upto		bigint NOT NULL,
 	events		bigint NOT NULL,
 	totals		bytea NOT NULL,
+	extrema		bytea,
+	seq			bigint,
 	PRIMARY KEY (tiling, key, upto)
 );
+CREATE UNIQUE INDEX rolling_tiles_seq ON risk.rolling_tiles (tiling, key, seq) WHERE seq IS NOT NULL;
 COMMENT ON TABLE risk.rolling_tiles IS
 	'What the events of a key before a time add up to, counted from the key''s first tile on; a window is the difference of two';
+COMMENT ON COLUMN risk.rolling_tiles.extrema IS
+	'Minima and maxima of what is between this tile and the one before, the second before, the 4th, the 8th, and so on; NULL: the set has none';
+COMMENT ON COLUMN risk.rolling_tiles.seq IS 'The tile''s number among those of its key; NULL: it has no extrema';
 
 CREATE TABLE risk.rolling_deltas (
 	tiling		integer NOT NULL,
 	key			bytea NOT NULL,
 	event_time	bigint NOT NULL,
 	events		bigint NOT NULL,
-	totals		bytea NOT NULL
+	totals		bytea NOT NULL,
+	extrema		bytea
 );
 CREATE INDEX rolling_deltas_key ON risk.rolling_deltas (tiling, key, event_time);
 COMMENT ON TABLE risk.rolling_deltas IS

@@ -60,6 +60,15 @@ extern PGDLLEXPORT void _PG_init(void);
 #define compat_function_aclcheck pg_proc_aclcheck
 #endif
 
+/* 16 can leave out indexes that summarize. */
+#if PG_VERSION_NUM >= 160000
+#define compat_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false)
+#else
+#define compat_insert_index_tuples(target, slot, estate) \
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL)
+#endif
+
 /* 17 has infinite intervals. */
 #if PG_VERSION_NUM < 170000
 #define INTERVAL_IS_NOBEGIN(interval) false

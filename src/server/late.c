@@ -99,6 +99,7 @@ typedef struct Row
 	Datum	   *key;
 	Datum	   *values;			/* [num_columns] of the tiling */
 	bool	   *nulls;
+	Rank	   *extrema;		/* [num_extrema] */
 } Row;
 
 static Datum
@@ -124,7 +125,8 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 	Row			row = {
 		.key = palloc(sizeof(Datum) * query->num_keys),
 		.values = palloc(sizeof(Datum) * (tiling->num_columns + 1)),
-		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1))
+		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1)),
+		.extrema = palloc(sizeof(Rank) * (tiling->num_extrema + 1))
 	};
 	bool		isnull;
 
@@ -137,6 +139,12 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 	}
 	for (int i = 0; i < tiling->num_columns && row.late; i++)
 		row.values[i] = column(tupdesc, tuple, query->columns[tiling->values[i]], &row.nulls[i]);
+	for (int i = 0; i < tiling->num_extrema && row.late; i++)
+	{
+		Datum		value = column(tupdesc, tuple, query->columns[tiling->extrema_values[i]], &isnull);
+
+		row.extrema[i] = isnull ? RANK_NONE : extremum_rank(&tiling->extrema[i], value);
+	}
 	return row;
 }
 
@@ -145,9 +153,12 @@ static void
 insert_delta(const Tiling *tiling, const Row *row, const bytea *key, int sign)
 {
 	Totals	   *totals = totals_create(tiling->columns, tiling->num_columns);
+	Tile		delta = {.time = row->time,.totals = totals};
 
 	totals_event(totals, row->values, row->nulls, sign);
-	tile_insert(tiling, key, row->time, totals, true);
+	if (tiling->num_extrema > 0)
+		delta.extrema = extrema_store(row->extrema, 1, tiling->num_extrema);
+	tile_insert(tiling, key, &delta, true);
 }
 
 /* Does a row add to the totals what another one did, at the same place? */
@@ -166,6 +177,8 @@ same_row(const Tiling *tiling, const Row *a, const bytea *a_key, const Row *b, c
 		same = a->nulls[i] == b->nulls[i] &&
 			(a->nulls[i] || datum_image_eq(a->values[i], b->values[i], by_value, length));
 	}
+	for (int i = 0; i < tiling->num_extrema && same; i++)
+		same = a->extrema[i] == b->extrema[i];
 	return same;
 }
 

@@ -11,7 +11,8 @@
  * tiles are made every so many events.  A window without two tiles in it is rows
  * alone.
  *
- * Only aggregates that add up are answered so, and the latest event, which is
+ * Only aggregates that add up are answered so, minima and maxima (live_extrema.c), and
+ * the latest event, which is
  * among the rows at the end.  A query with others reads rows (live_events.c);
  * whoever had to read many asks for tiles (tile_build.c).
  */
@@ -28,6 +29,7 @@
 
 #include "guc.h"
 #include "late.h"
+#include "live_extrema.h"
 #include "live_query.h"
 #include "tile.h"
 #include "tile_shared.h"
@@ -41,6 +43,8 @@ struct LiveTiling
 	uint64		generation;		/* of what follows */
 	Tiling	   *tiling;			/* NULL: none answers the query */
 	int		   *columns;		/* [num_values] of the query: which of the tiling's; -1: none */
+	int		   *extrema;		/* [num_features] of the query: which of the tiling's; -1: none */
+	bool		extreme;		/* there are some */
 	bool		latest;			/* the latest event is asked for */
 	TileCounters *counters;		/* of the set; NULL: not counted */
 	int64		reach[64];		/* of tile_find_near(), by hashes of keys */
@@ -54,14 +58,15 @@ is_latest(const RollingAsked *feature)
 	return feature->aggregate == ROLLING_LAST || feature->aggregate == ROLLING_SINCE_LAST;
 }
 
-/* Can tiles with such columns answer all features? */
+/* Can the tiles of a tiling, with such columns, answer all features? */
 static bool
-answers(const LiveQuery *query, LiveTiling *lt)
+answers(const LiveQuery *query, const Tiling *tiling, LiveTiling *lt)
 {
 	for (int i = 0; i < query->spec.num_features; i++)
 	{
 		const RollingAsked *feature = &query->spec.features[i];
 
+		lt->extrema[i] = -1;
 		switch (feature->aggregate)
 		{
 			case ROLLING_COUNT:
@@ -71,6 +76,13 @@ answers(const LiveQuery *query, LiveTiling *lt)
 			case ROLLING_STDDEV:
 				if (lt->columns[feature->column] < 0)
 					return false;
+				break;
+			case ROLLING_MIN:
+			case ROLLING_MAX:
+				lt->extrema[i] = live_extremum(query, feature, tiling);
+				if (lt->extrema[i] < 0)
+					return false;
+				lt->extreme = true;
 				break;
 			case ROLLING_LAST:
 			case ROLLING_SINCE_LAST:
@@ -92,7 +104,7 @@ find_tiling(const LiveQuery *query, LiveTiling *lt)
 	lt->generation = tiling_generation();
 	tiling = tiling_find(query->source, query->set);
 	lt->tiling = NULL;
-	lt->latest = false;
+	lt->extreme = lt->latest = false;
 	lt->counters = tile_counters(query->source, query->set);
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
@@ -103,7 +115,7 @@ find_tiling(const LiveQuery *query, LiveTiling *lt)
 				lt->columns[i] = j;
 		}
 	}
-	if (tiling && answers(query, lt))
+	if (tiling && answers(query, tiling, lt))
 		lt->tiling = tiling;
 }
 
@@ -116,6 +128,7 @@ query_tiling(LiveQuery *query)
 		LiveTiling *lt = palloc0(sizeof(LiveTiling));
 
 		lt->columns = palloc(sizeof(int) * (query->spec.num_values + 1));
+		lt->extrema = palloc(sizeof(int) * (query->spec.num_features + 1));
 		MemoryContextSwitchTo(caller);
 		query->tiling = lt;
 	}
@@ -145,6 +158,7 @@ typedef struct Edge
 	bool		before;
 	int64		tile;			/* up to when it is */
 	Totals	   *totals;			/* NULL: there is none */
+	int64		seq;			/* its number, if it has one */
 } Edge;
 
 typedef struct TiledLookup
@@ -158,6 +172,7 @@ typedef struct TiledLookup
 	Datum	   *values;			/* [num_columns] of the tiling */
 	bool	   *nulls;
 	int64	   *reach;			/* of the key */
+	LiveExtrema *extrema;		/* NULL: there are none */
 	History    *history;		/* of the rows at the end; NULL: not needed */
 	int64		history_from;
 	LiveReading reading;
@@ -188,10 +203,15 @@ take_row(void *arg, int64 time, const Datum *values, const bool *nulls)
 			lookup->nulls[column] = nulls[i];
 		}
 	}
+	if (lookup->extrema)
+		live_extrema_row(lookup->extrema, values, nulls);
 	for (int i = 0; i < lookup->num_spans; i++)
 	{
-		if (reads_row(&lookup->spans[i], time))
-			totals_event(lookup->spans[i].totals, lookup->values, lookup->nulls, 1);
+		if (!reads_row(&lookup->spans[i], time))
+			continue;
+		totals_event(lookup->spans[i].totals, lookup->values, lookup->nulls, 1);
+		if (lookup->extrema)
+			live_extrema_add(lookup->extrema, i);
 	}
 	if (lookup->history && time >= lookup->history_from)
 		history_add(lookup->history, time, HISTORY_ALWAYS, values, nulls);
@@ -224,6 +244,8 @@ find_edge(TiledLookup *lookup, TileReader *reader, int64 time, bool before)
 		return NULL;
 	edge->totals = totals_create(lt->tiling->columns, lt->tiling->num_columns);
 	tile_totals(reader, edge->totals);
+	if (lookup->extrema)
+		edge->seq = tile_seq(reader);
 	return edge;
 }
 
@@ -243,6 +265,8 @@ set_span(TiledLookup *lookup, TileReader *reader, Span *span)
 	span->last = last->tile;
 	totals_merge(span->totals, last->totals, 1);
 	totals_merge(span->totals, first->totals, -1);
+	if (lookup->extrema)
+		live_extrema_window(lookup->extrema, reader, span - lookup->spans, first->tile, last->tile, first->seq, last->seq);
 }
 
 /* Find the tiles of all windows.  False: there are none, so they are rows. */
@@ -295,6 +319,8 @@ add_deltas(TiledLookup *lookup, const bytea *key)
 	{
 		tile_totals(&reader, delta);
 		live_note_read(&lookup->reading, time);
+		if (lookup->extrema)
+			live_extrema_delta(lookup->extrema, &reader, time, delta->events < 0);
 		for (int i = 0; i < lookup->num_spans; i++)
 		{
 			Span	   *span = &lookup->spans[i];
@@ -371,7 +397,10 @@ static bool
 span_result(const TiledLookup *lookup, const RollingAsked *feature, int window, double *result)
 {
 	const Totals *totals = lookup->spans[window].totals;
+	int			extremum = lookup->lt->extrema[feature - lookup->query->spec.features];
 
+	if (extremum >= 0)
+		return live_extrema_result(lookup->extrema, window, extremum, result);
 	if (feature->aggregate != ROLLING_COUNT)
 		return totals_result(totals, feature->aggregate, lookup->lt->columns[feature->column], result);
 	*result = totals->events;
@@ -488,6 +517,8 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	lookup.nulls = palloc(sizeof(bool) * (lookup.lt->tiling->num_columns + 1));
 	memset(lookup.nulls, true, lookup.lt->tiling->num_columns + 1);
 	lookup.reach = &lookup.lt->reach[hash_bytes((unsigned char *) VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ) % lengthof(lookup.lt->reach)];
+	if (lookup.lt->extreme)
+		lookup.extrema = live_extrema_create(query, lookup.lt->extrema, lookup.lt->tiling, bytes);
 	history_bounds(&query->spec, time, lower, upper);
 	if (!set_spans(&lookup, bytes, lower, upper))
 		return false;
@@ -497,6 +528,8 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 		lookup.history_from = latest_from(&lookup);
 	}
 	add_deltas(&lookup, bytes);
+	if (lookup.extrema && !live_extrema_settle(lookup.extrema, query, key, view, &lookup.reading))
+		return false;
 	read_edges(&lookup, query, key, view);
 	if (generation != live_generation())
 		return false;			/* the table may have changed under us */

@@ -5,7 +5,10 @@
  * Both tables have the same columns and an index on the first three: a tiling, a
  * key, a time, and totals: of a tile, those of the key's events before that time
  * (from some time on, the same for all tiles of the key); of a delta, those of a
- * row of that time that came, or, negative, went.
+ * row of that time that came, or, negative, went.  Where a set has minima or maxima,
+ * they also have these (tile_extrema.c), and tiles are numbered; by their numbers they
+ * are found through an index of their own, which is partial, so that others are not
+ * in it.
  *
  * Rows are written as heap rows, whoever the user is: only the extension's own
  * functions get here.
@@ -19,6 +22,7 @@
 #include "access/tableam.h"
 #include "catalog/indexing.h"
 #include "common/int.h"
+#include "executor/executor.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -32,9 +36,11 @@ enum
 	Anum_tile_key,
 	Anum_tile_time,
 	Anum_tile_events,
-	Anum_tile_totals
+	Anum_tile_totals,
+	Anum_tile_extrema,
+	Anum_tile_seq				/* not of deltas */
 };
-#define NUM_COLUMNS Anum_tile_totals
+#define NUM_COLUMNS Anum_tile_seq
 
 void
 tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, bool deltas)
@@ -48,11 +54,17 @@ tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, boo
 	reader->slot = table_slot_create(reader->rel, NULL);
 	ScanKeyInit(&reader->keys[0], Anum_tile_tiling, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tiling->id));
 	ScanKeyInit(&reader->keys[1], Anum_tile_key, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(key));
+	reader->seq_index = NULL;
 }
 
 void
 tile_reader_close(TileReader *reader)
 {
+	if (reader->seq_index)
+	{
+		index_endscan(reader->seq_scan);
+		index_close(reader->seq_index, AccessShareLock);
+	}
 	index_endscan(reader->scan);
 	ExecDropSingleTupleTableSlot(reader->slot);
 	index_close(reader->index, AccessShareLock);
@@ -126,7 +138,21 @@ tile_next(TileReader *reader, int64 *found)
 	return get_row(reader, ForwardScanDirection, found);
 }
 
-/* The totals of the row at hand. */
+bool
+tile_find_seq(TileReader *reader, int64 seq)
+{
+	ScanKeyData keys[3] = {reader->keys[0], reader->keys[1]};
+
+	if (!reader->seq_index)
+	{
+		reader->seq_index = index_open(tiling_tables()->tiles_seq, AccessShareLock);
+		reader->seq_scan = compat_index_beginscan(reader->rel, reader->seq_index, GetActiveSnapshot(), lengthof(keys));
+	}
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(seq));
+	index_rescan(reader->seq_scan, keys, lengthof(keys), NULL, 0);
+	return index_getnext_slot(reader->seq_scan, ForwardScanDirection, reader->slot);
+}
+
 void
 tile_totals(TileReader *reader, Totals *totals)
 {
@@ -136,6 +162,28 @@ tile_totals(TileReader *reader, Totals *totals)
 	totals_load(totals, events, DatumGetByteaPP(slot_getattr(reader->slot, Anum_tile_totals, &isnull)));
 }
 
+const bytea *
+tile_extrema(TileReader *reader)
+{
+	bool		isnull;
+	Datum		extrema = slot_getattr(reader->slot, Anum_tile_extrema, &isnull);
+
+	if (isnull)
+		totals_report_damage();
+	return DatumGetByteaPP(extrema);
+}
+
+int64
+tile_seq(TileReader *reader)
+{
+	bool		isnull;
+	Datum		seq = slot_getattr(reader->slot, Anum_tile_seq, &isnull);
+
+	if (isnull)
+		totals_report_damage();
+	return DatumGetInt64(seq);
+}
+
 /* Delete the row at hand, which nobody else does meanwhile. */
 void
 tile_delete(TileReader *reader)
@@ -143,21 +191,47 @@ tile_delete(TileReader *reader)
 	simple_heap_delete(reader->rel, &reader->slot->tts_tid);
 }
 
+/* As CatalogTupleInsert(), which knows no partial index. */
+static void
+insert_tile(Relation rel, HeapTuple tuple)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+
+	simple_heap_insert(rel, tuple);
+	ExecStoreHeapTuple(tuple, slot, false);
+	InitResultRelInfo(target, rel, 1, NULL, 0);
+	ExecOpenIndices(target, false);
+	(void) compat_insert_index_tuples(target, slot, estate);
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
 void
-tile_insert(const Tiling *tiling, const bytea *key, int64 time, const Totals *totals, bool delta)
+tile_insert(const Tiling *tiling, const bytea *key, const Tile *tile, bool delta)
 {
 	Relation	rel = table_open(delta ? tiling_tables()->deltas : tiling_tables()->tiles, RowExclusiveLock);
 	Datum		values[NUM_COLUMNS] = {
 		Int32GetDatum(tiling->id),
 		PointerGetDatum(key),
-		Int64GetDatum(time),
-		Int64GetDatum(totals->events),
-		PointerGetDatum(totals_store(totals))
+		Int64GetDatum(tile->time),
+		Int64GetDatum(tile->totals->events),
+		PointerGetDatum(totals_store(tile->totals)),
+		PointerGetDatum(tile->extrema),
+		Int64GetDatum(tile->seq)
 	};
-	bool		nulls[NUM_COLUMNS] = {false};
+	bool		nulls[NUM_COLUMNS] = {
+		[Anum_tile_extrema - 1] = !tile->extrema,
+		[Anum_tile_seq - 1] = !tile->extrema
+	};
 	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 
-	CatalogTupleInsert(rel, tuple);
+	if (delta)
+		CatalogTupleInsert(rel, tuple);
+	else
+		insert_tile(rel, tuple);
 	heap_freetuple(tuple);
 	table_close(rel, RowExclusiveLock);
 }

@@ -22,7 +22,18 @@ typedef struct TileReader
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	ScanKeyData keys[4];		/* tiling, key, time from, time to */
+	Relation	seq_index;		/* NULL: not needed yet */
+	IndexScanDesc seq_scan;
 } TileReader;
+
+/* What there is to insert. */
+typedef struct Tile
+{
+	int64		time;
+	const Totals *totals;
+	const bytea *extrema;		/* NULL: the set has none */
+	int64		seq;			/* number of a tile with extrema */
+} Tile;
 
 /* A reader of tiles, or of deltas. */
 extern void tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, bool deltas);
@@ -35,9 +46,16 @@ extern bool tile_next(TileReader *reader, int64 *found);
 
 /* Find one that is likely to be near; no other one can be asked for afterwards. */
 extern bool tile_find_near(TileReader *reader, int64 time, bool before, int64 *reach, int64 *found);
+
+/* Find a tile by its number, no matter which others have been asked for. */
+extern bool tile_find_seq(TileReader *reader, int64 seq);
+
+/* Of the row at hand.  Errors: XX001 it has no extrema, or no number. */
 extern void tile_totals(TileReader *reader, Totals *totals);
+extern const bytea *tile_extrema(TileReader *reader);
+extern int64 tile_seq(TileReader *reader);
 extern void tile_delete(TileReader *reader);
 
-extern void tile_insert(const Tiling *tiling, const bytea *key, int64 time, const Totals *totals, bool delta);
+extern void tile_insert(const Tiling *tiling, const bytea *key, const Tile *tile, bool delta);
 
 #endif							/* PG_RISK_TILE_H */

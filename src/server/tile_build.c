@@ -44,6 +44,7 @@
 #include "history.h"
 #include "tile.h"
 #include "tile_build.h"
+#include "tile_extrema.h"
 #include "tile_shared.h"
 
 #define TILE_EVENTS		32
@@ -184,11 +185,24 @@ typedef struct Builder
 	const bytea *key;
 	MemoryContext scratch;		/* of an event */
 	Totals	   *totals;			/* of the key's events so far */
+	ExtremaBuilder *extrema;	/* NULL: the set has none */
 	int64		since;			/* events since the last tile */
 	int64		last;			/* time of the last event */
 	Datum	   *values;			/* [num_columns] */
 	bool	   *nulls;
 } Builder;
+
+/* Insert the tile of the events so far, which were before a time. */
+static void
+insert_tile(Builder *builder, int64 time)
+{
+	Tile		tile = {.time = time,.totals = builder->totals};
+
+	if (builder->extrema)
+		tile.extrema = tile_extrema_next(builder->extrema, &tile.seq);
+	tile_insert(builder->tiling, builder->key, &tile, false);
+	builder->since = 0;
+}
 
 static void
 build_event(void *arg, int64 time, const Datum *values, const bool *nulls)
@@ -198,16 +212,15 @@ build_event(void *arg, int64 time, const Datum *values, const bool *nulls)
 	MemoryContext caller = MemoryContextSwitchTo(builder->scratch);
 
 	if (builder->since >= TILE_EVENTS && time > builder->last)
-	{
-		tile_insert(tiling, builder->key, builder->last + 1, builder->totals, false);
-		builder->since = 0;
-	}
+		insert_tile(builder, builder->last + 1);
 	for (int i = 0; i < tiling->num_columns; i++)
 	{
 		builder->values[i] = values[tiling->values[i]];
 		builder->nulls[i] = nulls[tiling->values[i]];
 	}
 	totals_event(builder->totals, builder->values, builder->nulls, 1);
+	if (builder->extrema)
+		tile_extrema_event(builder->extrema, values, nulls);
 	builder->since++;
 	builder->last = time;
 	MemoryContextSwitchTo(caller);
@@ -276,6 +289,7 @@ begin_tiles(Builder *builder, int64 from, int64 kept)
 	int64		begin = Max(from, kept);
 	int64		first;
 	int64		last;
+	int64		earliest = 0;
 	bool		any;
 
 	delete_rows(tiling, builder->key, false, PG_INT64_MIN, kept);
@@ -283,15 +297,19 @@ begin_tiles(Builder *builder, int64 from, int64 kept)
 	any = tile_find(&reader, kept, false, &first) && (first <= begin || from < kept);
 	if (any)
 	{
+		if (builder->extrema)
+			earliest = tile_seq(&reader);
 		(void) tile_find(&reader, PG_INT64_MAX, true, &last);
 		begin = earliest_delta(tiling, builder->key, first, last);
 		(void) tile_find(&reader, begin, true, &begin);
 		tile_totals(&reader, builder->totals);
+		if (builder->extrema)
+			tile_extrema_go_on(builder->extrema, earliest, tile_seq(&reader));
 	}
 	tile_reader_close(&reader);
 	delete_rows(tiling, builder->key, false, any ? begin + 1 : kept, PG_INT64_MAX);
 	if (!any)
-		tile_insert(tiling, builder->key, begin, builder->totals, false);
+		insert_tile(builder, begin);
 	return begin;
 }
 
@@ -335,10 +353,14 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1))
 	};
 
+	if (tiling->num_extrema > 0)
+		builder.extrema = tile_extrema_begin(tiling, key);
 	tiling_key_values(tiling->query, key, values);
 	from = begin_tiles(&builder, from == EVERYTHING ? kept : from, kept);
 	if (from < tiling->planned)
 		read_as_owner(&builder, values, from, tiling->planned);
+	if (builder.extrema)
+		tile_extrema_end(builder.extrema);
 	delete_rows(tiling, key, true, PG_INT64_MIN, PG_INT64_MAX);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

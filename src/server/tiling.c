@@ -246,6 +246,30 @@ find_columns(Tiling *tiling)
 	}
 }
 
+/* The minima and maxima of a set. */
+static void
+find_extrema(Tiling *tiling)
+{
+	const HistorySpec *spec = &tiling->query->spec;
+
+	tiling->extrema = palloc(sizeof(Extremum) * (spec->num_values * 2 + 1));
+	tiling->extrema_values = palloc(sizeof(int) * (spec->num_values * 2 + 1));
+	for (int i = 0; i < spec->num_values * 2; i++)
+	{
+		Extremum	extremum = {spec->values[i / 2].type, i % 2 == 1};
+		bool		needed = false;
+
+		for (int j = 0; j < spec->num_features; j++)
+			needed |= spec->features[j].column == i / 2 &&
+				spec->features[j].aggregate == (extremum.max ? ROLLING_MAX : ROLLING_MIN);
+		if (needed)
+		{
+			tiling->extrema_values[tiling->num_extrema] = i / 2;
+			tiling->extrema[tiling->num_extrema++] = extremum;
+		}
+	}
+}
+
 /* Read the row of a tiling, if there is one. */
 static void
 read_row(Tiling *tiling)
@@ -359,6 +383,7 @@ make_tiling(LiveQuery *query)
 	tiling->query = query;
 	query->expressions = false; /* conditions are not added up, and could fail */
 	find_columns(tiling);
+	find_extrema(tiling);
 	read_row(tiling);
 	return tiling;
 }
@@ -379,6 +404,7 @@ find_tables(void)
 		.ids = get_relname_relid("rolling_tilings_tiling_seq", namespace),
 		.tiles = get_relname_relid("rolling_tiles", namespace),
 		.tiles_pkey = get_relname_relid("rolling_tiles_pkey", namespace),
+		.tiles_seq = get_relname_relid("rolling_tiles_seq", namespace),
 		.deltas = get_relname_relid("rolling_deltas", namespace),
 		.deltas_key = get_relname_relid("rolling_deltas_key", namespace)
 	};

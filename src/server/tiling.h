@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
+#include "extrema.h"
 #include "live_query.h"
 #include "totals.h"
 
@@ -24,6 +25,9 @@ typedef struct Tiling
 	int			num_columns;	/* that are added up */
 	TotalsColumn *columns;
 	int		   *values;			/* [num_columns]: which of the query's */
+	int			num_extrema;	/* 0: its tiles have no numbers */
+	Extremum   *extrema;		/* those of a column together */
+	int		   *extrema_values; /* [num_extrema]: which of the query's */
 	bool		footing_known;
 	bool		stands;			/* could tiles of its events be trusted? */
 	int64		footing;		/* what they would rest on */
@@ -47,6 +51,7 @@ typedef struct TilingTables
 	Oid			ids;
 	Oid			tiles;
 	Oid			tiles_pkey;
+	Oid			tiles_seq;
 	Oid			deltas;
 	Oid			deltas_key;
 } TilingTables;

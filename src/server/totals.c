@@ -203,16 +203,22 @@ typedef struct Stored
 	const char *end;
 } Stored;
 
+void
+totals_report_damage(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("totals of rolling features are damaged"),
+			 errhint("TRUNCATE risk.rolling_tilings, risk.rolling_tiles, risk.rolling_deltas: they are made anew.")));
+}
+
 static const void *
 get_raw(Stored *stored, Size length)
 {
 	const char *result = stored->next;
 
 	if (stored->end - stored->next < length)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("totals of rolling features are damaged"),
-				 errhint("TRUNCATE risk.rolling_tilings, risk.rolling_tiles, risk.rolling_deltas: they are made anew.")));
+		totals_report_damage();
 	stored->next += length;
 	return result;
 }
@@ -231,7 +237,7 @@ get_sum(Stored *stored, ExactSum *sum)
 	const void *bytes = get_bytes(stored, &length);
 
 	if (!exact_load(sum, bytes, length))
-		(void) get_raw(stored, (Size) PG_INT32_MAX);	/* raises the error */
+		totals_report_damage();
 }
 
 static void

@@ -43,6 +43,9 @@ extern Totals *totals_create(const TotalsColumn *columns, int num_columns);
 extern void totals_event(Totals *totals, const Datum *values, const bool *nulls, int sign);
 extern void totals_merge(Totals *totals, const Totals *other, int sign);
 
+/* Errors: XX001, always. */
+extern void totals_report_damage(void);
+
 extern bytea *totals_store(const Totals *totals);
 extern void totals_load(Totals *totals, int64 events, const bytea *stored);
 
