@@ -5,7 +5,7 @@ CREATE TABLE ledger (id bigserial PRIMARY KEY, k text, ts timestamptz, v float8,
 CREATE INDEX ON ledger (k, ts);
 INSERT INTO ledger (k, ts, v, n) SELECT CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, '2026-01-01'::timestamptz + i * interval '1 minute', i % 100, i % 7 / 10.0
 	FROM generate_series(1, 3000) AS i;
-SELECT risk.create_rolling_features('ledger', 'k', 'ts', 'v', windows => '{1 hour,24 hours}', aggregates => '{count,sum,stddev,last,sum(n),avg(n)}');
+SELECT risk.create_rolling_features('ledger', 'k', 'ts', 'v', windows => '{1 hour,24 hours}', aggregates => '{count,sum,stddev,last,min,max,sum(n),avg(n),min(n),max(n)}');
 SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'ledger'::regclass ORDER BY 1;
 
 -- How a lookup is answered, and whether rows say the same.
@@ -113,7 +113,7 @@ SELECT built_until, tiles FROM risk.rolling_tiles_info WHERE source = 'ledger'::
 SELECT * FROM lookups('ledger');
 CALL risk.refresh_rolling_features('ledger');
 SELECT * FROM lookups('ledger');
-SELECT risk.alter_rolling_features('ledger', 'k', aggregates => '{count,max}');		-- which does not add up
+SELECT risk.alter_rolling_features('ledger', 'k', aggregates => ARRAY['count', 'decayed_distinct(n, 1 hour)']);		-- which does not add up
 CALL risk.refresh_rolling_features('ledger');
 SELECT * FROM lookups('ledger');
 SELECT risk.drop_rolling_features('ledger');
@@ -126,7 +126,7 @@ CREATE TABLE months (k text, ts timestamptz, v int8) PARTITION BY RANGE (ts);
 CREATE TABLE months_1 PARTITION OF months FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
 CREATE TABLE months_2 PARTITION OF months FOR VALUES FROM ('2026-01-02') TO ('2026-01-03');
 CREATE INDEX ON months (k, ts);
-SELECT risk.create_rolling_features('months', 'k', 'ts', 'v', windows => '{24 hours,2 days}', aggregates => '{count,sum,avg,change}');
+SELECT risk.create_rolling_features('months', 'k', 'ts', 'v', windows => '{24 hours,2 days}', aggregates => '{count,sum,avg,change,min,max}');
 INSERT INTO months SELECT CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, '2026-01-01'::timestamptz + i * interval '1 minute', (1::int8 << 60) + i FROM generate_series(1, 2800) AS i;
 CALL risk.refresh_rolling_features('months');
 SELECT * FROM lookups('months');
@@ -152,6 +152,69 @@ SELECT problem FROM risk.rolling_tiles_info WHERE source = 'months'::regclass;
 SELECT * FROM lookups('months');
 TRUNCATE months_1;
 SELECT * FROM lookups('months');
+
+-- Minima and maxima of any values.  One that goes is looked for among its neighbours; of too many, among all rows.
+CREATE TABLE extreme (k text, ts timestamptz, f float8, i int8, n numeric, b boolean);
+CREATE INDEX ON extreme (k, ts);
+INSERT INTO extreme SELECT 'hot', '2026-01-01'::timestamptz + i * interval '1 minute', sin(i), i, cos(i)::numeric, true FROM generate_series(1, 2880) AS i;
+SELECT cardinality(risk.create_rolling_features('extreme', 'k', 'ts', windows => '{1 hour,7 hours,2 days}', delay => '5 hours', name => 'k',
+	aggregates => '{count,min(f),max(f),min(i),max(i),min(n),max(n),min(b),max(b)}'));
+CALL risk.refresh_rolling_features('extreme');
+SELECT events, seq, length(extrema) > 1 AS extrema FROM risk.rolling_tiles JOIN risk.rolling_tilings USING (tiling) WHERE source = 'extreme'::regclass AND seq IN (0, 1, 89) ORDER BY seq;
+CREATE FUNCTION after(change text, OUT how text, OUT same boolean, OUT plain boolean, OUT lowest text, OUT highest text) LANGUAGE plpgsql AS $$
+DECLARE
+	answer jsonb;
+	expected jsonb;
+BEGIN
+	EXECUTE 'UPDATE extreme SET ' || change;
+	SELECT l.how, l.same INTO how, same FROM lookup('extreme', 'hot'::text, '2026-01-03'::timestamptz) AS l;
+	answer := risk.rolling_features('extreme', 'hot'::text, '2026-01-03', 'k');
+	SELECT jsonb_object_agg(format('k_%s_prev_%s_delay_5h', name, w), value) INTO expected
+	FROM unnest('{1h,7h,2d}'::text[]) AS w, LATERAL (
+		SELECT min(f) AS min_f, max(f) AS max_f, min(i)::float8 AS min_i, max(i)::float8 AS max_i, min(n)::float8 AS min_n, max(n)::float8 AS max_n,
+			min(b::int)::float8 AS min_b, max(b::int)::float8 AS max_b
+		FROM extreme WHERE k = 'hot' AND ts >= '2026-01-02 19:00'::timestamptz - w::interval AND ts < '2026-01-02 19:00') AS e, jsonb_each(to_jsonb(e)) AS r (name, value);
+	plain := answer @> expected;
+	SELECT string_agg(coalesce(answer ->> format('k_min_%s_prev_2d_delay_5h', c), '-'), ' '), string_agg(coalesce(answer ->> format('k_max_%s_prev_2d_delay_5h', c), '-'), ' ')
+	INTO lowest, highest FROM unnest('{f,i,n,b}'::text[]) AS c;
+END $$;
+BEGIN;		-- so that nobody makes the tiles anew
+SELECT c AS change, a.* FROM unnest(ARRAY['f = 2', 'f = -2', 'f = 1e30, n = 1e30', 'f = 5e-324', 'f = -5e-324', 'f = ''Infinity'', n = ''Infinity''', 'f = ''-Infinity'', n = ''-Infinity''',
+	'f = ''NaN'', n = ''NaN''', 'f = NULL, n = NULL', 'i = 9223372036854775807', 'i = 9223372036854774785', 'i = -9223372036854775808', 'i = 9007199254740993, n = 9007199254740993',
+	'b = false', 'b = NULL', 'b = true, f = 0, i = 1000, n = 0']) AS c, after(c || ' WHERE ts = ''2026-01-02 14:00''') AS a;
+SELECT a.* FROM after('f = 0, n = -0 WHERE i < 1500') AS a;
+SELECT a.* FROM after('f = ''-0'' WHERE true') AS a;
+SELECT a.* FROM after('f = NULL, i = NULL, n = NULL, b = NULL WHERE true') AS a;
+ROLLBACK;
+UPDATE extreme SET f = 3 WHERE i IN (1600, 1650, 1700, 1750, 1800, 1850, 1900, 1950, 2000);
+CALL risk.refresh_rolling_features('extreme');
+BEGIN;
+SELECT a.* FROM after('f = 0 WHERE i = 1600') AS a;
+SELECT a.* FROM after('f = 3 WHERE i = 1600') AS a;		-- as it was
+SELECT a.* FROM after('f = 0 WHERE f = 3 AND i < 2000') AS a;
+SELECT a.* FROM after('f = 0 WHERE f = 3') AS a;		-- one too many
+INSERT INTO extreme VALUES ('hot', '2026-01-02 03:20', 3), ('hot', '2026-01-02 03:20', 0.5);
+SELECT a.* FROM after('b = false WHERE i = 1500') AS a;
+ROLLBACK;
+-- Tiles that are made later go on from those there are.
+INSERT INTO extreme SELECT 'hot', '2026-01-02'::timestamptz + i * interval '1 minute', sin(i), i, cos(i)::numeric, true FROM generate_series(1441, 1600) AS i;
+CALL risk.refresh_rolling_features('extreme');
+DELETE FROM extreme WHERE i = 1600;
+CALL risk.refresh_rolling_features('extreme');
+SELECT max(seq), count(*), count(DISTINCT seq) FROM risk.rolling_tiles JOIN risk.rolling_tilings USING (tiling) WHERE source = 'extreme'::regclass;
+SELECT * FROM lookups('extreme');
+-- Damaged ones are an error.
+CREATE FUNCTION damaged(change text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('UPDATE risk.rolling_tiles SET %s tiling = (SELECT tiling FROM risk.rolling_tilings WHERE source = ''extreme''::regclass)',
+		change || CASE WHEN change LIKE '%WHERE%' THEN ' AND' ELSE ' WHERE' END);
+	RETURN (SELECT count(*) || ' looked up' FROM lookups('extreme'));
+EXCEPTION WHEN data_corrupted THEN
+	RETURN SQLERRM;
+END $$;
+SELECT c AS change, damaged(c) FROM unnest(ARRAY['extrema = NULL', 'seq = NULL', 'seq = seq + 1000 WHERE seq % 2 = 0', 'extrema = ''''', 'extrema = substr(extrema, 1, 1)',
+	'extrema = substr(extrema, 1, length(extrema) - 1)', 'extrema = set_byte(extrema, 0, 1)', 'extrema = overlay(extrema PLACING decode(repeat(''00'', 8), ''hex'') FROM 2)',
+	'extrema = overlay(extrema PLACING decode(repeat(''ff'', 8), ''hex'') FROM 2)']) AS c;
 
 -- Sets of two event times on one table, of a partition and of its parent: a change leaves one delta in each.
 CREATE TABLE twice (k text, ts timestamptz, later timestamptz, v int) PARTITION BY RANGE (ts);
@@ -270,8 +333,8 @@ SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT (risk.begin_refresh('seen', 'k')).name;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, twice, passing, keyed, seen;
+DROP TABLE ledger, months, months_1, extreme, twice, passing, keyed, seen;
 SELECT risk.sweep_tiles();
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;
-DROP FUNCTION lookups, lookup, look;
+DROP FUNCTION lookups, lookup, look, after, damaged;

@@ -11,10 +11,10 @@
  * tiles are made every so many events.  A window without two tiles in it is rows
  * alone.
  *
- * Only aggregates that add up are answered so, minima and maxima (live_extrema.c), and
- * the latest event, which is
- * among the rows at the end.  A query with others reads rows (live_events.c);
- * whoever had to read many asks for tiles (tile_build.c).
+ * Aggregates that add up are answered so; minima and maxima, of stretches between
+ * tiles (live_extrema.c); and the latest event, which is among the rows at the end.
+ * A query with others reads rows (live_events.c); whoever had to read many asks for
+ * tiles (tile_build.c).
  */
 #include "postgres.h"
 

@@ -47,6 +47,7 @@ tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, boo
 {
 	const TilingTables *tables = tiling_tables();
 
+	reader->context = CurrentMemoryContext;
 	reader->tiling = tiling;
 	reader->rel = table_open(deltas ? tables->deltas : tables->tiles, AccessShareLock);
 	reader->index = index_open(deltas ? tables->deltas_key : tables->tiles_pkey, AccessShareLock);
@@ -55,6 +56,7 @@ tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, boo
 	ScanKeyInit(&reader->keys[0], Anum_tile_tiling, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tiling->id));
 	ScanKeyInit(&reader->keys[1], Anum_tile_key, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(key));
 	reader->seq_index = NULL;
+	reader->last_extrema = NULL;
 }
 
 void
@@ -138,10 +140,13 @@ tile_next(TileReader *reader, int64 *found)
 	return get_row(reader, ForwardScanDirection, found);
 }
 
+/* A scan allocates when it first needs to, and may be asked in a context that goes. */
 bool
 tile_find_seq(TileReader *reader, int64 seq)
 {
+	MemoryContext caller = MemoryContextSwitchTo(reader->context);
 	ScanKeyData keys[3] = {reader->keys[0], reader->keys[1]};
+	bool		found;
 
 	if (!reader->seq_index)
 	{
@@ -150,7 +155,9 @@ tile_find_seq(TileReader *reader, int64 seq)
 	}
 	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(seq));
 	index_rescan(reader->seq_scan, keys, lengthof(keys), NULL, 0);
-	return index_getnext_slot(reader->seq_scan, ForwardScanDirection, reader->slot);
+	found = index_getnext_slot(reader->seq_scan, ForwardScanDirection, reader->slot);
+	MemoryContextSwitchTo(caller);
+	return found;
 }
 
 void

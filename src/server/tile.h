@@ -16,6 +16,7 @@
 /* What has a key, as the snapshot that was active at first sees it. */
 typedef struct TileReader
 {
+	MemoryContext context;		/* that it lives in */
 	const Tiling *tiling;
 	Relation	rel;
 	Relation	index;
@@ -24,6 +25,8 @@ typedef struct TileReader
 	ScanKeyData keys[4];		/* tiling, key, time from, time to */
 	Relation	seq_index;		/* NULL: not needed yet */
 	IndexScanDesc seq_scan;
+	int64		last;			/* number of a tile, and its extrema, of which many */
+	const bytea *last_extrema;	/* levels are read; NULL: not yet */
 } TileReader;
 
 /* What there is to insert. */

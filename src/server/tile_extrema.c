@@ -126,17 +126,34 @@ tile_extrema_next(ExtremaBuilder *builder, int64 *seq)
 	return extrema_store(builder->levels, depth, count);
 }
 
+/* The extrema of a tile that windows end at, mostly all of a lookup. */
+static const bytea *
+extrema_of_last(TileReader *reader, int64 seq)
+{
+	const bytea *extrema;
+
+	if (reader->last_extrema && reader->last == seq)
+		return reader->last_extrema;
+	if (!tile_find_seq(reader, seq))
+		totals_report_damage();
+	extrema = tile_extrema(reader);
+	reader->last = seq;
+	reader->last_extrema = memcpy(MemoryContextAlloc(reader->context, VARSIZE_ANY(extrema)), extrema, VARSIZE_ANY(extrema));
+	return reader->last_extrema;
+}
+
 void
 tile_extrema_between(TileReader *reader, int64 first, int64 last, Rank *ranks)
 {
 	int			count = reader->tiling->num_extrema;
-	Rank	   *stretch = palloc(sizeof(Rank) * count);
+	Rank	   *stretch;
 	int			level;
 
 	if (first >= last)
 		return;
+	stretch = palloc(sizeof(Rank) * count);
 	level = pg_leftmost_one_pos64(last - first);
-	read_level(reader, last, level, stretch);
+	extrema_load(extrema_of_last(reader, last), level, stretch, count);
 	extrema_merge(ranks, stretch, count);
 	if (last - first > INT64CONST(1) << level)
 	{
