@@ -65,6 +65,7 @@ RETURNS TABLE (chain int, log int, k text, at timestamptz, known timestamptz, v 
 
 SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}', '{count,sum,avg,stddev,sum(fee),avg(fee)}', known_time => 'known', name => 'moments');
 SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}', '{min,max,last,since_last}', known_time => 'known', name => 'edges');
+SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{7 days,20 days}', '{min,max,min(fee),max(fee)}', known_time => 'known', name => 'extremes');
 SELECT risk.create_rolling_features('events', 'k', 'at', 'v', '{1 hour,1 day}',
 	'{share(flag),distinct(peer),change,change(v),"decayed_distinct(peer, 6 hours)"}', known_time => 'known', name => 'others');
 SELECT risk.create_rolling_features('events', 'k', 'at', windows => '{1 hour,1 day}', aggregates => '{share(v > 0 AND flag) AS plus}', known_time => 'known', name => 'conditions');
@@ -123,7 +124,7 @@ CREATE VIEW framed AS
 
 -- A plain self-join: of one event, of all that is known or of what was known to it.
 CREATE FUNCTION joined(e events, as_known boolean) RETURNS jsonb LANGUAGE sql STABLE AS \$\$
-	SELECT f.features || l.features FROM (
+	SELECT f.features || l.features || x.features FROM (
 		SELECT jsonb_object_agg(f.prefix || w.w, f.value) AS features
 		FROM (VALUES ('1h', interval '1 hour'), ('1d', '1 day')) AS w (w, width),
 		LATERAL (
@@ -164,7 +165,14 @@ CREATE FUNCTION joined(e events, as_known boolean) RETURNS jsonb LANGUAGE sql ST
 			AND o.at >= (e).at - interval '3 hours' - w.width - w.width AND o.at < (e).at - interval '3 hours' - w.width
 			AND NOT coalesce(as_known AND o.known > (e).known, false)) AS p,
 		LATERAL (VALUES ('k_chain_cnt_prev_', a.n::float8), ('k_chain_sum_fee_prev_', a.fee::float8), ('k_chain_last_fee_prev_', a.last::float8),
-			('k_chain_since_last_prev_', extract(epoch FROM (e).at - a.latest)::float8), ('k_chain_change_cnt_prev_', change(a.n, p.n))) AS f (prefix, value)) AS l
+			('k_chain_since_last_prev_', extract(epoch FROM (e).at - a.latest)::float8), ('k_chain_change_cnt_prev_', change(a.n, p.n))) AS f (prefix, value)) AS l, (
+		SELECT jsonb_object_agg(f.prefix || w.w, f.value) AS features
+		FROM (VALUES ('7d', interval '7 days'), ('20d', '20 days')) AS w (w, width),
+		LATERAL (
+			SELECT min(v) AS least, max(v) AS most, min(fee)::float8 AS least_fee, max(fee)::float8 AS most_fee
+			FROM events AS o WHERE o.k = (e).k AND o.at >= (e).at - w.width AND o.at < (e).at
+			AND NOT coalesce(as_known AND o.known > (e).known, false)) AS a,
+		LATERAL (VALUES ('k_min_v_prev_', a.least), ('k_max_v_prev_', a.most), ('k_min_fee_prev_', a.least_fee), ('k_max_fee_prev_', a.most_fee)) AS f (prefix, value)) AS x
 \$\$;
 -- Are features those of a self-join: the decayed counts to rounding, all else to the bit?
 CREATE FUNCTION agree(features jsonb, plain jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS \$\$
@@ -277,8 +285,11 @@ ROLLBACK;
 \\endif
 SQL
 
-my $by_tiles = $node->safe_psql('postgres', 'SELECT sum(lookups_by_tiles) FROM risk.rolling_tiles_info');
+my ($by_tiles, $of_extremes) = split /\|/, $node->safe_psql('postgres', <<'SQL');
+SELECT sum(lookups_by_tiles), sum(lookups_by_tiles) FILTER (WHERE set_name = 'extremes') FROM risk.rolling_tiles_info
+SQL
 cmp_ok($by_tiles, '>', 100, "$by_tiles lookups were answered by tiles");
+cmp_ok($of_extremes, '>', 100, "... $of_extremes of minima and maxima");
 
 $node->stop;
 done_testing();

@@ -45,7 +45,7 @@ CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (MINVALUE) TO ('2026-01-
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2026-01-01 00:10') TO (MAXVALUE);
 CREATE INDEX ON parts (k, ts);
 SELECT risk.create_rolling_features(t::regclass, 'k', 'ts', 'v', windows => '{30 seconds,5 minutes,1 hour}',
-	aggregates => '{count,sum,avg,stddev,last,since_last,change,sum(n),avg(n)}') FROM unnest('{plain,parts}'::text[]) AS t;
+	aggregates => '{count,sum,avg,stddev,min,max,last,since_last,change,sum(n),avg(n),max(n)}') FROM unnest('{plain,parts}'::text[]) AS t;
 SELECT risk.create_rolling_features('plain', ARRAY['k', 'tx'], 'ts', windows => '{1 hour}', create_index => true);
 
 -- So that several statements have one snapshot.
@@ -65,9 +65,9 @@ BEGIN
 	PERFORM set_config('pg_risk.use_tiles', 'on', true);
 	EXECUTE format($q$
 		SELECT jsonb_object_agg('k_' || name || '_prev_' || w, value) FROM (VALUES ('30s'), ('5m'), ('1h')) AS u (w), LATERAL (
-			SELECT count(*)::float8, coalesce(sum(v), 0), coalesce(sum(n), 0)::float8 FROM %s
-			WHERE k = $1 AND ts >= $2 - w::interval AND ts < $2) AS a (cnt, sum_v, sum_n),
-			LATERAL (VALUES ('cnt', cnt), ('sum_v', sum_v), ('sum_n', sum_n)) AS r (name, value)
+			SELECT count(*)::float8, coalesce(sum(v), 0), coalesce(sum(n), 0)::float8, min(v), max(v), max(n)::float8 FROM %s
+			WHERE k = $1 AND ts >= $2 - w::interval AND ts < $2) AS a (cnt, sum_v, sum_n, min_v, max_v, max_n),
+			LATERAL (VALUES ('cnt', cnt), ('sum_v', sum_v), ('sum_n', sum_n), ('min_v', min_v), ('max_v', max_v), ('max_n', max_n)) AS r (name, value)
 		$q$, source) INTO expected USING k, t;
 	IF tiled <> by_rows THEN
 		RAISE EXCEPTION 'different: % at %: tiles %, rows %', k, t, tiled, by_rows;
