@@ -4,8 +4,8 @@
  *
  * Values are the nearest float8s, as everywhere in rolling features: rounding keeps
  * their order, so the extremum of rounded values is the rounded extremum.  A float8
- * becomes an integer of the same order (NaN above all others, -0 as 0), for maxima
- * of the opposite one; so an extremum is a least integer, whatever it is of.
+ * becomes an integer of the same order (NaN above all others), for maxima of the
+ * opposite one; so an extremum is a least integer, whatever it is of.
  */
 #include "postgres.h"
 
@@ -27,7 +27,8 @@ rank_of(double number, bool max)
 {
 	uint64		bits;
 
-	number = isnan(number) ? get_float8_nan() : number + 0.0;
+	if (isnan(number))
+		number = get_float8_nan();
 	memcpy(&bits, &number, sizeof(bits));
 	bits = bits & SIGN ? ~bits : bits | SIGN;
 	return max ? ~bits : bits;

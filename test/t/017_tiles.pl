@@ -107,6 +107,11 @@ sub scripts
 		'delete@1' => <<~"SQL",
 			DELETE FROM $table WHERE id = (SELECT id FROM $table WHERE k = key() AND ts < now_there() - random() * interval '5 minutes' ORDER BY ts DESC LIMIT 1);
 			SQL
+		# What was the greatest goes, what was the least changes.
+		'extremes@1' => <<~"SQL",
+			DELETE FROM $table WHERE id = (SELECT id FROM $table WHERE k = 'hot' AND ts > now_there() - interval '5 minutes' ORDER BY v DESC NULLS LAST LIMIT 1);
+			UPDATE $table SET v = value() WHERE id = (SELECT id FROM $table WHERE k = 'hot' AND ts > now_there() - interval '5 minutes' ORDER BY v LIMIT 1);
+			SQL
 		# A block, replayed, and replaced by another one.
 		'reorg@1' => <<~"SQL",
 			INSERT INTO $table (tx, k, ts, v) SELECT 'tx' || i, 'hot', date_trunc('minute', now_there()), i FROM generate_series(1, 10) AS i
