@@ -18,6 +18,8 @@ from service import COLUMNS as VALUES
 HOT, COLD, OTHERS = 0, -1, 10000                # accounts; the others are 1 to 10,000
 PER_DAY = {"hot": 50000, "cold": 100, "others": 33000}
 WINDOWS = {"1 hour": "1h", "24 hours": "24h", "7 days": "7d"}
+SUMS = {"cnt": "count(*) {}", "sum_amount": "coalesce(sum(amount) {}, 0)"}      # features, in SQL
+EXTREMES = {"min_amount": "min(amount) {}", "max_amount": "max(amount) {}"}
 HISTORY = 200000                # rows that tables of inserts begin with
 BULK_ROWS = 20000
 LATE_SHARES = [0, 2, 20]        # per cent
@@ -119,8 +121,12 @@ class Live:
         self.server.query("CREATE TABLE kept (LIKE live INCLUDING ALL); INSERT INTO kept SELECT * FROM live")
         events = self.count("kept")
         base = self.size() - self.table_size("kept")
+        self.declare("kept", "extremes", "{min,max}", list(WINDOWS))
+        rows = [self.work_in(f"{events:,}, already there: min and max", events, base)]
+        self.server.query("SELECT risk.drop_rolling_features('kept'); SELECT risk.sweep_tiles()")
+        self.server.query("VACUUM FULL risk.rolling_tiles")
         self.declare("kept", "sums", "{count,sum}", list(WINDOWS))
-        rows = [self.work_in(f"{events:,}, already there", events, base)]
+        rows.append(self.work_in(f"{events:,}, already there", events, base))
         for name, at in (("in order", f"latest + interval '1 hour' * i / {LATER_ROWS}"),
                          ("late", "latest - random() * interval '7 days'")):
             self.server.query(MORE_EVENTS.format(hot=HOT, others=OTHERS, count=LATER_ROWS, at=at))
@@ -129,7 +135,7 @@ class Live:
         self.server.query("SELECT risk.drop_rolling_features('kept'); DROP TABLE kept")
         self.report.section(
             "What live features keep",
-            "A set of count and sum over three windows: the processor time of "
+            "A set of count and sum over three windows, and first one of min and max: the processor time of "
             "`risk.refresh_rolling_features()` for rows that are there already, and that come later, half "
             "of these of the hot account; and afterwards what is kept beside the table, and the table "
             "with its index, MB for a million events. The events are those of the next section. Lookups "
@@ -164,30 +170,29 @@ class Live:
                                      f"+ {self.days} * interval '1 day')::bigint"))
 
     @staticmethod
-    def plain(table, windows, account, moment):
-        """Counts and sums in plain SQL, on an index that covers them."""
+    def plain(table, windows, account, moment, features=SUMS):
+        """Features in plain SQL, on an index that covers them."""
         def of(window):
             since = f"FILTER (WHERE at >= {moment} - interval '{window}')" if len(windows) > 1 else ""
-            return f"count(*) {since}, coalesce(sum(amount) {since}, 0)"
+            return ", ".join(feature.format(since) for feature in features.values())
 
         return (f"SELECT {', '.join(map(of, windows))} FROM {table} WHERE account = {account} "
                 f"AND at >= {moment} - interval '{windows[-1]}' AND at < {moment}")
 
-    def agree_on_lookups(self, table, windows):
-        """The same counts and sums as plain SQL, on the last day and so beyond what is timed, or
+    def agree_on_lookups(self, table, windows, features=SUMS):
+        """The same features as plain SQL, on the last day and so beyond what is timed, or
         there is nothing to compare."""
         choice = random.Random(1)
-        names = [name.format(WINDOWS[window]) for window in windows
-                 for name in ("account_cnt_prev_{}", "account_sum_amount_prev_{}")]
+        names = [f"account_{feature}_prev_{WINDOWS[window]}" for window in windows for feature in features]
         for account in (HOT, COLD, *choice.sample(range(1, OTHERS), 20)):
             moment = f"to_timestamp({self.end() - choice.random() * 86400})"
             ours = json.loads(self.server.value(
                 f"SELECT risk.rolling_features('{table}', {account}::bigint, {moment})"))
-            plain = self.server.query(self.plain(table, windows, account, moment))[0]
-            if [float(ours[name]) for name in names] != [float(value) for value in plain]:
+            plain = self.server.query(self.plain(table, windows, account, moment, features))[0]
+            if [ours[name] for name in names] != [value and float(value) for value in plain]:
                 raise RuntimeError(f"account {account} as of {moment}: {ours}, not {plain}")
 
-    def lookup_scripts(self, windows):
+    def lookup_scripts(self, windows, features):
         """Statements of pgbench, each at a random moment of the last hour."""
         end = self.end()
         moment = f"\\set t random({end - 3600}, {end})\n"
@@ -195,8 +200,8 @@ class Live:
         lookup = "SELECT risk.rolling_features('live', {}::bigint, {});"
         scripts = {
             "empty statement": f"SELECT {at};",
-            "plain SQL, hot": self.plain("live", windows, HOT, at) + ";",
-            "plain SQL, cold": self.plain("live", windows, COLD, at) + ";",
+            "plain SQL, hot": self.plain("live", windows, HOT, at, features) + ";",
+            "plain SQL, cold": self.plain("live", windows, COLD, at, features) + ";",
             "lookup, hot": lookup.format(HOT, at),
             "lookup, cold": lookup.format(COLD, at)}
         if len(windows) > 1:
@@ -205,22 +210,23 @@ class Live:
         return {name: moment + script for name, script in scripts.items()}
 
     def lookups(self):
-        """Each window alone, then all."""
+        """Minima and maxima; counts and sums, of each window alone, then of all."""
         rows = []
-        for windows in (*([window] for window in WINDOWS), list(WINDOWS)):
-            name = ", ".join(windows)
-            self.declare("live", "sums", "{count,sum}", windows)
+        for windows, features in ((list(WINDOWS), EXTREMES), *(([window], SUMS) for window in WINDOWS),
+                                  (list(WINDOWS), SUMS)):
+            name = ("min, max: " if features is EXTREMES else "") + ", ".join(windows)
+            self.declare("live", "lookups", "{min,max}" if features is EXTREMES else "{count,sum}", windows)
             self.refresh("live")
-            self.agree_on_lookups("live", windows)
+            self.agree_on_lookups("live", windows, features)
             spent = Samples()
-            scripts = self.lookup_scripts(windows)
+            scripts = self.lookup_scripts(windows, features)
             for _ in self.bench.rounds(f"lookups, {name}", self.rounds):
                 for form, script in scripts.items():
                     spent.add(form, 1e6 / pgbench_rate(
                         script, 1, "-c max_parallel_workers_per_gather=0", clients=1))
             rows += self.lookup_rows(name, spent)
             self.register_lookups(name, spent)
-            if len(windows) == 1:
+            if (windows, features) != (list(WINDOWS), SUMS):
                 self.server.query("SELECT risk.drop_rolling_features('live')")
         self.report_lookups(rows)
 
@@ -249,8 +255,8 @@ class Live:
     def report_lookups(self, rows):
         self.report.section(
             "Live lookups",
-            f"Count and sum before a random moment of the last hour of {self.count('live'):,} events in "
-            f"{self.days} days: the hot account has {PER_DAY['hot']:,} a day, the cold one {PER_DAY['cold']}, "
+            "Count and sum, or where it says so min and max, before a random moment of the last hour of "
+            f"{self.count('live'):,} events in {self.days} days: the hot account has {PER_DAY['hot']:,} a day, the cold one {PER_DAY['cold']}, "
             f"{OTHERS:,} others {PER_DAY['others']:,} together. "
             "`risk.rolling_features('live', account, moment)` beside plain SQL on an index that covers "
             "it, which gave the same results before, and beside a statement that does nothing. "
