@@ -14,7 +14,7 @@
 #include "live_extrema.h"
 #include "tile_extrema.h"
 
-#define MAX_HOLES	8
+#define MAX_HOLES	32
 
 /* A window. */
 typedef struct ExtremaWindow
@@ -276,8 +276,12 @@ live_extrema_settle(LiveExtrema *x, LiveQuery *query, const Datum *key, const Li
 		live_scan(query, key, hole->from, hole->to, view, take_row, x);
 		for (int i = 0; i < x->num_windows; i++)
 		{
-			take_tiles(x, &reader, &x->windows[i]);
-			take_deltas(x, &x->windows[i]);
+			ExtremaWindow *w = &x->windows[i];
+
+			if (hole->from < w->from || hole->to > w->to)
+				continue;
+			take_tiles(x, &reader, w);
+			take_deltas(x, w);
 		}
 	}
 	tile_reader_close(&reader);
