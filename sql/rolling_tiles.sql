@@ -196,6 +196,14 @@ SELECT a.* FROM after('f = 0 WHERE i = 2112') AS a;		-- one too many
 INSERT INTO extreme VALUES ('hot', '2026-01-02 03:20', 3), ('hot', '2026-01-02 03:20', 0.5);
 SELECT a.* FROM after('b = false WHERE i = 1500') AS a;
 ROLLBACK;
+-- A model that wants some of them.
+SELECT risk.create_model('extreme');
+SELECT FROM risk.register_model('extreme', 'v1', toy_model('{k_max_f_prev_2d_delay_5h,k_min_i_prev_7h_delay_5h}', '[[0, 3, 1, 0, 1], [1, 2161, 1, 10, 0]]', 'reg:squarederror', base_score => '0'));
+SELECT FROM risk.promote('extreme', 'v1');
+SELECT by_tiles FROM risk.tile_counters('extreme', 'k') \gset
+SELECT risk.score_transaction('extreme', ROW('hot', '2026-01-03', 0, 0, 0, true)::extreme);
+SELECT by_tiles - :by_tiles AS by_tiles FROM risk.tile_counters('extreme', 'k');
+SELECT risk.drop_model('extreme');
 -- Tiles that are made later go on from those there are.
 INSERT INTO extreme SELECT 'hot', '2026-01-02'::timestamptz + i * interval '1 minute', sin(i), i, cos(i)::numeric, true FROM generate_series(1441, 1600) AS i;
 CALL risk.refresh_rolling_features('extreme');

@@ -19,6 +19,7 @@
 /* A window. */
 typedef struct ExtremaWindow
 {
+	bool		asked;			/* some extremum is */
 	int64		from;			/* between tiles of these times, */
 	int64		to;				/* from < to unless there are none, */
 	int64		first;			/* and of these numbers */
@@ -92,11 +93,6 @@ live_extrema_create(const LiveQuery *query, const int *extrema, const Tiling *ti
 	x->count = count;
 	x->places = palloc(sizeof(int) * count);
 	memset(x->places, -1, sizeof(int) * count);
-	for (int i = 0; i < query->spec.num_features; i++)
-	{
-		if (extrema[i] >= 0)
-			x->places[extrema[i]] = query->spec.features[i].column;
-	}
 	x->row = palloc(sizeof(Rank) * count);
 	x->num_windows = query->spec.num_windows;
 	x->windows = palloc0(sizeof(ExtremaWindow) * x->num_windows);
@@ -104,6 +100,13 @@ live_extrema_create(const LiveQuery *query, const int *extrema, const Tiling *ti
 	{
 		x->windows[i].tiled = no_ranks(count);
 		x->windows[i].rows = no_ranks(count);
+	}
+	for (int i = 0; i < query->spec.num_features; i++)
+	{
+		if (extrema[i] < 0)
+			continue;
+		x->places[extrema[i]] = query->spec.features[i].column;
+		x->windows[query->spec.features[i].window].asked = true;
 	}
 	return x;
 }
@@ -165,6 +168,8 @@ live_extrema_window(LiveExtrema *x, TileReader *reader, int window, int64 from, 
 {
 	ExtremaWindow *w = &x->windows[window];
 
+	if (!w->asked)
+		return;
 	w->from = from;
 	w->to = to;
 	w->first = first;
@@ -218,7 +223,7 @@ find_doubt(const LiveExtrema *x)
 		{
 			const ExtremaDelta *delta = &x->deltas[j];
 
-			if (delta->gone && counts(x, w, delta) && doubts(x, w, delta))
+			if (delta->gone && doubts(x, w, delta) && counts(x, w, delta))
 				return delta;
 		}
 	}
