@@ -278,7 +278,7 @@ live_extrema_settle(LiveExtrema *x, LiveQuery *query, const Datum *key, const Li
 	{
 		const Hole *hole = make_hole(x, &reader, doubt->time);
 
-		live_scan(query, key, hole->from, hole->to, view, take_row, x);
+		live_scan(query, key, &(LiveRange) {hole->from, hole->to}, 1, view, take_row, x);
 		for (int i = 0; i < x->num_windows; i++)
 		{
 			ExtremaWindow *w = &x->windows[i];
