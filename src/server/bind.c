@@ -47,14 +47,16 @@
 InputKind
 bind_input_kind(Oid type)
 {
-	Oid			base = OidIsValid(type) ? getBaseType(type) : InvalidOid;
+	Oid			base;
 
+	/* First what most calls are about: it takes one look-up. */
+	if (OidIsValid(type) && type_is_rowtype(type))
+		return INPUT_ROW;
+	base = OidIsValid(type) ? getBaseType(type) : InvalidOid;
 	if (base == JSONBOID)
 		return INPUT_JSONB;
 	if (OidIsValid(base) && OidIsValid(get_element_type(base)))
 		return INPUT_ARRAY;
-	if (OidIsValid(base) && type_is_rowtype(base))
-		return INPUT_ROW;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("cannot score a value of type %s",
@@ -713,6 +715,13 @@ bind_features(const Binding *binding, const DeformedRow *deformed, const LiveVie
 	return true;
 }
 
+/* Features of a row as it is stored.  False: it has to be taken apart first. */
+bool
+bind_stored(const Binding *binding, HeapTuple tuple, float *row)
+{
+	return binding->stored && stored_features(binding, tuple, row);
+}
+
 /* The tuple in a slot, as it is stored; NULL: there is only what it is made of. */
 static HeapTuple
 slot_tuple(TupleTableSlot *slot)
@@ -730,10 +739,10 @@ slot_tuple(TupleTableSlot *slot)
 bool
 bind_slot(const Binding *binding, TupleTableSlot *slot, const LiveView *view, float *row, Problem *problem)
 {
-	HeapTuple	tuple = binding->stored ? slot_tuple(slot) : NULL;
+	HeapTuple	tuple = slot_tuple(slot);
 	DeformedRow deformed;
 
-	if (tuple && stored_features(binding, tuple, row))
+	if (tuple && bind_stored(binding, tuple, row))
 		return true;
 	slot_getallattrs(slot);
 	deformed = (DeformedRow) {binding->tupdesc, slot->tts_values, slot->tts_isnull};

@@ -46,6 +46,7 @@ extern void bind_deform(const Binding *binding, HeapTuple tuple);
 extern DeformedRow bind_deformed(const Binding *binding);
 extern bool bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view,
 						  float *row, Problem *problem);
+extern bool bind_stored(const Binding *binding, HeapTuple tuple, float *row);
 extern bool bind_slot(const Binding *binding, TupleTableSlot *slot, const LiveView *view,
 					  float *row, Problem *problem);
 extern bool bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem);

@@ -81,6 +81,8 @@ typedef struct Contender
 
 struct CallSite
 {
+	MemoryContextCallback released;
+	CallSite   *next;			/* of those that are idle */
 	CallKind	kind;
 	InputKind	input;
 	MemoryContext context;		/* holds what resolve() makes */
@@ -280,9 +282,37 @@ decide_alone(const text *model, const text *version_name, int64 *version_id, int
 	return *version_id != 0 && !has_canary(&route) && !logs_calls(&route, CALL_QUERY);
 }
 
+/* Does the match of columns, and the reader that was made after it, still hold? */
+static bool
+match_holds(const CallSite *site, const Contender *contender)
+{
+	if (contender->unbound.sqlstate)
+		return false;
+	return contender != site->contenders || !site->reader ||
+		(contender->binding && bind_is_current(contender->binding, site->reader_type, site->reader_typmod));
+}
+
+/* Would a statement find what the site has resolved for another one?  Then the versions
+ * are good for its transaction, too. */
+static bool
+resolved_before(CallSite *site)
+{
+	if (!site->has_route || !route_is_same(&site->route) || site->logs != logs_calls(&site->route, site->kind))
+		return false;
+	for (int i = 0; i < site->num_contenders; i++)
+	{
+		Contender  *contender = &site->contenders[i];
+
+		if (!contender->scorer.version || !match_holds(site, contender) || !scorer_open_again(&contender->scorer))
+			return false;
+	}
+	site->warned = false;
+	return true;
+}
+
 /* Find the versions and make the buffers for them. */
 static void
-resolve(CallSite *site, const text *model, const text *version_name, const Sight *sight)
+resolve(CallSite *site, const text *model, const text *version_name)
 {
 	MemoryContext caller;
 
@@ -309,25 +339,71 @@ resolve(CallSite *site, const text *model, const text *version_name, const Sight
 	else
 		resolve_route(site);
 	MemoryContextSwitchTo(caller);
-	site->sight = *sight;
 	site->resolved = true;
 }
 
-/* The call site of a function call or of a trigger, made at the first call. */
-CallSite *
-decide_call_site(FmgrInfo *flinfo, CallKind kind, InputKind input)
+/* ---- call sites ---- */
+
+/* What a call has resolved is kept when its statement ends, since another one like
+ * it is likely: the first is the one that ended last. */
+#define MAX_IDLE		16
+static CallSite *idle = NULL;
+
+/* The statement of a site has ended. */
+static void
+release(void *arg)
 {
-	CallSite   *site = flinfo->fn_extra;
+	CallSite   *site = arg;
+	int			count = 0;
+
+	site->next = idle;
+	idle = site;
+	for (CallSite **link = &idle; *link; link = &(*link)->next)
+	{
+		if (++count <= MAX_IDLE)
+			continue;
+		site = *link;
+		*link = NULL;
+		MemoryContextDelete(site->context);
+		pfree(site);
+		return;
+	}
+}
+
+/* Take an idle site that has been resolved for such calls; NULL: there is none. */
+static CallSite *
+take_idle(CallKind kind, InputKind input, const text *model, const text *version_name)
+{
+	for (CallSite **link = &idle; *link; link = &(*link)->next)
+	{
+		CallSite   *site = *link;
+
+		if (site->kind == kind && site->input == input && site->resolved &&
+			same_text(model, site->model) && same_text(version_name, site->version_name))
+		{
+			*link = site->next;
+			return site;
+		}
+	}
+	return NULL;
+}
+
+/* The call site of a function or trigger in a statement that is good as long as this
+ * memory. */
+CallSite *
+decide_call_site(MemoryContext statement, CallKind kind, InputKind input, const text *model, const text *version_name)
+{
+	CallSite   *site = take_idle(kind, input, model, version_name);
 
 	if (!site)
 	{
-		site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(CallSite));
-		site->context = AllocSetContextCreate(flinfo->fn_mcxt, "pg_risk call site",
-											  ALLOCSET_SMALL_SIZES);
+		site = MemoryContextAllocZero(TopMemoryContext, sizeof(CallSite));
+		site->context = AllocSetContextCreate(TopMemoryContext, "pg_risk call site", ALLOCSET_SMALL_SIZES);
 		site->kind = kind;
 		site->input = input;
-		flinfo->fn_extra = site;
 	}
+	site->released = (MemoryContextCallback) {.func = release,.arg = site};
+	MemoryContextRegisterResetCallback(statement, &site->released);
 	return site;
 }
 
@@ -353,9 +429,10 @@ decide_prepare(CallSite *site, const text *model, const text *version_name)
 	if (push)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	take_sight(&sight);
-	if (!site->resolved || !same_sight(&sight, &site->sight) ||
-		!same_text(model, site->model) || !same_text(version_name, site->version_name))
-		resolve(site, model, version_name, &sight);
+	if (!site->resolved || !same_text(model, site->model) || !same_text(version_name, site->version_name) ||
+		(!same_sight(&sight, &site->sight) && !resolved_before(site)))
+		resolve(site, model, version_name);
+	site->sight = sight;
 	if (push)
 		PopActiveSnapshot();
 }
@@ -373,6 +450,7 @@ bind_contender(CallSite *site, Contender *contender, const Input *input, Problem
 	if (!contender->unbound.sqlstate || contender->unbound_type != input->type ||
 		contender->unbound_typmod != input->typmod)
 	{
+		site->reader = NULL;
 		contender->binding = bind_row_type(contender->scorer.version, input->type, input->typmod, problem);
 		if (contender->binding &&
 			(site->kind != CALL_TRIGGER || bind_is_stored(contender->binding, contender->scorer.version, problem)))
@@ -471,7 +549,10 @@ make_features(CallSite *site, Contender *contender, const Input *input, bool dec
 	switch (input->kind)
 	{
 		case INPUT_ROW:
-			made = take_apart(site, contender, input, problem);
+			made = bind_contender(site, contender, input, problem);
+			if (made && !site->deformed.tupdesc && bind_stored(contender->binding, input->tuple, contender->buffer))
+				break;
+			made = made && take_apart(site, contender, input, problem);
 			if (!made)
 				break;
 			if (decides || !bind_looks_up(contender->binding) || IsInParallelMode())

@@ -43,7 +43,8 @@ typedef struct CallSite CallSite;
 
 extern void decide_init(void);
 extern bool decide_alone(const text *model, const text *version_name, int64 *version_id, int *positive_class);
-extern CallSite *decide_call_site(FmgrInfo *flinfo, CallKind kind, InputKind input);
+extern CallSite *decide_call_site(MemoryContext statement, CallKind kind, InputKind input, const text *model,
+								  const text *version_name);
 extern InputKind decide_input_kind(const CallSite *site);
 extern void decide_prepare(CallSite *site, const text *model, const text *version_name);
 extern void decide(CallSite *site, const Input *input, bool want_score, Decision *decision);

@@ -30,7 +30,6 @@ typedef struct RememberedRoute
 {
 	struct RememberedRoute *next;
 	char	   *model;
-	uint64		state;			/* of the tables, as it was read */
 	MemoryContext context;		/* holds all of this */
 	Route		route;
 } RememberedRoute;
@@ -80,7 +79,7 @@ forget(RememberedRoute **link)
 
 /* Remember a route, of a state that no other one of the model has. */
 static void
-remember(const char *model, uint64 state, const Route *route)
+remember(const char *model, const Route *route)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk route",
 												  ALLOCSET_SMALL_SIZES);
@@ -88,7 +87,6 @@ remember(const char *model, uint64 state, const Route *route)
 	RememberedRoute *entry = palloc(sizeof(RememberedRoute));
 
 	entry->model = pstrdup(model);
-	entry->state = state;
 	entry->context = context;
 	copy_route(&entry->route, route);
 	MemoryContextSwitchTo(caller);
@@ -115,7 +113,7 @@ recall(const char *model, uint64 state)
 	{
 		if (strcmp((*link)->model, model) != 0)
 			link = &(*link)->next;
-		else if ((*link)->state != state)
+		else if ((*link)->route.state != state)
 			forget(link);
 		else
 			return &(*link)->route;
@@ -140,8 +138,21 @@ route_read(const char *model, Route *route)
 		return;
 	}
 	catalog_read_route(model, route);
+	route->seen = seen;
+	route->state = state;
+	route->generation = remembered_generation;
 	if (seen)
-		remember(model, state, route);
+		remember(model, route);
+}
+
+/* Would the active snapshot see the route that was read? */
+bool
+route_is_same(const Route *route)
+{
+	uint64		state;
+
+	return route->seen && changes_seen(GetActiveSnapshot(), &state) && route->state == state &&
+		route->generation == catalog_route_generation();
 }
 
 /* ---- what it says ---- */

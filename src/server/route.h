@@ -44,6 +44,11 @@ typedef struct RoutedVersion
 
 typedef struct Route
 {
+	/* by which route_is_same() tells what another snapshot would see */
+	bool		seen;			/* whether that can be told; see changes.h */
+	uint64		state;
+	uint64		generation;
+
 	RoutedVersion champion;
 	RoutedVersion canary;
 	RoutedVersion *shadows;		/* [num_shadows], paused ones left out */
@@ -63,6 +68,7 @@ typedef struct Route
 } Route;
 
 extern void route_read(const char *model, Route *route);
+extern bool route_is_same(const Route *route);
 extern const char *route_role_name(VersionRole role);
 extern void route_no_champion(const char *model, Problem *problem);
 extern bool route_selects(double percent, int64 salt, const char *entity);

@@ -72,12 +72,12 @@ open_argument(FunctionCallInfo fcinfo, InputKind kind, Argument *argument)
 CallSite *
 score_call(FunctionCallInfo fcinfo, CallKind kind, bool want_score, Decision *decision)
 {
-	CallSite   *site = fcinfo->flinfo->fn_extra;
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	CallSite   *site = flinfo->fn_extra;
+	InputKind	input = site ? decide_input_kind(site) : bind_input_kind(get_fn_expr_argtype(flinfo, 1));
+	text	   *model;
+	text	   *version_name;
 	Argument	argument;
-
-	if (!site)
-		site = decide_call_site(fcinfo->flinfo, kind,
-								bind_input_kind(get_fn_expr_argtype(fcinfo->flinfo, 1)));
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -86,9 +86,12 @@ score_call(FunctionCallInfo fcinfo, CallKind kind, bool want_score, Decision *de
 				 errhint("SELECT model FROM risk.models lists those that exist.")));
 	if (PG_ARGISNULL(1))
 		return NULL;
-	decide_prepare(site, PG_GETARG_TEXT_PP(0),
-				   PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2));
-	open_argument(fcinfo, decide_input_kind(site), &argument);
+	model = PG_GETARG_TEXT_PP(0);
+	version_name = PG_NARGS() < 3 || PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2);
+	if (!site)
+		flinfo->fn_extra = site = decide_call_site(flinfo->fn_mcxt, kind, input, model, version_name);
+	decide_prepare(site, model, version_name);
+	open_argument(fcinfo, input, &argument);
 	decide(site, &argument.input, want_score, decision);
 	if (argument.copy)
 		pfree(argument.copy);

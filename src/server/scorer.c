@@ -21,12 +21,20 @@ scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *probl
 	scorer->version = version_use(version_id, problem);
 	if (!scorer->version)
 		return false;
+	scorer->forgotten = version_num_forgotten();
 	num_outputs = scorer->version->forest.header->num_outputs;
 	scorer->output = num_outputs == 1 ? 0 : positive_class;
 	scorer->margins = palloc(sizeof(float) * num_outputs);
 	scorer->predictions = palloc(sizeof(float) * num_outputs);
 	scorer->scratch = palloc(Max(forest_scratch_size(&scorer->version->forest), 1));
 	return true;
+}
+
+/* Is a scorer of an earlier transaction still good?  Then for this one, too. */
+bool
+scorer_open_again(Scorer *scorer)
+{
+	return version_use_again(scorer->version, scorer->forgotten);
 }
 
 /* Margins of a row of the version's features. */

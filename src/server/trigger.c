@@ -46,6 +46,15 @@ typedef struct Targets
 	int			top;
 } Targets;
 
+/* A trigger in a statement. */
+typedef struct Firing
+{
+	const Trigger *definition;
+	Targets		targets;
+	text	   *model;
+	CallSite   *site;
+} Firing;
+
 /* The column that a trigger argument names. */
 static AttrNumber
 target_column(TriggerData *trigger, int argument)
@@ -214,6 +223,26 @@ target_value(TriggerData *trigger, const Targets *targets, int argument, const t
 	}
 }
 
+/* What the rows of a statement have in common, found out at the first one. */
+static Firing *
+find_firing(FmgrInfo *flinfo, TriggerData *trigger)
+{
+	Firing	   *firing = flinfo->fn_extra;
+	MemoryContext caller;
+
+	if (firing && firing->definition == trigger->tg_trigger)
+		return firing;
+	caller = MemoryContextSwitchTo(flinfo->fn_mcxt);
+	firing = palloc(sizeof(Firing));
+	firing->definition = trigger->tg_trigger;
+	firing->targets = find_targets(trigger);
+	firing->model = cstring_to_text(trigger->tg_trigger->tgargs[ARGUMENT_MODEL]);
+	firing->site = decide_call_site(flinfo->fn_mcxt, CALL_TRIGGER, INPUT_ROW, firing->model, NULL);
+	MemoryContextSwitchTo(caller);
+	flinfo->fn_extra = firing;
+	return firing;
+}
+
 PG_FUNCTION_INFO_V1(risk_score_on_insert);
 
 /* Trigger: score the new row and fill the columns that are named. */
@@ -222,9 +251,8 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = check_trigger(fcinfo);
 	Relation	rel = trigger->tg_relation;
-	Targets		targets = find_targets(trigger);
-	text	   *model = cstring_to_text(trigger->tg_trigger->tgargs[ARGUMENT_MODEL]);
-	CallSite   *site = decide_call_site(fcinfo->flinfo, CALL_TRIGGER, INPUT_ROW);
+	const Firing *firing = find_firing(fcinfo->flinfo, trigger);
+	const Targets *targets = &firing->targets;
 	Input		input = {
 		.kind = INPUT_ROW,
 		.tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple,
@@ -233,9 +261,9 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		.view = {.own_command = true}
 	};
 	Decision	decision;
-	int			columns[lengthof(targets.columns)];
-	Datum		values[lengthof(targets.columns)];
-	bool		nulls[lengthof(targets.columns)];
+	int			columns[lengthof(targets->columns)];
+	Datum		values[lengthof(targets->columns)];
+	bool		nulls[lengthof(targets->columns)];
 	int			count = 0;
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -244,14 +272,14 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		input.view.old_table = RelationGetRelid(rel);
 		input.view.old_row = &trigger->tg_trigtuple->t_self;
 	}
-	decide_prepare(site, model, NULL);
-	decide(site, &input, true, &decision);
+	decide_prepare(firing->site, firing->model, NULL);
+	decide(firing->site, &input, true, &decision);
 	for (int i = ARGUMENT_SCORE; i <= ARGUMENT_REASONS; i++)
 	{
-		if (targets.columns[i] == 0)
+		if (targets->columns[i] == 0)
 			continue;
-		columns[count] = targets.columns[i];
-		values[count] = target_value(trigger, &targets, i, model, &decision, &nulls[count]);
+		columns[count] = targets->columns[i];
+		values[count] = target_value(trigger, targets, i, firing->model, &decision, &nulls[count]);
 		count++;
 	}
 	return PointerGetDatum(heap_modify_tuple_by_cols(input.tuple, RelationGetDescr(rel), count,

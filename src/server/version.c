@@ -33,6 +33,7 @@
 static Version *versions = NULL;	/* remembered */
 static Version *forgotten = NULL;	/* until the transaction ends */
 static uint64 remembered_generation = 0;
+static uint64 num_forgotten = 0;	/* so far */
 static uint64 transaction_number = 1;
 
 /* ---- categories ---- */
@@ -163,6 +164,15 @@ same_categories(const CategoryMap *a, const CategoryMap *b)
 
 /* ---- transactions ---- */
 
+/* Remember a version that was taken off the list only until the transaction ends. */
+static void
+forget(Version *version)
+{
+	version->next = forgotten;
+	forgotten = version;
+	num_forgotten++;
+}
+
 /*
  * Let go of all images when the transaction ends, whichever way.  A version
  * that was matched with very many row types is forgotten, since most of those
@@ -197,8 +207,7 @@ transaction_ended(XactEvent event, void *arg)
 			continue;
 		}
 		*link = version->next;
-		version->next = forgotten;
-		forgotten = version;
+		forget(version);
 	}
 	while (forgotten)
 	{
@@ -239,8 +248,7 @@ forget_stale_versions(void)
 		Version    *version = versions;
 
 		versions = version->next;
-		version->next = forgotten;
-		forgotten = version;
+		forget(version);
 	}
 }
 
@@ -319,20 +327,26 @@ choose_kernel(Version *version)
 		forest_set_kernel(&version->forest, FOREST_KERNEL_AUTO);
 }
 
+/* Pin the version's image if it is where it was. */
+static bool
+pin_claimed(Version *version)
+{
+	if (!version->pinned && version->claimed && cache_pin(&version->claim))
+	{
+		version->pinned = true;
+		choose_kernel(version);
+	}
+	return version->pinned;
+}
+
 /* Pin the version's image, loading it when it is nowhere. */
 static bool
 pin_image(Version *version, Problem *problem)
 {
 	CacheClaim	claim;
 
-	if (version->pinned)
+	if (pin_claimed(version))
 		return true;
-	if (version->claimed && cache_pin(&version->claim))
-	{
-		version->pinned = true;
-		choose_kernel(version);
-		return true;
-	}
 	if (!cache_find(version->image_hash, &claim))
 	{
 		bytea	   *image = catalog_read_image(version->id);
@@ -434,6 +448,24 @@ version_use(int64 version_id, Problem *problem)
 			return pin_image(version, problem) ? version : NULL;
 	}
 	return remember_version(version_id, problem);
+}
+
+/*
+ * Is a version of an earlier transaction, got when so many had been forgotten, still
+ * good?  Then it is pinned, and good for this one.
+ */
+bool
+version_use_again(Version *version, uint64 forgotten_then)
+{
+	forget_stale_versions();
+	return forgotten_then == num_forgotten && pin_claimed(version);
+}
+
+/* How many versions this process has forgotten. */
+uint64
+version_num_forgotten(void)
+{
+	return num_forgotten;
 }
 
 /* Do the two turn a transaction into the same row of features? */

@@ -47,6 +47,8 @@ typedef struct Version
 
 extern void version_init(void);
 extern Version *version_use(int64 version_id, Problem *problem);
+extern bool version_use_again(Version *version, uint64 forgotten_then);
+extern uint64 version_num_forgotten(void);
 extern bool version_same_features(const Version *a, const Version *b);
 extern uint64 version_transaction(void);
 
