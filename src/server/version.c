@@ -323,8 +323,11 @@ describe_features(Version *version, const VersionRow *row)
 static void
 choose_kernel(Version *version)
 {
+	if (version->kernel == guc_kernel)
+		return;
 	if (!forest_set_kernel(&version->forest, guc_kernel))
 		forest_set_kernel(&version->forest, FOREST_KERNEL_AUTO);
+	version->kernel = guc_kernel;
 }
 
 /* Pin the version's image if it is where it was. */
@@ -369,6 +372,7 @@ pin_image(Version *version, Problem *problem)
 	version->pinned = true;
 	forest_open(&version->forest, claim.image);
 	forest_use_plan(&version->forest, claim.plan);
+	version->kernel = FOREST_KERNEL_AUTO;
 	choose_kernel(version);
 	return true;
 }

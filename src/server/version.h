@@ -40,6 +40,7 @@ typedef struct Version
 	CacheClaim	claim;
 	bool		claimed;		/* claim has been made, image may be evicted */
 	bool		pinned;			/* in this transaction */
+	ForestKernel kernel;		/* that was asked for */
 	struct Version *next;		/* in the list of those remembered */
 } Version;
 
