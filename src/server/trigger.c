@@ -7,11 +7,9 @@
 
 #include <math.h>
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -21,6 +19,7 @@
 #include "compat.h"
 #include "decide.h"
 #include "explain.h"
+#include "fill.h"
 
 /* The arguments of the trigger: the model, then columns to be filled, of which all
  * but the first may be empty; then what reasons need. */
@@ -60,12 +59,12 @@ static AttrNumber
 target_column(TriggerData *trigger, int argument)
 {
 	const char *name = trigger->tg_trigger->tgargs[argument];
-	AttrNumber	attnum = SPI_fnumber(RelationGetDescr(trigger->tg_relation), name);
+	AttrNumber	attnum = Max(bind_find_column(RelationGetDescr(trigger->tg_relation), name), 0);
 
-	if (attnum <= 0 || TupleDescAttr(RelationGetDescr(trigger->tg_relation), attnum - 1)->attgenerated)
+	if (attnum == 0 || TupleDescAttr(RelationGetDescr(trigger->tg_relation), attnum - 1)->attgenerated)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 attnum <= 0 ?
+				 attnum == 0 ?
 				 errmsg("column \"%s\" of relation \"%s\" does not exist", name,
 						RelationGetRelationName(trigger->tg_relation)) :
 				 errmsg("column \"%s\" of relation \"%s\" is a generated column", name,
@@ -282,6 +281,5 @@ risk_score_on_insert(PG_FUNCTION_ARGS)
 		values[count] = target_value(trigger, targets, i, firing->model, &decision, &nulls[count]);
 		count++;
 	}
-	return PointerGetDatum(heap_modify_tuple_by_cols(input.tuple, RelationGetDescr(rel), count,
-													 columns, values, nulls));
+	return PointerGetDatum(fill_columns(input.tuple, RelationGetDescr(rel), count, columns, values, nulls));
 }
