@@ -54,14 +54,18 @@ typedef struct Firing
 	CallSite   *site;
 } Firing;
 
-/* The column that a trigger argument names. */
+/* The column that a trigger argument names, looked for from the end, where it likely is. */
 static AttrNumber
 target_column(TriggerData *trigger, int argument)
 {
 	const char *name = trigger->tg_trigger->tgargs[argument];
-	AttrNumber	attnum = Max(bind_find_column(RelationGetDescr(trigger->tg_relation), name), 0);
+	TupleDesc	tupdesc = RelationGetDescr(trigger->tg_relation);
+	AttrNumber	attnum = tupdesc->natts;
 
-	if (attnum == 0 || TupleDescAttr(RelationGetDescr(trigger->tg_relation), attnum - 1)->attgenerated)
+	while (attnum > 0 && (TupleDescAttr(tupdesc, attnum - 1)->attisdropped ||
+						  strcmp(NameStr(TupleDescAttr(tupdesc, attnum - 1)->attname), name) != 0))
+		attnum--;
+	if (attnum == 0 || TupleDescAttr(tupdesc, attnum - 1)->attgenerated)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 attnum == 0 ?
