@@ -66,7 +66,6 @@ typedef struct Batch
 	TupleDesc	source;
 	List	   *tables;			/* whose columns the source's are */
 	SubjectReader *reader;
-	AttrNumber	entity_column;	/* 0: none */
 	Block		rows;
 	Explanation explanations[MAX_SIDES];	/* by its sides */
 	uint64		num_scored;		/* before them */
@@ -124,7 +123,6 @@ find_entity(Batch *batch)
 				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
 				 errmsg("column \"%s\" appears more than once in the source", name),
 				 errhint("Name each column once, with AS where two tables have it.")));
-	batch->entity_column = attnum;
 	batch->reader = subject_reader(&batch->route, batch->source);
 }
 
@@ -271,12 +269,10 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 	Batch	   *batch = (Batch *) self;
 	MemoryContext before = MemoryContextSwitchTo(batch->block);
 	int			row = batch->rows.num_rows;
-	DeformedRow deformed = {batch->source, slot->tts_values, slot->tts_isnull};
 	Problem		problem = {0};
 	text	   *entity;
 
-	slot_getsomeattrs(slot, batch->entity_column);
-	entity = subject_entity(batch->reader, &deformed);
+	entity = subject_entity(batch->reader, slot);
 	if (is_wanted(batch, entity))
 	{
 		batch->entities[row] = PointerGetDatum(entity);

@@ -514,8 +514,7 @@ make_binding(const Version *version, Oid type, int32 typmod, const List *tables,
 	binding->typmod = typmod;
 	binding->identifier = row_type_identifier(type, typmod, &binding->type_cache);
 	binding->tupdesc = tupdesc;
-	binding->values = palloc(sizeof(Datum) * Max(tupdesc->natts, 1));
-	binding->nulls = palloc(sizeof(bool) * Max(tupdesc->natts, 1));
+	binding->slot = MakeSingleTupleTableSlot(tupdesc, &TTSOpsHeapTuple);
 	binding->num_features = n;
 	if (!has_names(version, problem) || !match_columns(binding, version, tables, problem))
 		return NULL;
@@ -638,26 +637,16 @@ bind_looks_up(const Binding *binding)
 	return binding->num_queries > 0;
 }
 
-/* Take a row apart. */
-void
-bind_deform(const Binding *binding, HeapTuple tuple)
+/* A tuple of the row type in a slot, where it is good until the next one is. */
+TupleTableSlot *
+bind_slot(const Binding *binding, HeapTuple tuple)
 {
-	heap_deform_tuple(tuple, binding->tupdesc, binding->values, binding->nulls);
-}
-
-/* The row that was last taken apart. */
-DeformedRow
-bind_deformed(const Binding *binding)
-{
-	return (DeformedRow)
-	{
-		binding->tupdesc, binding->values, binding->nulls
-	};
+	return ExecStoreHeapTuple(tuple, binding->slot, false);
 }
 
 /* The rolling features of a row that a lookup answers. */
 static bool
-look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *view, float *row, Problem *problem)
+look_up(const BoundQuery *bound, const TupleTableSlot *slot, const LiveView *view, float *row, Problem *problem)
 {
 	int			num_inputs = live_num_inputs(bound->query);
 	int			num_results = live_num_results(bound->query);
@@ -670,8 +659,8 @@ look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *vi
 
 	for (int i = 0; i < num_inputs; i++)
 	{
-		inputs[i] = deformed->values[bound->attnums[i] - 1];
-		input_nulls[i] = deformed->nulls[bound->attnums[i] - 1];
+		inputs[i] = slot->tts_values[bound->attnums[i] - 1];
+		input_nulls[i] = slot->tts_isnull[bound->attnums[i] - 1];
 	}
 	if (!input_nulls[time])
 		inputs[time] = TimestampGetDatum(rolling_time(inputs[time], bound->time_type));
@@ -683,43 +672,6 @@ look_up(const BoundQuery *bound, const DeformedRow *deformed, const LiveView *vi
 	pfree(results);
 	pfree(nulls);
 	return known;
-}
-
-/*
- * Features of a row that has been taken apart; rolling ones as the view sees
- * the table.  Problems and errors: those of live_lookup().
- */
-bool
-bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view, float *row,
-			  Problem *problem)
-{
-	for (int i = 0; i < binding->num_queries; i++)
-	{
-		if (!look_up(&binding->queries[i], deformed, view, row, problem))
-			return false;
-	}
-	for (int i = 0; i < binding->num_features; i++)
-	{
-		const BoundColumn *column = &binding->columns[i];
-		int			position = column->attnum - 1;
-
-		if (column->attnum == 0)
-			continue;
-		if (deformed->nulls[position])
-			row[i] = NAN;
-		else if (column->kind == VALUE_FLOAT4 && !column->categories)
-			row[i] = DatumGetFloat4(deformed->values[position]);	/* as it is, and the most frequent */
-		else
-			row[i] = value_feature(column->kind, column->categories, deformed->values[position]);
-	}
-	return true;
-}
-
-/* Features of a row as it is stored.  False: it has to be taken apart first. */
-bool
-bind_stored(const Binding *binding, HeapTuple tuple, float *row)
-{
-	return binding->stored && stored_features(binding, tuple, row);
 }
 
 /* The tuple in a slot, as it is stored; NULL: there is only what it is made of. */
@@ -735,18 +687,39 @@ slot_tuple(TupleTableSlot *slot)
 	return NULL;
 }
 
-/* The same of a row in a slot, whose descriptor is that of the row type. */
+/*
+ * Features of a row in a slot, whose descriptor is that of the row type; rolling ones
+ * as the view sees the table.  Problems and errors: those of live_lookup().
+ */
 bool
-bind_slot(const Binding *binding, TupleTableSlot *slot, const LiveView *view, float *row, Problem *problem)
+bind_features(const Binding *binding, TupleTableSlot *slot, const LiveView *view, float *row,
+			  Problem *problem)
 {
-	HeapTuple	tuple = slot_tuple(slot);
-	DeformedRow deformed;
+	HeapTuple	tuple = binding->stored ? slot_tuple(slot) : NULL;
 
-	if (tuple && bind_stored(binding, tuple, row))
+	if (tuple && stored_features(binding, tuple, row))
 		return true;
 	slot_getallattrs(slot);
-	deformed = (DeformedRow) {binding->tupdesc, slot->tts_values, slot->tts_isnull};
-	return bind_features(binding, &deformed, view, row, problem);
+	for (int i = 0; i < binding->num_queries; i++)
+	{
+		if (!look_up(&binding->queries[i], slot, view, row, problem))
+			return false;
+	}
+	for (int i = 0; i < binding->num_features; i++)
+	{
+		const BoundColumn *column = &binding->columns[i];
+		int			position = column->attnum - 1;
+
+		if (column->attnum == 0)
+			continue;
+		if (slot->tts_isnull[position])
+			row[i] = NAN;
+		else if (column->kind == VALUE_FLOAT4 && !column->categories)
+			row[i] = DatumGetFloat4(slot->tts_values[position]);	/* as it is, and the most frequent */
+		else
+			row[i] = value_feature(column->kind, column->categories, slot->tts_values[position]);
+	}
+	return true;
 }
 
 /* ---- jsonb ---- */

@@ -25,14 +25,6 @@ typedef enum InputKind
 
 typedef struct Binding Binding;
 
-/* A row taken apart: [natts] each, good until the next one is. */
-typedef struct DeformedRow
-{
-	TupleDesc	tupdesc;
-	const Datum *values;
-	const bool *nulls;
-} DeformedRow;
-
 extern InputKind bind_input_kind(Oid type);
 extern AttrNumber bind_find_column(TupleDesc tupdesc, const char *name);
 extern Binding *bind_row_type(Version *version, Oid type, int32 typmod, Problem *problem);
@@ -42,13 +34,9 @@ extern bool bind_is_current(const Binding *binding, Oid type, int32 typmod);
 extern bool bind_looks_up(const Binding *binding);
 extern bool bind_is_stored(const Binding *binding, const Version *version, Problem *problem);
 
-extern void bind_deform(const Binding *binding, HeapTuple tuple);
-extern DeformedRow bind_deformed(const Binding *binding);
-extern bool bind_features(const Binding *binding, const DeformedRow *deformed, const LiveView *view,
+extern TupleTableSlot *bind_slot(const Binding *binding, HeapTuple tuple);
+extern bool bind_features(const Binding *binding, TupleTableSlot *slot, const LiveView *view,
 						  float *row, Problem *problem);
-extern bool bind_stored(const Binding *binding, HeapTuple tuple, float *row);
-extern bool bind_slot(const Binding *binding, TupleTableSlot *slot, const LiveView *view,
-					  float *row, Problem *problem);
 extern bool bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem);
 extern bool bind_array(const Version *version, ArrayType *array, float *row, Problem *problem);
 

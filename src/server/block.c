@@ -63,7 +63,7 @@ block_allocate(Block *block, Size more)
 	}
 }
 
-/* Take a row.  Problems: those of bind_slot(). */
+/* Take a row.  Problems: those of bind_features(). */
 bool
 block_take(Block *block, TupleTableSlot *slot, Problem *problem)
 {
@@ -75,7 +75,7 @@ block_take(Block *block, TupleTableSlot *slot, Problem *problem)
 		Size		begin = (Size) block->num_rows * side->scorer.version->num_features;
 
 		if ((i == 0 || side->features != block->sides[0].features) &&
-			!bind_slot(side->binding, slot, &view, side->features + begin, problem))
+			!bind_features(side->binding, slot, &view, side->features + begin, problem))
 			return false;
 	}
 	block->num_rows++;

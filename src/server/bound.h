@@ -58,8 +58,7 @@ struct Binding
 	uint64		identifier;		/* of the descriptor; see typcache.h */
 	TypeCacheEntry *type_cache; /* NULL for record types, which never change */
 	TupleDesc	tupdesc;
-	Datum	   *values;			/* [natts], where a row is taken apart */
-	bool	   *nulls;			/* [natts] */
+	TupleTableSlot *slot;		/* for a tuple of the type */
 	int			num_queries;
 	BoundQuery *queries;
 	uint64		generation;		/* live_generation() of the queries */

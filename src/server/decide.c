@@ -108,7 +108,7 @@ struct CallSite
 	int32		reader_typmod;
 
 	/* of the transaction at hand */
-	DeformedRow deformed;		/* tupdesc is NULL: not taken apart yet */
+	TupleTableSlot *slot;		/* with its row; NULL: not in one yet */
 };
 
 /* The transaction at hand, and what came of it. */
@@ -466,9 +466,9 @@ bind_contender(CallSite *site, Contender *contender, const Input *input, Problem
 	return false;
 }
 
-/* Match the row with a contender's features, and take it apart. */
+/* Match the row with a contender's features, and put it into a slot. */
 static bool
-take_apart(CallSite *site, Contender *contender, const Input *input, Problem *problem)
+take_row(CallSite *site, Contender *contender, const Input *input, Problem *problem)
 {
 	if (!contender->scorer.version)
 	{
@@ -477,11 +477,8 @@ take_apart(CallSite *site, Contender *contender, const Input *input, Problem *pr
 	}
 	if (!bind_contender(site, contender, input, problem))
 		return false;
-	if (!site->deformed.tupdesc)
-	{
-		bind_deform(contender->binding, input->tuple);
-		site->deformed = bind_deformed(contender->binding);
-	}
+	if (!site->slot)
+		site->slot = bind_slot(contender->binding, input->tuple);
 	return true;
 }
 
@@ -498,7 +495,7 @@ try_features(CallSite *site, Contender *contender, const Input *input, Problem *
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		made = bind_features(contender->binding, &site->deformed, &input->view, contender->buffer, problem);
+		made = bind_features(contender->binding, site->slot, &input->view, contender->buffer, problem);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -549,14 +546,11 @@ make_features(CallSite *site, Contender *contender, const Input *input, bool dec
 	switch (input->kind)
 	{
 		case INPUT_ROW:
-			made = bind_contender(site, contender, input, problem);
-			if (made && !site->deformed.tupdesc && bind_stored(contender->binding, input->tuple, contender->buffer))
-				break;
-			made = made && take_apart(site, contender, input, problem);
+			made = take_row(site, contender, input, problem);
 			if (!made)
 				break;
 			if (decides || !bind_looks_up(contender->binding) || IsInParallelMode())
-				made = bind_features(contender->binding, &site->deformed, &input->view, contender->buffer, problem);
+				made = bind_features(contender->binding, site->slot, &input->view, contender->buffer, problem);
 			else
 				made = try_features(site, contender, input, problem);
 			break;
@@ -596,16 +590,13 @@ score(CallSite *site, Contender *contender, const Input *input, bool decides, bo
 	return scored;
 }
 
-/* Take a row apart that no version could be matched with. */
-static void
-deform_unbound(CallSite *site, const Input *input)
+/* A row in a slot that no version could be matched with. */
+static TupleTableSlot *
+unbound_slot(const Input *input)
 {
 	TupleDesc	tupdesc = lookup_rowtype_tupdesc_copy(input->type, input->typmod);
-	Datum	   *values = palloc(sizeof(Datum) * Max(tupdesc->natts, 1));
-	bool	   *nulls = palloc(sizeof(bool) * Max(tupdesc->natts, 1));
 
-	heap_deform_tuple(input->tuple, tupdesc, values, nulls);
-	site->deformed = (DeformedRow) {tupdesc, values, nulls};
+	return ExecStoreHeapTuple(input->tuple, MakeSingleTupleTableSlot(tupdesc, &TTSOpsHeapTuple), false);
 }
 
 /* Whom the transaction at hand is about. */
@@ -618,18 +609,18 @@ read_subject(CallSite *site, const Input *input, Subject *subject)
 		subject_unknown(&site->route, subject);
 	else
 	{
-		if (!site->deformed.tupdesc)
-			deform_unbound(site, input);
+		if (!site->slot)
+			site->slot = unbound_slot(input);
 		if (!site->reader || site->reader_type != input->type || site->reader_typmod != input->typmod)
 		{
 			MemoryContext caller = MemoryContextSwitchTo(site->context);
 
-			site->reader = subject_reader(&site->route, site->deformed.tupdesc);
+			site->reader = subject_reader(&site->route, site->slot->tts_tupleDescriptor);
 			site->reader_type = input->type;
 			site->reader_typmod = input->typmod;
 			MemoryContextSwitchTo(caller);
 		}
-		subject_of_row(site->reader, &site->route, &site->deformed, subject);
+		subject_of_row(site->reader, &site->route, site->slot, subject);
 	}
 }
 
@@ -763,7 +754,7 @@ decide(CallSite *site, const Input *input, bool want_score, Decision *decision)
 	Contender  *champion = &site->contenders[0];
 	Turn		turn = {.input = input,.chosen = champion};
 
-	site->deformed.tupdesc = NULL;
+	site->slot = NULL;
 	for (int i = 0; i < site->num_contenders; i++)
 		site->contenders[i].features = NULL;
 
@@ -771,7 +762,7 @@ decide(CallSite *site, const Input *input, bool want_score, Decision *decision)
 	{
 		/* The champion's match is likely there; any way will do. */
 		if (input->kind == INPUT_ROW)
-			(void) take_apart(site, champion, input, &(Problem) {0});
+			(void) take_row(site, champion, input, &(Problem) {0});
 		read_subject(site, input, &turn.subject);
 		if (site->canary &&
 			route_selects(site->canary->routed.percent, site->canary->routed.salt, turn.subject.entity))

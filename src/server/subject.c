@@ -89,22 +89,23 @@ settled_text(const SubjectColumn *column, Datum value)
 
 /* A column's value.  False: it is not known. */
 static bool
-column_value(const SubjectColumn *column, const DeformedRow *row, Datum *value)
+column_value(const SubjectColumn *column, TupleTableSlot *slot, Datum *value)
 {
-	if (column->attnum == 0 || row->nulls[column->attnum - 1])
-		return false;
-	*value = row->values[column->attnum - 1];
-	return true;
+	bool		isnull = true;
+
+	if (column->attnum != 0)
+		*value = slot_getattr(slot, column->attnum, &isnull);
+	return !isnull;
 }
 
 /* A column's value as text; the common types without their output function. */
 static char *
-column_text(const SubjectColumn *column, const DeformedRow *row)
+column_text(const SubjectColumn *column, TupleTableSlot *slot)
 {
 	Datum		value;
 	char	   *digits;
 
-	if (!column_value(column, row, &value))
+	if (!column_value(column, slot, &value))
 		return NULL;
 	switch (column->type)
 	{
@@ -127,16 +128,15 @@ column_text(const SubjectColumn *column, const DeformedRow *row)
 	}
 }
 
-/* The entity of a row that has been taken apart as far as its column, as text;
- * NULL: not known. */
+/* The entity of a row, as text; NULL: not known. */
 text *
-subject_entity(const SubjectReader *reader, const DeformedRow *row)
+subject_entity(const SubjectReader *reader, TupleTableSlot *slot)
 {
 	const SubjectColumn *column = &reader->entity;
 	Datum		value;
 	text	   *digits;
 
-	if (!column_value(column, row, &value))
+	if (!column_value(column, slot, &value))
 		return NULL;
 	switch (column->type)
 	{
@@ -150,7 +150,7 @@ subject_entity(const SubjectReader *reader, const DeformedRow *row)
 													VARDATA(digits)));
 			return digits;
 		default:
-			return cstring_to_text(column_text(column, row));
+			return cstring_to_text(column_text(column, slot));
 	}
 }
 
@@ -175,14 +175,13 @@ text_time(const char *string, TimestampTz *result)
 
 /* A column's value as a time; false: it is none. */
 static bool
-column_time(const SubjectColumn *column, const DeformedRow *row, TimestampTz *result)
+column_time(const SubjectColumn *column, TupleTableSlot *slot, TimestampTz *result)
 {
 	Datum		value;
 	int			overflow = 0;
 
-	if (column->attnum == 0 || row->nulls[column->attnum - 1])
+	if (!column_value(column, slot, &value))
 		return false;
-	value = row->values[column->attnum - 1];
 	switch (column->type)
 	{
 		case TIMESTAMPTZOID:
@@ -202,16 +201,16 @@ column_time(const SubjectColumn *column, const DeformedRow *row, TimestampTz *re
 	}
 }
 
-/* The subject of a row that has been taken apart. */
+/* The subject of a row. */
 void
-subject_of_row(const SubjectReader *reader, const Route *route, const DeformedRow *row,
+subject_of_row(const SubjectReader *reader, const Route *route, TupleTableSlot *slot,
 			   Subject *subject)
 {
 	subject_unknown(route, subject);
-	subject->entity = column_text(&reader->entity, row);
-	subject->has_event_time = column_time(&reader->event_time, row, &subject->event_time);
+	subject->entity = column_text(&reader->entity, slot);
+	subject->has_event_time = column_time(&reader->event_time, slot, &subject->event_time);
 	for (int i = 0; i < route->num_cohorts; i++)
-		subject->values[i] = column_text(&reader->cohorts[i], row);
+		subject->values[i] = column_text(&reader->cohorts[i], slot);
 }
 
 /* A member of a JSON object; NULL: there is none, or it is null. */

@@ -22,9 +22,9 @@ typedef struct Subject
 typedef struct SubjectReader SubjectReader;
 
 extern SubjectReader *subject_reader(const Route *route, TupleDesc tupdesc);
-extern text *subject_entity(const SubjectReader *reader, const DeformedRow *row);
+extern text *subject_entity(const SubjectReader *reader, TupleTableSlot *slot);
 extern void subject_of_row(const SubjectReader *reader, const Route *route,
-						   const DeformedRow *row, Subject *subject);
+						   TupleTableSlot *slot, Subject *subject);
 extern void subject_of_jsonb(const Route *route, const Jsonb *jsonb, Subject *subject);
 extern void subject_unknown(const Route *route, Subject *subject);
 extern Jsonb *subject_cohort(const Subject *subject);
