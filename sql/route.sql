@@ -77,6 +77,40 @@ EXECUTE score;
 SELECT risk.promote('m', 'v1');
 ROLLBACK;
 
+-- what a call has found out is kept for the next statement, as long as it is so
+SELECT risk.create_model('kept', entity_id => 'id');
+SELECT 1 FROM risk.register_model('kept', 'v1', toy_model('{a}', '[[0, 0, 1, -1, 1]]')) UNION ALL
+SELECT 1 FROM risk.register_model('kept', 'v2', toy_model('{a}', '[[0, 0, 1, -2, 2]]'));
+SELECT risk.promote('kept', 'v1'), risk.alter_model('kept', log => 'queued'), risk.start_canary('kept', 'v2', 50);
+CREATE TABLE kept AS SELECT i::text AS id, 1 AS a FROM generate_series(1, 30) AS i;
+PREPARE chosen AS SELECT bool_and(((risk.decide_transaction('kept', k)).role = 'canary') = (risk.entity_percent(k.id, r.salt) < r.percent)) AS rightly
+FROM kept AS k, risk.model_roles AS r WHERE r.model = 'kept' AND r.role = 'canary';
+EXECUTE chosen;
+EXECUTE chosen;
+ALTER TABLE kept RENAME id TO old;
+ALTER TABLE kept ADD COLUMN id text;
+UPDATE kept SET id = 'other ' || old;
+EXECUTE chosen;
+ALTER TABLE kept DROP COLUMN old;
+EXECUTE chosen;
+ALTER TABLE kept ALTER id TYPE name;
+EXECUTE chosen;
+SELECT risk.set_canary('kept', 90);
+EXECUTE chosen;
+PREPARE logged AS SELECT queued FROM risk.queue_status WHERE model = 'kept';
+EXECUTE chosen;
+EXECUTE logged;
+SET pg_risk.log_queries = off;
+EXECUTE chosen;
+EXECUTE logged;
+RESET pg_risk.log_queries;
+EXECUTE chosen;
+EXECUTE logged;
+DEALLOCATE chosen;
+DEALLOCATE logged;
+DROP TABLE kept;
+SELECT risk.drop_model('kept');
+
 -- a transaction that drops the version it scores with
 BEGIN;
 SELECT risk.score_transaction('m', '{"a": 1}'::jsonb, 'v1');

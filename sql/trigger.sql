@@ -54,6 +54,48 @@ INSERT INTO tx VALUES (50, 3) RETURNING *;
 INSERT INTO tx VALUES (500, 3) RETURNING *;
 DROP TABLE tx;
 
+-- wherever columns are filled, and whatever else is NULL: a row as it is when it is written whole, at the same place
+CREATE FUNCTION differing(columns text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	number bigint;
+BEGIN
+	EXECUTE format('CREATE TABLE written (%s)', columns);
+	CREATE TABLE scored (LIKE written INCLUDING DEFAULTS);
+	CREATE TRIGGER score BEFORE INSERT ON scored FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score', 'version', 'role');
+	INSERT INTO scored (id, amount, hour, note, flag) SELECT * FROM sources ORDER BY id;
+	INSERT INTO written (id, amount, hour, note, flag, score, version, role)
+	SELECT s.*, risk.score_transaction('m', s), 'v2', 'champion' FROM sources AS s ORDER BY id;
+	SELECT count(*) FROM scored AS s FULL JOIN written AS w USING (id)
+	WHERE s::text IS DISTINCT FROM w::text OR s.ctid IS DISTINCT FROM w.ctid INTO number;
+	DROP TABLE scored, written;
+	RETURN number;
+END $$;
+CREATE TABLE sources AS
+	SELECT i AS id, CASE WHEN i % 3 > 0 THEN i % 150 END::real AS amount, CASE WHEN i % 5 > 0 THEN i % 24 END::smallint AS hour,
+		   CASE WHEN i % 7 > 0 THEN repeat('x', i % 200) END AS note, CASE WHEN i % 11 > 0 THEN i % 2 = 0 END AS flag
+	FROM generate_series(1, 3000) AS i;
+SELECT differing(columns), columns FROM unnest(ARRAY[
+	'id int, amount real, hour smallint, note text, flag bool, score float8, version text, role text',
+	'id int, amount real, hour smallint, note text, flag bool, role text, version text, score float8',
+	'flag bool, note text, hour smallint, amount real, id int, version varchar(10), empty int, score real, role text, rest text[]',
+	'id int, score float8, amount real, version text, hour smallint, note text, role text, flag bool',
+	'amount real, id int, note text, hour smallint, flag bool, role name, score numeric, version "char"',
+	'id int, gone int, amount real, hour smallint, note text, flag bool, score float8, version text DEFAULT $$none$$, role char(200)',
+	'id int NOT NULL, note text, flag bool, amount real, hour smallint, score float8 DEFAULT 0, role text COLLATE "C", version text']) AS columns;
+DROP TABLE sources;
+DROP FUNCTION differing;
+-- columns that come and go between statements, and triggers of other arguments
+CREATE TABLE tx (score float8, amount int, hour int, version text);
+CREATE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score');
+PREPARE put AS INSERT INTO tx (amount, hour) VALUES (100, 3);
+EXECUTE put;
+CREATE OR REPLACE TRIGGER score BEFORE INSERT ON tx FOR EACH ROW EXECUTE FUNCTION risk.score_on_insert('m', 'score', 'version');
+EXECUTE put;
+ALTER TABLE tx DROP COLUMN score, ADD COLUMN score real;
+EXECUTE put;
+SELECT * FROM tx;
+DROP TABLE tx;
+
 -- wrong use
 SELECT risk.score_on_insert();
 CREATE TABLE tx (amount int, hour int, doubled int GENERATED ALWAYS AS (amount * 2) STORED, score float8, flag bool);

@@ -303,7 +303,7 @@ resolved_before(CallSite *site)
 	{
 		Contender  *contender = &site->contenders[i];
 
-		if (!contender->scorer.version || !match_holds(site, contender) || !scorer_open_again(&contender->scorer))
+		if (!contender->scorer.version || !scorer_open_again(&contender->scorer) || !match_holds(site, contender))
 			return false;
 	}
 	site->warned = false;
@@ -382,6 +382,7 @@ take_idle(CallKind kind, InputKind input, const text *model, const text *version
 			same_text(model, site->model) && same_text(version_name, site->version_name))
 		{
 			*link = site->next;
+			site->sight.transaction = 0;	/* none: to be looked at anew */
 			return site;
 		}
 	}
