@@ -75,8 +75,8 @@ CREATE TABLE sources AS
 		   CASE WHEN i % 7 > 0 THEN repeat('x', i % 200) END AS note, CASE WHEN i % 11 > 0 THEN i % 2 = 0 END AS flag
 	FROM generate_series(1, 3000) AS i;
 SELECT differing(columns), columns FROM unnest(ARRAY[
-	'id int, amount real, hour smallint, note text, flag bool, score float8, version text, role text',
-	'id int, amount real, hour smallint, note text, flag bool, role text, version text, score float8',
+	'id int, more int DEFAULT 7, amount real, hour smallint, note text, flag bool, score float8, version text, role text',
+	'id int, amount real, hour smallint, note text, flag bool, more bool DEFAULT true, role text, version text, score float8',
 	'flag bool, note text, hour smallint, amount real, id int, version varchar(10), empty int, score real, role text, rest text[]',
 	'id int, score float8, amount real, version text, hour smallint, note text, role text, flag bool',
 	'amount real, id int, note text, hour smallint, flag bool, role name, score numeric, version "char"',

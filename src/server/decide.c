@@ -282,18 +282,9 @@ decide_alone(const text *model, const text *version_name, int64 *version_id, int
 	return *version_id != 0 && !has_canary(&route) && !logs_calls(&route, CALL_QUERY);
 }
 
-/* Does the match of columns, and the reader that was made after it, still hold? */
-static bool
-match_holds(const CallSite *site, const Contender *contender)
-{
-	if (contender->unbound.sqlstate)
-		return false;
-	return contender != site->contenders || !site->reader ||
-		(contender->binding && bind_is_current(contender->binding, site->reader_type, site->reader_typmod));
-}
-
 /* Would a statement find what the site has resolved for another one?  Then the versions
- * are good for its transaction, too. */
+ * are good for its transaction, too.  Matches of row types are looked at with each row,
+ * but not why there is none. */
 static bool
 resolved_before(CallSite *site)
 {
@@ -303,7 +294,7 @@ resolved_before(CallSite *site)
 	{
 		Contender  *contender = &site->contenders[i];
 
-		if (!contender->scorer.version || !scorer_open_again(&contender->scorer) || !match_holds(site, contender))
+		if (contender->unbound.sqlstate || !contender->scorer.version || !scorer_open_again(&contender->scorer))
 			return false;
 	}
 	site->warned = false;
