@@ -5,9 +5,13 @@
  *		shadows, as the model's settings say.
  *
  * What a call site needs (versions, matches of the row type, buffers) is
- * resolved at its first call in a statement and kept in fn_extra.  A statement
+ * resolved at its first call in a statement and kept.  A statement
  * is told from the next one by its snapshot: the route is read with that
  * snapshot, so as long as the snapshot is the same, the route is.
+ *
+ * What is resolved outlives the statement: a client's next one likely makes the same
+ * call, and takes the site over if it would find the same (resolved_before()).  Between
+ * transactions a site pins nothing.
  *
  * Only the version that decides can fail a call.  A canary that cannot score
  * leaves the decision to the champion; shadows and failed canaries are logged

@@ -101,7 +101,7 @@ static HeapTuple
 append_columns(HeapTuple tuple, TupleDesc tupdesc, int first, int count, const int *columns,
 			   const Datum *values, const bool *nulls)
 {
-	bits8		present[BITMAPLEN(MaxTupleAttributeNumber)];
+	bits8		present[(MaxTupleAttributeNumber + 7) / 8];
 	Size		more = 0;
 	HeapTuple	result;
 

@@ -42,6 +42,7 @@ LIMIT = 1e-6                    # how far PL/Python's score may be from ours (1 
 COLUMNS = ", ".join(f"f{i}" for i in range(FEATURES))
 BY_ROW = "risk.score_transaction('m', t)"
 BY_BATCH = "SELECT sum(score) FROM risk.score_batch('m', '{}', id_column => 'id')"
+EMPTY, CONSTANT = "C, empty", "C, constant"    # what the server takes for any function
 BY_PYTHON = f"python_score(array[{COLUMNS}])"
 
 
@@ -337,11 +338,13 @@ class Bench:
             "One transaction by its key",
             f"pgbench, prepared statements, 2 clients, runs of {self.options.seconds} s: "
             "statements a second, and the server's processor time for a statement in "
-            "microseconds, each client's first one left out.")
+            f"microseconds, each client's first one left out. {EMPTY}: a function that does not "
+            "look at the row, so what is over f29 there is the server's, which makes the row.")
         scripts = {
             name: f"\\set id random(1, {self.options.rows})\n"
                   f"SELECT {what} FROM transactions AS t WHERE id = :id;"
-            for name, what in (("f29", "f29"), ("score, row", BY_ROW), ("PL/Python", BY_PYTHON))}
+            for name, what in (("f29", "f29"), (EMPTY, "empty_score('m', t)"), ("score, row", BY_ROW),
+                               ("PL/Python", BY_PYTHON))}
         rates, costs = self.run_clients("by key", scripts)
         self.report.table(
             ["select", "statements/s", "server us", "over f29"],
@@ -371,6 +374,7 @@ class Bench:
     def bulk_inserts(self):
         """What triggers cost where nothing else does."""
         tables = {"none": ("inserts_plain", INSERT_ROWS), "plpgsql, empty": ("inserts_noop", INSERT_ROWS),
+                  CONSTANT: ("inserts_constant", INSERT_ROWS),
                   "pg_risk": ("inserts_scored", INSERT_ROWS),
                   "PL/Python": ("inserts_python", PYTHON_INSERT_ROWS)}
         costs = Samples()
@@ -382,7 +386,8 @@ class Bench:
         self.report.section(
             "Bulk inserts with a scoring trigger",
             f"`INSERT ... SELECT` of {INSERT_ROWS:,} rows of {FEATURES} values "
-            f"({PYTHON_INSERT_ROWS:,} for PL/Python): the server's processor time, microseconds a row.")
+            f"({PYTHON_INSERT_ROWS:,} for PL/Python): the server's processor time, microseconds a row. "
+            f"{CONSTANT}: a trigger in C that sets the score to a constant, by the server's own means.")
         self.report.table(["trigger", "us", "over none"], [
             [name, number(costs.median(name)),
              number(costs.difference(name, "none")) if name != "none" else ""] for name in tables])
@@ -392,27 +397,26 @@ class Bench:
         self.report.section(
             "Inserts with a scoring trigger",
             f"pgbench, prepared statements, 2 clients, runs of {self.options.seconds} s; each "
-            "inserts one row of 30 random values into a table without a trigger, with "
-            "`risk.score_on_insert()`, and with a trigger in PL/Python. Microseconds are the "
-            "server's processor time for an insert, each client's first one left out.")
+            "inserts one row of 30 random values into a table without a trigger, with one in C that "
+            "sets the score to a constant, with `risk.score_on_insert()`, and with a trigger in "
+            "PL/Python. Microseconds are the server's processor time for an insert, each client's first one left out.")
         scripts = {
             name: self.insert_script(table)
-            for name, table in (("none", "inserts_plain"), ("pg_risk", "inserts_scored"),
-                                ("PL/Python", "inserts_python"))}
+            for name, table in (("none", "inserts_plain"), (CONSTANT, "inserts_constant"),
+                                ("pg_risk", "inserts_scored"), ("PL/Python", "inserts_python"))}
         table = []
         for commit in ("off", "on"):
             rates, costs = self.run_clients(
                 f"inserts, synchronous_commit {commit}", scripts,
                 f"-c synchronous_commit={commit}",
                 lambda _: self.server.query(
-                    "TRUNCATE inserts_plain, inserts_scored, inserts_python"))
+                    "TRUNCATE inserts_plain, inserts_constant, inserts_scored, inserts_python"))
             for name in scripts:
                 table.append([
                     name, commit, number(rates.median(name)), times(rates.ratio(name, "none")),
                     number(costs.median(name)),
                     number(costs.difference(name, "none")) if name != "none" else ""])
-            if commit == "off":
-                self.figures.add("insert", rates.ratio("pg_risk", "none"))
+            self.figures.add(f"insert, {commit}", rates.ratio("pg_risk", "none"))
         self.report.table(["trigger", "synchronous_commit", "inserts/s", "rate / none",
                            "server us", "over none"], table)
 
@@ -503,7 +507,8 @@ class Bench:
         subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "bench", "-f",
                         os.path.join(FOLDER, "setup.sql"),
                         "-v", f"rows={self.options.rows}",
-                        "-v", f"json_rows={self.options.json_rows}"],
+                        "-v", f"json_rows={self.options.json_rows}",
+                        "-v", f"floor={self.options.scratch}/floor.so"],
                        check=True, stdout=subprocess.DEVNULL)
         certificate = self.register("m", self.model(SERVED))
         self.agree()

@@ -140,7 +140,7 @@ class Rollout:
         """The caller's costs, and in passing the worker's: it writes what has been queued."""
         idle, busy, writer = Samples(), Samples(), Samples()
         before = self.dropped()
-        self.server.query("SET max_parallel_workers_per_gather = 0")
+        self.server.query("SET max_parallel_workers_per_gather = 0; SET pg_risk.block_scoring = off")
         for key in QUEUED:
             self.cost(model_of(*key))
         self.drain()
@@ -151,6 +151,9 @@ class Rollout:
                     self.cost("off_0")          # what other statements did to caches is over
                     idle.add(("off", key[1]), self.cost("off_0"))
                     idle.add(key, self.cost(model_of(*key)))
+                    self.server.query("SET pg_risk.block_scoring = on")
+                    idle.add("blocks", self.cost("off_0"))
+                    self.server.query("SET pg_risk.block_scoring = off")
                     pid = self.worker()
                     start, cpu = time.perf_counter(), process_cpu(pid)
                 self.drain()
@@ -176,7 +179,9 @@ class Rollout:
             f"`SELECT sum(risk.score_transaction('m', t))` over {QUEUE_ROWS:,} rows: the caller's "
             "processor time, nanoseconds a row, and what logging adds to it (to the same query "
             "with log off, right before), while the worker is held back by a lock and while it "
-            "writes, a process of its own. A query always logs by "
+            "writes, a process of its own. `pg_risk.block_scoring` is off on both sides: transactions "
+            "that are logged are scored row by row, whatever it is, and what blocks save is no cost of "
+            "the log; in blocks: the query without a log as it is by default. A query always logs by "
             "way of the queue, so `transactional` is `queued` here. Shadows are challengers of "
             f"the champion's size, with its features. Dropped requests: {dropped}.")
         def extra(samples, shadows):
@@ -184,7 +189,8 @@ class Rollout:
 
         self.report.table(
             ["log", "shadows", "worker held", "over off", "worker writing", "over off"],
-            [["off", 0, number(idle.median(("off", 0))), "", number(busy.median(("off", 0))), ""]]
+            [["off, in blocks", 0, number(idle.median("blocks")), "", "", ""],
+             ["off", 0, number(idle.median(("off", 0))), "", number(busy.median(("off", 0))), ""]]
             + [["queued", shadows, number(idle.median(("queued", shadows))),
                 number(extra(idle, shadows)), number(busy.median(("queued", shadows))),
                 number(extra(busy, shadows))] for _, shadows in QUEUED])
@@ -254,7 +260,7 @@ class Rollout:
         with contextlib.ExitStack() as stack:
             connections = [stack.enter_context(Connection()) for _ in range(4)]
             for connection in (self.server, *connections):
-                connection.query("SET max_parallel_workers_per_gather = 0")
+                connection.query("SET max_parallel_workers_per_gather = 0; SET pg_risk.block_scoring = off")
                 for log in ("off", "queued"):
                     connection.query(self.scores(f"small_{log}", 1000))
             for _ in self.bench.rounds("putting"):
@@ -273,7 +279,7 @@ class Rollout:
         self.server.query("RESET ALL")
         self.report.section(
             "How fast requests can be queued",
-            f"{2 * QUEUE_ROWS:,} rows scored in one session, and in four at a time, by a smaller "
+            f"{2 * QUEUE_ROWS:,} rows scored row by row in one session, and in four at a time, by a smaller "
             "champion (trees100_depth6), the worker held back: rows a second together, and the "
             "callers' processor time, nanoseconds a row. Full: the queue was filled before, so "
             f"that each request is dropped and counted. Dropped otherwise: {dropped}.")

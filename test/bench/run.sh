@@ -42,6 +42,7 @@ trap clean EXIT
 trap 'exit 1' INT TERM
 
 make --no-print-directory -s benchmarks
+"${CC:-cc}" -O2 -fPIC -shared -I"$("${PG_CONFIG:-pg_config}" --includedir-server)" -o "$dir/floor.so" test/bench/floor.c
 nice $python test/bench/train_models.py $models $([[ $parts != *kinds* ]] || echo all)
 
 chmod 711 "$dir"					# root's cluster is another user's

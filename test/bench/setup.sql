@@ -1,5 +1,5 @@
 -- setup.sql: the tables and functions of the benchmarks, in database bench.
--- Variables: rows, and json_rows for the dearer forms.
+-- Variables: rows, and json_rows for the dearer forms; floor, the library of floor.c.
 
 CREATE EXTENSION pg_risk;
 CREATE EXTENSION plpython3u;
@@ -66,6 +66,10 @@ $$;
 
 CREATE FUNCTION do_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 
+-- What the server takes for any function in C.
+CREATE FUNCTION empty_score(model text, transaction anyelement) RETURNS float8 LANGUAGE c STABLE AS :'floor';
+CREATE FUNCTION constant_score() RETURNS trigger LANGUAGE c AS :'floor';
+
 -- Where the inserts go.
 CREATE TABLE inserts_plain (LIKE transactions);
 ALTER TABLE inserts_plain ADD score float8;
@@ -74,6 +78,8 @@ CREATE TRIGGER score BEFORE INSERT ON inserts_scored FOR EACH ROW
   EXECUTE FUNCTION risk.score_on_insert('m', 'score');
 CREATE TABLE inserts_noop (LIKE inserts_plain);
 CREATE TRIGGER score BEFORE INSERT ON inserts_noop FOR EACH ROW EXECUTE FUNCTION do_nothing();
+CREATE TABLE inserts_constant (LIKE inserts_plain);
+CREATE TRIGGER score BEFORE INSERT ON inserts_constant FOR EACH ROW EXECUTE FUNCTION constant_score();
 CREATE TABLE inserts_python (LIKE inserts_plain);
 CREATE TRIGGER score BEFORE INSERT ON inserts_python FOR EACH ROW
   EXECUTE FUNCTION python_score_on_insert();
