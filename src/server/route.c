@@ -128,7 +128,7 @@ recall(const char *model, uint64 state)
 void
 route_read(const char *model, Route *route)
 {
-	uint64		state;
+	uint64		state = 0;
 	bool		seen = changes_seen(GetActiveSnapshot(), &state);
 	const Route *known = seen ? recall(model, state) : NULL;
 
