@@ -85,7 +85,7 @@ typedef struct Contender
 
 struct CallSite
 {
-	MemoryContextCallback released;
+	MemoryContextCallback leave;
 	CallSite   *next;			/* of those that are idle */
 	CallKind	kind;
 	InputKind	input;
@@ -346,7 +346,7 @@ static CallSite *idle = NULL;
 
 /* The statement of a site has ended. */
 static void
-release(void *arg)
+leave(void *arg)
 {
 	CallSite   *site = arg;
 	int			count = 0;
@@ -398,8 +398,8 @@ decide_call_site(MemoryContext statement, CallKind kind, InputKind input, const 
 		site->kind = kind;
 		site->input = input;
 	}
-	site->released = (MemoryContextCallback) {.func = release,.arg = site};
-	MemoryContextRegisterResetCallback(statement, &site->released);
+	site->leave = (MemoryContextCallback) {.func = leave,.arg = site};
+	MemoryContextRegisterResetCallback(statement, &site->leave);
 	return site;
 }
 
