@@ -99,7 +99,8 @@ column_refit(Rolling *r, uint32_t column)
 	if (highest - lowest > FIXED_BITS)
 		return false;
 	lowest -= (FIXED_BITS - (highest - lowest)) / 2;
-	r->columns[column].base = lowest < HIGHEST_BASE ? lowest : HIGHEST_BASE;
+	lowest = lowest < HIGHEST_BASE ? lowest : HIGHEST_BASE;
+	r->columns[column].base = lowest > LOWEST_BASE ? lowest : LOWEST_BASE;
 	total_anew(r, column);
 	return true;
 }

@@ -38,6 +38,7 @@ typedef struct Cell
 #define FIXED_BITS		100
 #define MOST_FIXED		(INT64_C(1) << 27)
 #define HIGHEST_BASE	(1024 - FIXED_BITS)
+#define LOWEST_BASE		(-1074)
 
 /* Money's: from 2^-12 to 2^36 all float8 values fit. */
 #define FIRST_BASE		(-64)
@@ -83,6 +84,12 @@ typedef struct Window
 	bool		busy;			/* features follow the events that come and go */
 } Window;
 
+typedef struct Ends
+{
+	int64_t		begin;
+	int64_t		end;
+} Ends;
+
 typedef struct Feature
 {
 	RollingFeature what;
@@ -107,12 +114,16 @@ struct Rolling
 	int64_t		past;
 	int64_t		next;
 	int64_t		mask;
-	int64_t		now;
+	int64_t		now;			/* the last moment asked about */
+	int64_t		latest;			/* the time of the last event */
 	int64_t		oldest;			/* all events from then on are kept */
 	int64_t    *times;			/* [capacity]; of event next, INT64_MAX: a mark */
 	Column	   *columns;
 	Identity   *identities;
 	Window	   *windows;
+	int64_t    *lower;			/* [num_windows] bounds of an event of a block */
+	int64_t    *upper;
+	Ends	   *ends;			/* [num_windows][ROLLING_BLOCK] */
 	Feature    *features;		/* counts, then sums, then others */
 	uint32_t	sums;			/* where these begin */
 	uint32_t	others;
@@ -170,6 +181,20 @@ total_of(const Rolling *r, uint32_t column, const Window *w)
 	low = (low ^ sign) - sign;
 	high = (high ^ sign) + (sign & (low == 0));
 	return (Total) {high, low, sign & 1};
+}
+
+/*
+ * The same where the low limb is 0: then the high one, with its sign, is all of
+ * it, in units of 2^(base + 64).  Those of integers are, as FIRST_BASE is what it is.
+ */
+static inline bool
+is_short_total(const Rolling *r, uint32_t column, const Window *w, int64_t *high)
+{
+	const uint64_t *begin = cell_of(r, column, w->begin)->total;
+	const uint64_t *end = cell_of(r, column, w->end)->total;
+
+	*high = (int64_t) (end[1] - begin[1]);
+	return end[0] == begin[0];
 }
 
 /* A value in units of 2^base.  False: it does not fit; what is not finite, seen

@@ -39,6 +39,17 @@ take_apart(double value)
 	return (Parts) {mantissa, exponent - 1075, bits >> 63};
 }
 
+/* The same of a number and an exponent within the range of normal float8 values. */
+static inline double
+scale(double value, int exponent)
+{
+	uint64_t	bits = (uint64_t) (exponent + 1023) << 52;
+	double		unit;
+
+	memcpy(&unit, &bits, sizeof(unit));
+	return value * unit;
+}
+
 /* top * 2^exponent, top < 2^63: as round_number() when that is not simple. */
 extern double round_extreme(bool negative, uint64_t top, int exponent);
 

@@ -230,6 +230,32 @@ extern RollingStatus rolling_ask(Rolling *r, const RollingEvent *event,
 /* Add an event to the history. */
 extern RollingStatus rolling_add(Rolling *r, const RollingEvent *event);
 
+/* What is subtracted from a time for the bounds of a window. */
+typedef struct RollingOffsets
+{
+	int64_t		lower;
+	int64_t		upper;
+} RollingOffsets;
+
+/* Events in order of time, and room for their features. */
+#define ROLLING_BLOCK	256
+
+typedef struct RollingBlock
+{
+	size_t		count;			/* at most ROLLING_BLOCK */
+	const int64_t *times;
+	const double *values;		/* [count][num_columns] */
+	const bool *nulls;
+	const uint64_t *ids;		/* [count][num_id_columns] */
+	double	   *results;		/* [count][num_features] */
+	bool	   *no_results;
+} RollingBlock;
+
+/* Ask about each event and add it, as the two functions do in turn; faster where
+ * the features are counts, sums, averages and times since the last event.  offsets:
+ * [num_windows].  After ROLLING_DISORDER only rolling_reset() may follow. */
+extern RollingStatus rolling_pass(Rolling *r, const RollingBlock *block, const RollingOffsets *offsets);
+
 /* Events that are kept at the moment. */
 extern size_t rolling_num_events(const Rolling *r);
 

@@ -152,8 +152,12 @@ set_up(Rolling *r)
 	r->columns = allocate(r, spec->num_columns, sizeof(Column));
 	r->identities = allocate(r, spec->num_id_columns, sizeof(Identity));
 	r->windows = allocate(r, spec->num_windows, sizeof(Window));
+	r->lower = allocate(r, spec->num_windows, sizeof(int64_t));
+	r->upper = allocate(r, spec->num_windows, sizeof(int64_t));
+	r->ends = allocate(r, spec->num_windows, ROLLING_BLOCK * sizeof(Ends));
 	r->features = allocate(r, spec->num_features, sizeof(Feature));
-	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL)
+	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL ||
+		r->lower == NULL || r->upper == NULL || r->ends == NULL)
 		return false;
 	for (i = 0; i < spec->num_columns; i++)
 		r->columns[i].divisor = spec->divisors != NULL ? spec->divisors[i] : 1;
@@ -211,6 +215,9 @@ rolling_free(Rolling *r)
 	release(r, r->columns);
 	release(r, r->identities);
 	release(r, r->windows);
+	release(r, r->lower);
+	release(r, r->upper);
+	release(r, r->ends);
 	release(r, r->features);
 	release(r, r->times);
 	release(r, r);
@@ -238,7 +245,7 @@ rolling_reset(Rolling *r)
 	r->next = (r->next + r->mask) & ~r->mask;
 	r->first = r->past = r->next;
 	r->times[0] = INT64_MAX;
-	r->now = INT64_MIN;
+	r->now = r->latest = INT64_MIN;
 	for (i = 0; i < r->spec.num_columns; i++)
 	{
 		r->columns[i].base = FIRST_BASE;
@@ -332,16 +339,20 @@ go_back(Rolling *r, uint32_t window)
 
 /*
  * The first event from a place on that is not before a time; there is one, the
- * mark behind the last.  How many steps it takes, mostly 0 to 2, cannot be
- * foreseen: these two do without a branch.
+ * mark behind the last.  How many steps it takes, mostly 0 to 3, cannot be
+ * foreseen: these do without a branch, and none waits for the one before.
  */
 static inline int64_t
 find(const Rolling *r, int64_t event, int64_t time)
 {
-	event += time_of(r, event) < time;
-	event += time_of(r, event) < time;
-	while (time_of(r, event) < time)
-		event++;
+	bool		first = time_of(r, event) < time;
+	bool		second = first & (time_of(r, event + 1) < time);
+	bool		third = second & (time_of(r, event + 2) < time);
+
+	event += first + second + third;
+	if (third)
+		while (time_of(r, event) < time)
+			event++;
 	return event;
 }
 
@@ -373,9 +384,12 @@ sum(const Rolling *r, const Feature *f, const Window *w)
 {
 	const Column *column = &r->columns[f->what.column];
 	Total		total;
+	int64_t		high;
 
 	if (column->wide)
 		return exact_avg(&f->sum, column->divisor);
+	if (is_short_total(r, f->what.column, w, &high) && column->divisor == 1)
+		return scale((double) high, column->base + 64);
 	total = total_of(r, f->what.column, w);
 	if (column->divisor != 1)
 		return round_quotient(total.negative, total.high, total.low, column->base, false, column->divisor);
@@ -426,6 +440,24 @@ since_last(const Rolling *r, const Window *w, bool *null)
 	return (double) ((uint64_t) r->now - (uint64_t) time_of(r, w->end - 1)) / 1e6;
 }
 
+/* The result of a feature that is neither a count nor a sum. */
+static double
+other_result(Rolling *r, const RollingEvent *event, Feature *f, const Window *w, bool *null)
+{
+	*null = false;
+	switch (f->what.aggregate)
+	{
+		case ROLLING_SINCE_LAST:
+			return since_last(r, w, null);
+		case ROLLING_DISTINCT:
+			return (double) f->distinct;
+		case ROLLING_DECAYED_DISTINCT:
+			return identity_decayed(r, f, w, event->ids != NULL ? event->ids[f->what.column] : ROLLING_NULL_ID);
+		default:
+			return result_of_values(r, f, w, null);
+	}
+}
+
 /* All results; the features are in the order of their aggregates. */
 static inline void
 answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
@@ -450,19 +482,8 @@ answer(Rolling *r, const RollingEvent *event, double *results, bool *nulls)
 	for (; i < r->spec.num_features; i++)
 	{
 		Feature    *f = &r->features[i];
-		const Window *w = &r->windows[f->what.window];
-		double	   *result = &results[f->place];
 
-		nulls[f->place] = false;
-		if (f->what.aggregate == ROLLING_SINCE_LAST)
-			*result = since_last(r, w, &nulls[f->place]);
-		else if (f->what.aggregate == ROLLING_DISTINCT)
-			*result = (double) f->distinct;
-		else if (f->what.aggregate == ROLLING_DECAYED_DISTINCT)
-			*result = identity_decayed(r, f, w, event->ids != NULL ?
-									   event->ids[f->what.column] : ROLLING_NULL_ID);
-		else
-			*result = result_of_values(r, f, w, &nulls[f->place]);
+		results[f->place] = other_result(r, event, f, &r->windows[f->what.window], &nulls[f->place]);
 	}
 }
 
@@ -529,17 +550,17 @@ put(Rolling *r, uint32_t column, double value, bool null)
 		column_widen(r, column);
 }
 
-RollingStatus
-rolling_add(Rolling *r, const RollingEvent *event)
+static inline RollingStatus
+add(Rolling *r, const RollingEvent *event)
 {
 	uint32_t	i;
 
-	if (event->time < r->now)
+	if (event->time < r->now || event->time < r->latest)
 		return ROLLING_DISORDER;
 	/* One element is for what stands before the event to come, and the mark. */
 	if (r->next - r->first >= r->mask && !set_capacity(r, 2 * (r->mask + 1)))
 		return ROLLING_NO_MEMORY;
-	r->now = event->time;
+	r->latest = event->time;
 	r->times[r->next & r->mask] = event->time;
 	for (i = 0; i < r->spec.num_id_columns; i++)
 		r->identities[i].links[r->next & r->mask].id = event->ids[i];
@@ -548,4 +569,152 @@ rolling_add(Rolling *r, const RollingEvent *event)
 	for (i = 0; i < r->spec.num_columns; i++)
 		put(r, i, event->values[i], event->nulls != NULL && event->nulls[i]);
 	return ROLLING_OK;
+}
+
+RollingStatus
+rolling_add(Rolling *r, const RollingEvent *event)
+{
+	return add(r, event);
+}
+
+/* ---- many events ---- */
+
+/* The bound of a window; what is too early for a number becomes too late. */
+static inline int64_t
+before(int64_t time, int64_t offset)
+{
+	return (int64_t) ((uint64_t) time - (uint64_t) offset);
+}
+
+/* An event of a block. */
+static inline RollingEvent
+event_of(const RollingSpec *spec, const RollingBlock *block, size_t i)
+{
+	return (RollingEvent) {block->times[i], block->values + i * spec->num_columns,
+		block->nulls + i * spec->num_columns, block->ids + i * spec->num_id_columns};
+}
+
+/* Whether all features come from the ends of windows, which do not go back from
+ * a time on. */
+static bool
+only_ends(const Rolling *r, int64_t time, const RollingOffsets *offsets)
+{
+	bool		held = r->spec.num_id_columns == 0;
+	uint32_t	i;
+
+	for (i = 0; i < r->spec.num_windows; i++)
+	{
+		const Window *w = &r->windows[i];
+		int64_t		lower = before(time, offsets[i].lower);
+		int64_t		upper = before(time, offsets[i].upper);
+
+		held &= !w->busy && r->oldest <= lower && w->lower <= lower && w->upper <= upper &&
+			lower <= upper && upper <= time;
+	}
+	return held;
+}
+
+/* Where the windows are at each event of a block: one event after the other, as
+ * the windows do not wait for each other. */
+static void
+move_along(Rolling *r, const RollingBlock *block, const RollingOffsets *offsets)
+{
+	uint32_t	k;
+	size_t		i;
+
+	for (i = 0; i < block->count; i++)
+	{
+		int64_t		time = block->times[i];
+
+		r->past = find(r, r->past, time);
+		for (k = 0; k < r->spec.num_windows; k++)
+		{
+			Window	   *w = &r->windows[k];
+
+			w->begin = find(r, w->begin, time - offsets[k].lower);
+			w->end = offsets[k].upper == 0 ? r->past : find(r, w->end, time - offsets[k].upper);
+			r->ends[k * ROLLING_BLOCK + i] = (Ends) {w->begin, w->end};
+		}
+	}
+}
+
+/* The results of a feature at the events of a block. */
+static void
+answer_along(Rolling *r, uint32_t feature, const RollingBlock *block)
+{
+	Feature    *f = &r->features[feature];
+	const Ends *ends = &r->ends[f->what.window * ROLLING_BLOCK];
+	uint32_t	each = r->spec.num_features;
+	double	   *results = block->results + f->place;
+	size_t		i;
+
+	if (feature < r->sums)
+		for (i = 0; i < block->count; i++)
+			results[i * each] = (double) (ends[i].end - ends[i].begin);
+	else if (feature < r->others)
+		for (i = 0; i < block->count; i++)
+			results[i * each] = sum(r, f, &(Window) {.begin = ends[i].begin,.end = ends[i].end});
+	else
+		for (i = 0; i < block->count; i++)
+		{
+			r->now = block->times[i];
+			results[i * each] = other_result(r, NULL, f, &(Window) {.begin = ends[i].begin,.end = ends[i].end},
+											 &block->no_results[i * each + f->place]);
+		}
+}
+
+/* All features of the events of a block, which are in the history. */
+static void
+answer_block(Rolling *r, const RollingBlock *block, const RollingOffsets *offsets)
+{
+	uint32_t	i;
+
+	move_along(r, block, offsets);
+	memset(block->no_results, false, block->count * r->spec.num_features);
+	for (i = 0; i < r->spec.num_features; i++)
+		answer_along(r, i, block);
+	r->now = r->oldest = block->times[block->count - 1];
+	r->first = r->past;
+	for (i = 0; i < r->spec.num_windows; i++)
+	{
+		Window	   *w = &r->windows[i];
+
+		w->lower = r->now - offsets[i].lower;
+		w->upper = r->now - offsets[i].upper;
+		r->first = w->begin < r->first ? w->begin : r->first;
+		r->oldest = w->lower < r->oldest ? w->lower : r->oldest;
+	}
+}
+
+RollingStatus
+rolling_pass(Rolling *r, const RollingBlock *block, const RollingOffsets *offsets)
+{
+	const RollingSpec *spec = &r->spec;
+	RollingStatus status = ROLLING_OK;
+	RollingEvent event;
+	uint32_t	k;
+	size_t		i;
+
+	for (i = 0; i < block->count && status == ROLLING_OK; i++)
+	{
+		event = event_of(spec, block, i);
+		status = add(r, &event);
+	}
+	if (status == ROLLING_OK && block->count > 0 && only_ends(r, block->times[0], offsets))
+	{
+		answer_block(r, block, offsets);
+		return ROLLING_OK;
+	}
+	for (i = 0; i < block->count && status == ROLLING_OK; i++)
+	{
+		event = event_of(spec, block, i);
+		for (k = 0; k < spec->num_windows; k++)
+		{
+			r->lower[k] = before(event.time, offsets[k].lower);
+			r->upper[k] = before(event.time, offsets[k].upper);
+		}
+		status = rolling_ask(r, &event, r->lower, r->upper, block->results + i * spec->num_features,
+							 block->no_results + i * spec->num_features);
+	}
+	return status;
 }

@@ -235,7 +235,7 @@ begin_call(FunctionCallInfo fcinfo, const Shape *shape)
 
 	call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pg_risk windows",
 										  ALLOCSET_DEFAULT_SIZES);
-	call->run = rolling_run_create(call->context, &spec);
+	call->run = rolling_run_create(call->context, &spec, 1);
 	call->fixed = is_fixed(fcinfo, shape->window) && is_fixed(fcinfo, shape->delay) &&
 		is_fixed(fcinfo, shape->tau) && is_fixed(fcinfo, shape->aggregates);
 	if (shape->aggregates != NO_ARG)
@@ -326,9 +326,9 @@ set_value(FunctionCallInfo fcinfo, const Shape *shape, Call *call)
 	Datum		value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape->value, &null);
 
 	if (run->spec.num_ids > 0)
-		rolling_run_set_id(run, 0, value, null);
+		rolling_run_set_id(run, 0, 0, value, null);
 	else
-		rolling_run_set_value(run, 0, value, null);
+		rolling_run_set_value(run, 0, 0, value, null);
 }
 
 /* Have the results of the current row in call->run.  False: it has no time. */
@@ -351,11 +351,11 @@ step(FunctionCallInfo fcinfo, const Shape *shape, Call **made)
 		if (call->decimal != NULL)
 			rolling_decimal_reset(call->decimal);
 	}
-	call->run->time = rolling_time(time, call->run->spec.time_type);
-	check_order(fcinfo, shape, call, partition, call->run->time);
+	call->run->times[0] = rolling_time(time, call->run->spec.time_type);
+	check_order(fcinfo, shape, call, partition, call->run->times[0]);
 	if (shape->value != NO_ARG && !shape->decimal)
 		set_value(fcinfo, shape, call);
-	rolling_run_step(call->run);
+	rolling_run_step(call->run, 1);
 	return true;
 }
 
@@ -471,7 +471,7 @@ decimal_sum(FunctionCallInfo fcinfo, Datum *sum, int64 *count)
 	rolling_decimal_forget(call->decimal, run->calendar ? run->held : run->lower[0]);
 	value = WinGetFuncArgCurrent(PG_WINDOW_OBJECT(), shape.value, &null);
 	if (!null)
-		rolling_decimal_add(call->decimal, run->time, PointerGetDatum(PG_DETOAST_DATUM(value)));
+		rolling_decimal_add(call->decimal, run->times[0], PointerGetDatum(PG_DETOAST_DATUM(value)));
 	return true;
 }
 

@@ -379,61 +379,64 @@ rolling_rows_rewind(RollingRows *rows)
 		begin_key(rows, NO_KEY);
 }
 
-/* The next row from memory. */
-static bool
-next_in_memory(RollingRows *rows, RollingRow *row)
+/* The next record of the key. */
+static inline const Record *
+next_record(RollingRows *rows)
 {
-	const Record *record;
-	Size		n;
+	Size		n = rows->next++;
 
+	if (rows->order == NULL)
+		return record_of(rows, rows->begin + n);
+	if (n + AHEAD < rows->size)
+		__builtin_prefetch(record_of(rows, rows->order[n + AHEAD].row));
+	return record_of(rows, rows->order[n].row);
+}
+
+/* Rows from memory. */
+static void
+read_memory(RollingRows *rows, RollingPart *part)
+{
 	while (rows->next == rows->size)
 	{
 		if (rows->key + 1 == rows->next_key)
-			return false;
+			return;
 		begin_key(rows, rows->key + 1);
 	}
-	n = rows->next++;
-	if (rows->order == NULL)
-		record = record_of(rows, rows->begin + n);
-	else
+	part->new_key = rows->next == 0;
+	part->count = Min(rows->size - rows->next, rows->key == NO_KEY ? 1 : ROLLING_BLOCK);
+	for (int i = 0; i < part->count; i++)
 	{
-		record = record_of(rows, rows->order[n].row);
-		if (n + AHEAD < rows->size)
-			__builtin_prefetch(record_of(rows, rows->order[n + AHEAD].row));
+		const Record *record = next_record(rows);
+
+		part->rows[i] = (RollingRow) {record->time, values_of(rows, record), record->nulls};
 	}
-	row->new_key = n == 0;
-	row->time = record->time;
-	row->values = values_of(rows, record);
-	row->nulls = record->nulls;
-	return true;
 }
 
-/* The next row from files. */
-static bool
-next_in_files(RollingRows *rows, RollingRow *row)
+/* One row from files: the next takes its place. */
+static void
+read_files(RollingRows *rows, RollingPart *part)
 {
 	uint32		key;
 
 	if (!tuplesort_gettupleslot(rows->sort, true, false, rows->out, NULL))
-		return false;
+		return;
 	slot_getallattrs(rows->out);
 	key = DatumGetInt64(rows->out->tts_values[0]);
-	row->new_key = key != rows->key;
-	row->time = DatumGetInt64(rows->out->tts_values[1]);
-	row->values = rows->out->tts_values + 2;
-	row->nulls = rows->out->tts_isnull + 2;
+	part->new_key = key != rows->key;
+	part->count = 1;
+	part->rows[0] = (RollingRow) {
+		DatumGetInt64(rows->out->tts_values[1]), rows->out->tts_values + 2, rows->out->tts_isnull + 2
+	};
 	rows->key = key;
-	return true;
 }
 
-bool
-rolling_rows_next(RollingRows *rows, RollingRow *row)
+void
+rolling_rows_read(RollingRows *rows, RollingPart *part)
 {
-	if (!(rows->sort != NULL ? next_in_files : next_in_memory) (rows, row))
-		return false;
-	row->new_key |= rows->key == NO_KEY;
-	row->timeless = rows->key == NO_TIME;
-	return true;
+	part->count = 0;
+	(rows->sort != NULL ? read_files : read_memory) (rows, part);
+	part->new_key |= rows->key == NO_KEY;
+	part->timeless = rows->key == NO_TIME;
 }
 
 bool

@@ -284,13 +284,14 @@ copy_array(const void *array, Size size)
 	return memcpy(palloc(size + 1), array, size);
 }
 
-/* See RollingOffsets. */
-static RollingOffsets
-find_offsets(const RollingRunSpec *spec, const RollingWindow *window)
+/* What is subtracted from all times for the bounds of a window.  False: that
+ * depends on the calendar. */
+static bool
+find_offsets(RollingRun *run, const RollingWindow *window, RollingOffsets *offsets)
 {
+	const RollingRunSpec *spec = &run->spec;
 	bool		calendar = rolling_has_calendar(&window->width, spec->time_type) ||
 		rolling_has_calendar(&window->delay, spec->time_type);
-	RollingOffsets offsets = {.least = PG_INT64_MAX};
 	int64		width;
 	int64		delay;
 
@@ -299,16 +300,18 @@ find_offsets(const RollingRunSpec *spec, const RollingWindow *window)
 		pg_add_s64_overflow(window->delay.time, window->delay.day * USECS_PER_DAY, &delay) ||
 		(window->previous && pg_add_s64_overflow(delay, width, &delay)) ||
 		pg_add_s64_overflow(delay, width, &width))
-		return offsets;
+		return false;
 	if (calendar && (spec->range == NULL || spec->range[0] < MIN_TIMESTAMP + width ||
 					 !rolling_is_steady(spec->range[0] - width, spec->range[1])))
-		return offsets;
-	return (RollingOffsets) {width, delay, MIN_TIMESTAMP + width};
+		return false;
+	*offsets = (RollingOffsets) {width, delay};
+	run->least = Max(run->least, MIN_TIMESTAMP + width);
+	return true;
 }
 
 /* The core, and where the run's results go. */
 static void
-create_engine(RollingRun *run, MemoryContext context)
+create_engine(RollingRun *run, MemoryContext context, int room)
 {
 	const RollingRunSpec *spec = &run->spec;
 	RollingFeature *features = palloc((2 * spec->num_features + 1) * sizeof(RollingFeature));
@@ -318,15 +321,16 @@ create_engine(RollingRun *run, MemoryContext context)
 
 	engine.num_features = rolling_core_features(spec->features, spec->num_features, features);
 	run->any_decimal |= engine.num_features > spec->num_features;
-	run->results = palloc((engine.num_features + 1) * sizeof(double));
-	run->no_results = palloc((engine.num_features + 1) * sizeof(bool));
+	run->num_results = engine.num_features;
+	run->results = palloc((room * run->num_results + 1) * sizeof(double));
+	run->no_results = palloc((room * run->num_results + 1) * sizeof(bool));
 	run->engine = rolling_create(&engine);
 	if (run->engine == NULL)
 		elog(ERROR, "rolling features are not what the engine takes");
 }
 
 RollingRun *
-rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
+rolling_run_create(MemoryContext context, const RollingRunSpec *spec, int room)
 {
 	MemoryContext before = MemoryContextSwitchTo(context);
 	RollingRun *run = palloc0(sizeof(RollingRun));
@@ -337,19 +341,22 @@ rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 	run->spec.features = copy_array(spec->features, spec->num_features * sizeof(RollingAsked));
 	run->spec.values = copy_array(spec->values, spec->num_values * sizeof(RollingColumn));
 	run->offsets = palloc(spec->num_windows * sizeof(RollingOffsets));
+	run->steady = palloc(spec->num_windows * sizeof(bool));
+	run->least = PG_INT64_MIN;
 	for (i = 0; i < spec->num_windows; i++)
 	{
-		run->offsets[i] = find_offsets(spec, &spec->windows[i]);
-		run->calendar |= run->offsets[i].least == PG_INT64_MAX;
+		run->steady[i] = find_offsets(run, &spec->windows[i], &run->offsets[i]);
+		run->calendar |= !run->steady[i];
 	}
 	run->lower = palloc((spec->num_windows + 1) * sizeof(int64));
 	run->upper = palloc((spec->num_windows + 1) * sizeof(int64));
-	run->values = palloc0((spec->num_values + 1) * sizeof(double));
-	run->nulls = palloc0((spec->num_values + 1) * sizeof(bool));
-	run->originals = palloc0((spec->num_values + 1) * sizeof(Datum));
+	run->times = palloc(room * sizeof(int64));
+	run->values = palloc0((room * spec->num_values + 1) * sizeof(double));
+	run->nulls = palloc0((room * spec->num_values + 1) * sizeof(bool));
+	run->originals = palloc0((room * spec->num_values + 1) * sizeof(Datum));
 	run->decimals = palloc0((spec->num_values + 1) * sizeof(RollingDecimal *));
 	run->decimal = palloc0((spec->num_values + 1) * sizeof(bool));
-	run->inexact = palloc0((spec->num_values + 1) * sizeof(bool));
+	run->inexact = palloc0((room * spec->num_values + 1) * sizeof(bool));
 	for (i = 0; i < spec->num_values; i++)
 		if (spec->decimals != NULL && spec->decimals[i])
 		{
@@ -357,11 +364,11 @@ rolling_run_create(MemoryContext context, const RollingRunSpec *spec)
 			run->any_decimal = true;
 		}
 	run->numbers = palloc((spec->num_ids + 1) * sizeof(RollingIds *));
-	run->ids = palloc((spec->num_ids + 1) * sizeof(uint64));
+	run->ids = palloc((room * spec->num_ids + 1) * sizeof(uint64));
 	for (i = 0; i < spec->num_ids; i++)
 		run->numbers[i] = rolling_ids_create(context, spec->ids[i].type, spec->ids[i].collation);
 	run->held = PG_INT64_MIN;
-	create_engine(run, context);
+	create_engine(run, context, room);
 	run->spec.ids = NULL;
 	run->spec.decimals = NULL;
 	run->spec.divisors = NULL;
@@ -386,18 +393,22 @@ rolling_run_reset(RollingRun *run)
 }
 
 void
-rolling_run_set_value(RollingRun *run, int column, Datum value, bool null)
+rolling_run_set_value(RollingRun *run, int event, int column, Datum value, bool null)
 {
-	run->originals[column] = value;
-	run->nulls[column] = null;
-	run->inexact[column] = !null && rolling_is_decimal(run->spec.values[column].type, value);
-	run->values[column] = null ? 0 : rolling_float8(run->spec.values[column].type, value);
+	int			i = event * run->spec.num_values + column;
+	Oid			type = run->spec.values[column].type;
+
+	run->originals[i] = value;
+	run->nulls[i] = null;
+	run->inexact[i] = !null && rolling_is_decimal(type, value);
+	run->values[i] = null ? 0 : rolling_float8(type, value);
 }
 
 void
-rolling_run_set_id(RollingRun *run, int column, Datum value, bool null)
+rolling_run_set_id(RollingRun *run, int event, int column, Datum value, bool null)
 {
-	run->ids[column] = rolling_ids_number(run->numbers[column], value, null, rolling_num_events(run->engine));
+	run->ids[event * run->spec.num_ids + column] =
+		rolling_ids_number(run->numbers[column], value, null, rolling_num_events(run->engine) + event);
 }
 
 void
@@ -411,23 +422,21 @@ rolling_bounds(const RollingWindow *window, int64 time, Oid type, int64 *lower, 
 
 /* Both bounds of all windows, and what must not be forgotten yet. */
 static void
-set_bounds(RollingRun *run)
+set_bounds(RollingRun *run, int64 time)
 {
 	int			n = run->spec.num_windows;
-	int64		oldest = run->time;
+	int64		oldest = time;
 	int			i;
 
 	for (i = 0; i < n; i++)
 	{
-		const RollingOffsets *offsets = &run->offsets[i];
-
-		if (run->time >= offsets->least && run->time < END_TIMESTAMP)
+		if (run->steady[i] && time >= run->least && time < END_TIMESTAMP)
 		{
-			run->upper[i] = run->time - offsets->upper;
-			run->lower[i] = run->time - offsets->lower;
+			run->upper[i] = time - run->offsets[i].upper;
+			run->lower[i] = time - run->offsets[i].lower;
 		}
 		else
-			rolling_bounds(&run->spec.windows[i], run->time, run->spec.time_type, &run->lower[i], &run->upper[i]);
+			rolling_bounds(&run->spec.windows[i], time, run->spec.time_type, &run->lower[i], &run->upper[i]);
 		oldest = Min(oldest, run->lower[i]);
 	}
 	run->oldest = oldest;
@@ -440,54 +449,89 @@ set_bounds(RollingRun *run)
 
 /* Sums and averages of a column that are of numeric, for the core's results. */
 static void
-set_decimal_results(RollingRun *run, const RollingAsked *feature, int window, int place)
+set_decimal_results(RollingRun *run, const RollingAsked *feature, int window, double *result, bool *no_result)
 {
 	if ((feature->aggregate == ROLLING_SUM || feature->aggregate == ROLLING_AVG) &&
 		run->decimals[feature->column] != NULL && run->decimal[feature->column])
-		run->no_results[place] = !rolling_decimal_result(run->decimals[feature->column], run->spec.values[feature->column].type,
-														 feature->aggregate == ROLLING_AVG,
-														 run->lower[window], run->upper[window], &run->results[place]);
+		*no_result = !rolling_decimal_result(run->decimals[feature->column], run->spec.values[feature->column].type,
+											 feature->aggregate == ROLLING_AVG,
+											 run->lower[window], run->upper[window], result);
 }
 
 /* Add the event to what sums of numeric are made of. */
 static void
-add_decimal(RollingRun *run, int column)
+add_decimal(RollingRun *run, int event, int column)
 {
+	int			i = event * run->spec.num_values + column;
+
 	rolling_decimal_forget(run->decimals[column], run->oldest);
-	if (!run->nulls[column])
-		rolling_decimal_add(run->decimals[column], run->time,
-							rolling_to_numeric(run->originals[column], run->spec.values[column].type));
-	run->decimal[column] |= run->inexact[column];
+	if (!run->nulls[i])
+		rolling_decimal_add(run->decimals[column], run->times[event],
+							rolling_to_numeric(run->originals[i], run->spec.values[column].type));
+	run->decimal[column] |= run->inexact[i];
 }
 
 /* What the core leaves to do: results of numeric, and changes. */
 static void
-finish_results(RollingRun *run)
+finish_results(RollingRun *run, int event)
 {
 	const RollingRunSpec *spec = &run->spec;
+	double	   *results = run->results + event * run->num_results;
+	bool	   *no_results = run->no_results + event * run->num_results;
 	int			n = spec->num_features;
 
 	for (int i = 0; i < spec->num_features; i++)
 	{
-		set_decimal_results(run, &spec->features[i], spec->features[i].window, i);
-		if (spec->features[i].change)
-			set_decimal_results(run, &spec->features[i], spec->features[i].window + 1, n++);
+		const RollingAsked *feature = &spec->features[i];
+
+		set_decimal_results(run, feature, feature->window, &results[i], &no_results[i]);
+		if (feature->change)
+		{
+			set_decimal_results(run, feature, feature->window + 1, &results[n], &no_results[n]);
+			n++;
+		}
 	}
-	rolling_set_changes(spec->features, spec->num_features, run->results, run->no_results);
+	rolling_set_changes(spec->features, spec->num_features, results, no_results);
 	for (int i = 0; i < spec->num_values; i++)
 		if (run->decimals[i] != NULL)
-			add_decimal(run, i);
+			add_decimal(run, event, i);
+}
+
+static void
+check_status(RollingStatus status)
+{
+	if (status != ROLLING_OK)
+		elog(ERROR, "rolling features: times are out of order");
+}
+
+/* One event. */
+static void
+step(RollingRun *run, int i)
+{
+	RollingEvent event = {
+		.time = run->times[i],
+		.values = run->values + i * run->spec.num_values,
+		.nulls = run->nulls + i * run->spec.num_values,
+		.ids = run->ids + i * run->spec.num_ids
+	};
+
+	set_bounds(run, event.time);
+	check_status(rolling_ask(run->engine, &event, run->lower, run->upper, run->results + i * run->num_results,
+							 run->no_results + i * run->num_results));
+	check_status(rolling_add(run->engine, &event));
+	if (run->any_decimal)
+		finish_results(run, i);
 }
 
 void
-rolling_run_step(RollingRun *run)
+rolling_run_step(RollingRun *run, int count)
 {
-	RollingEvent event = {.time = run->time,.values = run->values,.nulls = run->nulls,.ids = run->ids};
+	RollingBlock block = {count, run->times, run->values, run->nulls, run->ids, run->results, run->no_results};
 
-	set_bounds(run);
-	if (rolling_ask(run->engine, &event, run->lower, run->upper, run->results, run->no_results) != ROLLING_OK ||
-		rolling_add(run->engine, &event) != ROLLING_OK)
-		elog(ERROR, "rolling features: times are out of order");
-	if (run->any_decimal)
-		finish_results(run);
+	if (count > 1 && !run->calendar && !run->any_decimal && run->times[0] >= run->least &&
+		run->times[count - 1] < END_TIMESTAMP)
+		check_status(rolling_pass(run->engine, &block, run->offsets));
+	else
+		for (int i = 0; i < count; i++)
+			step(run, i);
 }

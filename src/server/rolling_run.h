@@ -74,15 +74,6 @@ typedef struct RollingRunSpec
 	const int64 *range;			/* [2] the times of all events; NULL: not known */
 } RollingRunSpec;
 
-/* What is subtracted from a time for the bounds of a window, where that is the
- * same for all times from least on; those of more need the calendar. */
-typedef struct RollingOffsets
-{
-	int64		lower;
-	int64		upper;
-	int64		least;			/* PG_INT64_MAX: there are none */
-} RollingOffsets;
-
 /* Both bounds of a window for an event, days and months in the session's time
  * zone. */
 extern void rolling_bounds(const RollingWindow *window, int64 time, Oid type, int64 *lower, int64 *upper);
@@ -102,7 +93,8 @@ extern uint64 rolling_ids_number(RollingIds *ids, Datum value, bool null, uint64
 
 #define ROLLING_ALL_IDS		PG_UINT64_MAX
 
-/* The fields from time on are the caller's to fill and to read. */
+/* The fields from times on are the caller's to fill and to read, each for as many
+ * events of a key as there is room for. */
 typedef struct RollingRun
 {
 	RollingRunSpec spec;		/* windows, features and values, copied */
@@ -110,9 +102,11 @@ typedef struct RollingRun
 	RollingIds **numbers;		/* [num_ids] */
 	RollingDecimal **decimals;	/* [num_values]; NULL: its sums are the core's */
 	bool	   *decimal;		/* [num_values] sums of this key are of numeric */
-	bool	   *inexact;		/* [num_values] those of the next events are */
+	bool	   *inexact;		/* [][num_values] those of the next events are */
 	bool		any_decimal;	/* or a change: there is something left to do */
-	RollingOffsets *offsets;	/* [num_windows] */
+	RollingOffsets *offsets;	/* [num_windows] those of windows that are steady, */
+	bool	   *steady;
+	int64		least;			/* for times from then on */
 	bool		calendar;		/* a window more, which holds back what bounds may
 								 * come back to */
 	int64		held;			/* its lower bound */
@@ -120,27 +114,30 @@ typedef struct RollingRun
 	int64	   *lower;			/* [num_windows + 1] */
 	int64	   *upper;
 
-	int64		time;			/* of the event */
-	double	   *values;			/* [num_values] */
+	int64	   *times;
+	double	   *values;			/* [][num_values] */
 	bool	   *nulls;
 	Datum	   *originals;		/* those of decimals */
-	uint64	   *ids;			/* [num_ids] */
-	double	   *results;		/* [num_features], and what changes are made of */
+	uint64	   *ids;			/* [][num_ids] */
+	int			num_results;	/* num_features, and what changes are made of */
+	double	   *results;		/* [][num_results] */
 	bool	   *no_results;
 } RollingRun;
 
-/* Lives in, and takes its memory from, the context. */
-extern RollingRun *rolling_run_create(MemoryContext context, const RollingRunSpec *spec);
+/* Lives in, and takes its memory from, the context; has room for so many events,
+ * at most ROLLING_BLOCK. */
+extern RollingRun *rolling_run_create(MemoryContext context, const RollingRunSpec *spec, int room);
 
 /* Another key follows. */
 extern void rolling_run_reset(RollingRun *run);
 
-/* The event's value of a column of values, or of one of ids; as long as it lives
- * until the step. */
-extern void rolling_run_set_value(RollingRun *run, int column, Datum value, bool null);
-extern void rolling_run_set_id(RollingRun *run, int column, Datum value, bool null);
+/* The value of an event in a column of values, or of one of ids; as long as it
+ * lives until the step. */
+extern void rolling_run_set_value(RollingRun *run, int event, int column, Datum value, bool null);
+extern void rolling_run_set_id(RollingRun *run, int event, int column, Datum value, bool null);
 
-/* Ask about the event in the fields, then add it.  Times must not go back. */
-extern void rolling_run_step(RollingRun *run);
+/* Ask about each of so many events in the fields, then add it.  Times must not go
+ * back. */
+extern void rolling_run_step(RollingRun *run, int count);
 
 #endif							/* PG_RISK_ROLLING_RUN_H */

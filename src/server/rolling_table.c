@@ -69,6 +69,7 @@ struct RollingTable
 	Interval	delay;
 	int		   *places;			/* [result->natts]: a feature, or -1 - which of
 								 * num_passed */
+	bool	   *whole;			/* [result->natts]: the feature is bigint */
 	int			num_passed;
 	int			num_columns;		/* of values in the query, */
 	const char **column_names;
@@ -87,6 +88,8 @@ struct RollingTable
 	RollingRunSpec spec;
 	RollingRows *rows;
 	RollingRun *run;
+	RollingPart part;			/* of the rows, with features in the run, */
+	int			next;			/* and which of them is next */
 };
 
 /* The receiver of the source's rows. */
@@ -252,6 +255,7 @@ match_features(RollingTable *table)
 	int			n = table->result->natts;
 
 	table->places = palloc(n * sizeof(int));
+	table->whole = palloc(n * sizeof(bool));
 	table->items = palloc(n * sizeof(RollingItem));
 	table->asked = palloc(n * sizeof(RollingAsked));
 	table->windows = palloc((2 * n + 1) * sizeof(RollingWindow));
@@ -267,6 +271,7 @@ match_features(RollingTable *table)
 					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
 					 errmsg("feature \"%s\" is there more than once", NameStr(column->attname)),
 					 errhint("Names end after %d bytes, and do not tell tau. Give one such aggregate and window in a call, or a query with shorter names of columns as source.", NAMEDATALEN - 1)));
+		table->whole[i] = column->atttypid == INT8OID;
 		table->places[i] = k < table->num_candidates ? add_feature(table, &table->candidates[k]) : -1;
 		if (k < table->num_candidates && column->atttypid != rolling_item_type(&table->candidates[k].item))
 			ereport(ERROR,
@@ -554,7 +559,7 @@ rolling_table_begin(const NullableDatum *args, TupleDesc result)
 	table->spec.decimals = table->decimals;
 	table->spec.divisors = table->divisors;
 	table->spec.range = rolling_rows_range(table->rows, range) ? range : NULL;
-	table->run = rolling_run_create(context, &table->spec);
+	table->run = rolling_run_create(context, &table->spec, ROLLING_BLOCK);
 	rolling_rows_sort(table->rows);
 	MemoryContextSwitchTo(before);
 	rolling_table_rewind(table);
@@ -568,62 +573,80 @@ rolling_table_rewind(RollingTable *table)
 {
 	rolling_rows_rewind(table->rows);
 	rolling_run_reset(table->run);
+	table->part.count = table->next = 0;
 }
 
-/* The features of a row that has a time into table->run. */
+/* The features of rows that have a time into table->run. */
 static void
-ask(RollingTable *table, const RollingRow *row)
+ask(RollingTable *table, const RollingPart *part)
 {
 	RollingRun *run = table->run;
 	int			num_values = table->spec.num_values;
 
-	if (row->new_key)
+	if (part->new_key)
 		rolling_run_reset(run);
-	run->time = row->time;
-	for (int i = 0; i < num_values; i++)
-		rolling_run_set_value(run, i, row->values[i], row->nulls[i]);
-	for (int i = 0; i < table->spec.num_ids; i++)
-		rolling_run_set_id(run, i, row->values[num_values + i], row->nulls[num_values + i]);
-	rolling_run_step(run);
+	for (int k = 0; k < part->count; k++)
+	{
+		const RollingRow *row = &part->rows[k];
+
+		run->times[k] = row->time;
+		for (int i = 0; i < num_values; i++)
+			rolling_run_set_value(run, k, i, row->values[i], row->nulls[i]);
+		for (int i = 0; i < table->spec.num_ids; i++)
+			rolling_run_set_id(run, k, i, row->values[num_values + i], row->nulls[num_values + i]);
+	}
+	rolling_run_step(run, part->count);
+}
+
+/* The next rows. */
+static void
+read_part(RollingTable *table)
+{
+	MemoryContext before = MemoryContextSwitchTo(table->scratch);
+
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(table->scratch);
+	rolling_rows_read(table->rows, &table->part);
+	if (table->part.count > 0 && !table->part.timeless)
+		ask(table, &table->part);
+	table->next = 0;
+	MemoryContextSwitchTo(before);
 }
 
 bool
 rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
 {
 	const RollingRun *run = table->run;
-	MemoryContext before = MemoryContextSwitchTo(table->scratch);
-	RollingRow	row = {0};
-	const Datum *passed;
-	const bool *passed_nulls;
-	bool		found;
+	const RollingRow *row;
+	const double *results;
+	const bool *no_results;
+	int			first_passed = table->spec.num_values + table->spec.num_ids;
 
-	CHECK_FOR_INTERRUPTS();
-	MemoryContextReset(table->scratch);
-	found = rolling_rows_next(table->rows, &row);
-	if (found && !row.timeless)
-		ask(table, &row);
-	passed = row.values + table->spec.num_values + table->spec.num_ids;
-	passed_nulls = row.nulls + table->spec.num_values + table->spec.num_ids;
-	for (int i = 0; i < table->result->natts && found; i++)
+	if (table->next == table->part.count)
+		read_part(table);
+	if (table->part.count == 0)
+		return false;
+	row = &table->part.rows[table->next];
+	results = run->results + table->next * run->num_results;
+	no_results = run->no_results + table->next * run->num_results;
+	table->next++;
+	for (int i = 0; i < table->result->natts; i++)
 	{
 		int			k = table->places[i];
 
 		if (k < 0)
 		{
-			values[i] = passed[-1 - k];
-			nulls[i] = passed_nulls[-1 - k];
+			values[i] = row->values[first_passed - 1 - k];
+			nulls[i] = row->nulls[first_passed - 1 - k];
 		}
-		else if (row.timeless || run->no_results[k])
-			nulls[i] = true;
 		else
 		{
-			nulls[i] = false;
-			values[i] = TupleDescAttr(table->result, i)->atttypid == INT8OID ?
-				Int64GetDatum((int64) run->results[k]) : Float8GetDatum(run->results[k]);
+			nulls[i] = table->part.timeless || no_results[k];
+			if (!nulls[i])
+				values[i] = table->whole[i] ? Int64GetDatum((int64) results[k]) : Float8GetDatum(results[k]);
 		}
 	}
-	MemoryContextSwitchTo(before);
-	return found;
+	return true;
 }
 
 void

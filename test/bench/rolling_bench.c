@@ -40,7 +40,8 @@ typedef struct Data
 	Event	   *events;
 	size_t		count;
 	double	   *results;		/* [count][2 * WINDOWS] */
-	bool	   *nulls;			/* [2 * WINDOWS] */
+	bool		nulls[2 * WINDOWS];
+	bool		block_nulls[ROLLING_BLOCK * 2 * WINDOWS];
 } Data;
 
 /* Memory or the end of the program. */
@@ -110,7 +111,6 @@ make_events(Data *data, size_t count, uint32_t keys)
 	data->count = count;
 	data->events = allocate(count * sizeof(Event));
 	data->results = allocate(count * 2 * WINDOWS * sizeof(double));
-	data->nulls = allocate(2 * WINDOWS * sizeof(bool));
 	for (i = 0; i < keys; i++)
 		cumulative[i] = total += pow((double) i + 1, -0.9);
 	for (i = 0; i < count; i++)
@@ -222,6 +222,40 @@ run_rolling(Rolling *r, Data *data)
 	return (seconds() - start) * 1e9 / (double) data->count;
 }
 
+/* The same, many events of a key at once. */
+static double
+run_blocks(Rolling *r, Data *data)
+{
+	static const bool nulls[ROLLING_BLOCK];
+	static const RollingOffsets offsets[WINDOWS] = {{3600 * SECOND, 0}, {86400 * SECOND, 0}, {7 * 86400 * SECOND, 0}};
+	double		start = seconds();
+	int64_t		times[ROLLING_BLOCK];
+	double		values[ROLLING_BLOCK];
+	size_t		i;
+	size_t		n;
+
+	for (i = 0; i < data->count; i += n)
+	{
+		const Event *event = &data->events[i];
+		RollingBlock block = {0, times, values, nulls, NULL, data->results + i * 2 * WINDOWS, data->block_nulls};
+
+		for (n = 0; n < ROLLING_BLOCK && i + n < data->count && event[n].key == event->key; n++)
+		{
+			times[n] = event[n].time;
+			values[n] = event[n].amount;
+		}
+		block.count = n;
+		if (i == 0 || event->key != event[-1].key)
+			rolling_reset(r);
+		if (rolling_pass(r, &block, offsets) != ROLLING_OK)
+		{
+			fprintf(stderr, "rolling_bench: events are refused\n");
+			exit(1);
+		}
+	}
+	return (seconds() - start) * 1e9 / (double) data->count;
+}
+
 static int
 compare_doubles(const void *left, const void *right)
 {
@@ -248,6 +282,7 @@ compare(Data *data)
 	Rolling    *r = make_engine(2, aggregates);
 	double		theirs[REPETITIONS];
 	double		ours[REPETITIONS];
+	double		blocks[REPETITIONS];
 	size_t		wrong_counts = 0;
 	size_t		drifted = 0;
 	size_t		i;
@@ -257,15 +292,16 @@ compare(Data *data)
 		theirs[i] = run_plain(data);
 		memcpy(plain, data->results, num_results * sizeof(double));
 		ours[i] = run_rolling(r, data);
+		blocks[i] = run_blocks(r, data);
 	}
 	for (i = 0; i < num_results; i += 2)
 	{
 		wrong_counts += plain[i] != data->results[i];
 		drifted += plain[i + 1] != data->results[i + 1];
 	}
-	printf("count and sum, 3 windows  float8 %6.1f ns  exact %6.1f ns  ratio %.2f  "
+	printf("count and sum, 3 windows  float8 %6.1f ns  exact %6.1f ns  ratio %.2f  in blocks %6.1f ns  "
 		   "drifted sums %zu of %zu, different counts %zu\n",
-		   median(theirs), median(ours), median(ours) / median(theirs),
+		   median(theirs), median(ours), median(ours) / median(theirs), median(blocks),
 		   drifted, num_results / 2, wrong_counts);
 	rolling_free(r);
 	free(plain);
@@ -278,7 +314,7 @@ main(int argc, char **argv)
 		"count", "sum", "avg", "stddev", "min", "max", "last", "since_last", "distinct",
 		"decayed_distinct"
 	};
-	Data		data;
+	static Data data;
 	int			aggregate;
 
 	make_events(&data, argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000,
@@ -298,6 +334,5 @@ main(int argc, char **argv)
 	}
 	free(data.events);
 	free(data.results);
-	free(data.nulls);
 	return 0;
 }

@@ -53,6 +53,7 @@ resize(void *context, void *block, size_t size)
 #define COLUMNS		2
 #define ID_COLUMNS	2
 #define EVENTS		400
+#define MOST_DELAY	200
 #define EACH		(8 * COLUMNS + 2 * ID_COLUMNS)	/* features of a window, at most */
 
 typedef struct Stream
@@ -77,10 +78,10 @@ add_feature(RollingAggregate aggregate, uint32_t window, uint32_t column, int64_
 	features[num_features++] = (RollingFeature) {aggregate, window, column, tau};
 }
 
-/* Every aggregate of every column over every window; or, as windows then need
+/* Every aggregate of every column, of ids as well, over every window; or, as windows then need
  * not follow events, only those that come from the ends of a window. */
 static void
-make_features(bool all)
+make_features(bool all, bool of_ids)
 {
 	uint32_t	window;
 	uint32_t	column;
@@ -94,7 +95,7 @@ make_features(bool all)
 		for (column = 0; column < COLUMNS; column++)
 			for (aggregate = ROLLING_SUM; aggregate <= (all ? ROLLING_LAST : ROLLING_AVG); aggregate++)
 				add_feature((RollingAggregate) aggregate, window, column, 0);
-		for (column = 0; column < ID_COLUMNS; column++)
+		for (column = 0; column < ID_COLUMNS && of_ids; column++)
 		{
 			if (all)
 				add_feature(ROLLING_DISTINCT, window, column, 0);
@@ -339,7 +340,7 @@ test_streams(const Style *style, bool all)
 	int			round;
 	int			k;
 
-	make_features(all);
+	make_features(all, true);
 	r = make_engine();
 	for (round = 0; round < 12; round++)
 	{
@@ -348,7 +349,7 @@ test_streams(const Style *style, bool all)
 		for (k = 0; k < WINDOWS; k++)
 		{
 			s.widths[k] = 1 + (int64_t) random_below(round % 2 ? 100 : 3000);
-			s.delays[k] = k < 3 ? 0 : (int64_t) random_below(200);
+			s.delays[k] = k < 3 ? 0 : (int64_t) random_below(MOST_DELAY);
 		}
 		s.unsteadiness = round % 4 == 3 ? 100 : 0;
 		s.delays[4] = s.widths[0];	/* the window before */
@@ -363,6 +364,69 @@ test_streams(const Style *style, bool all)
 			printf("# aggregate %d: %d\n", k, by_aggregate[k]);
 	rolling_free(r);
 	ok(blocks == 0 && bytes == 0, "and no memory is left behind");
+}
+
+/* One key: all events are asked about and added, most of them many at once; a few
+ * windows change in between. */
+static int
+run_blocks(Rolling *r, Stream *s, const Style *style, int64_t step, int *by_aggregate)
+{
+	static double results[ROLLING_BLOCK * WINDOWS * EACH];
+	static bool nulls[ROLLING_BLOCK * WINDOWS * EACH];
+	RollingOffsets offsets[WINDOWS + 1];
+	int			wrong = 0;
+	int			i;
+	int			k;
+
+	rolling_reset(r);
+	for (s->count = 0; s->count < EVENTS; s->count++)
+		make_event(s, style, step);
+	for (i = 0; i < EVENTS;)
+	{
+		int			count = (int) least(1 + (int64_t) random_below(random_below(2) ? 10 : ROLLING_BLOCK), EVENTS - i);
+		RollingBlock block = {(size_t) count, s->times + i, s->values[i], s->nulls[i], s->ids[i], results, nulls};
+
+		offsets[WINDOWS] = (RollingOffsets) {s->unsteadiness + MOST_DELAY, 0};
+		for (k = 0; k < WINDOWS; k++)
+		{
+			if (random_below(10) == 0)
+				s->widths[k] = 1 + (int64_t) random_below((uint64_t) s->unsteadiness);
+			if (random_below(10) == 0 && k >= 3)
+				s->delays[k] = (int64_t) random_below(MOST_DELAY);
+			offsets[k] = (RollingOffsets) {s->delays[k] + s->widths[k], s->delays[k]};
+		}
+		if (rolling_pass(r, &block, offsets) != ROLLING_OK)
+			return -1;
+		for (k = 0; k < count; k++, i++)
+			wrong += count_wrong(s, s->times[i], s->ids[i], results + k * (int) num_features,
+								 nulls + k * (int) num_features, by_aggregate);
+	}
+	return wrong;
+}
+
+static void
+test_blocks(const Style *style, bool all)
+{
+	static Stream s = {.delays = {0, 0, 0, 100, 20}};
+	int			by_aggregate[ROLLING_DECAYED_DISTINCT + 1] = {0};
+	int			wrong = 0;
+	int			round;
+	int			k;
+
+	make_features(all, all);
+	for (round = 0; round < 3; round++)
+	{
+		RollingSpec spec = {WINDOWS + 1, COLUMNS, all ? ID_COLUMNS : 0, num_features, features, resize, NULL, divisors};
+		Rolling    *r = rolling_create(&spec);
+
+		s.unsteadiness = round % 2 ? 100 : 3000;	/* no window is wider */
+		for (k = 0; k < WINDOWS; k++)
+			s.widths[k] = 1 + (int64_t) random_below((uint64_t) s.unsteadiness);
+		wrong += run_blocks(r, &s, style, round % 3 ? 10 : 300, by_aggregate);
+		rolling_free(r);
+	}
+	ok(wrong == 0 && blocks == 0, "and those of many events at once: %s, %s (%d are not)",
+	   all ? "all aggregates" : "from the ends of windows", style->name, wrong);
 }
 
 /* ---- one window of one feature, by hand ---- */
@@ -577,6 +641,8 @@ main(void)
 	{
 		test_streams(&styles[i], false);
 		test_streams(&styles[i], true);
+		test_blocks(&styles[i], false);
+		test_blocks(&styles[i], true);
 	}
 	test_bounded_memory();
 	test_no_memory();
