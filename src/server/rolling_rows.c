@@ -74,7 +74,6 @@ struct RollingRows
 {
 	MemoryContext context;
 	MemoryContext data;			/* what values point to */
-	MemoryContext scratch;		/* reset with each row */
 	int			num_keys;
 	Oid			time_type;
 	int			num_values;
@@ -117,7 +116,6 @@ rolling_rows_create(MemoryContext context, TupleDesc source, int num_keys, Tuple
 
 	rows->context = context;
 	rows->data = GenerationContextCreate(context, "pg_risk rows", ALLOCSET_DEFAULT_SIZES);
-	rows->scratch = AllocSetContextCreate(context, "pg_risk key", ALLOCSET_SMALL_SIZES);
 	rows->num_keys = num_keys;
 	rows->num_values = values->natts;
 	rows->values = values;
@@ -273,7 +271,7 @@ keep(RollingRows *rows, uint32 key, int64 time, const Datum *values, const bool 
 void
 rolling_rows_add(RollingRows *rows, const TupleTableSlot *source, const Datum *values, const bool *nulls)
 {
-	MemoryContext before = MemoryContextSwitchTo(rows->scratch);
+	MemoryContext before;
 	uint32		key = NO_TIME;
 	int64		time = 0;
 
@@ -284,8 +282,7 @@ rolling_rows_add(RollingRows *rows, const TupleTableSlot *source, const Datum *v
 		rows->range[0] = Min(rows->range[0], time);
 		rows->range[1] = Max(rows->range[1], time);
 	}
-	MemoryContextReset(rows->scratch);
-	MemoryContextSwitchTo(rows->context);
+	before = MemoryContextSwitchTo(rows->context);
 	if (rows->sort == NULL && !make_room(rows, values, nulls))
 		change_to_files(rows);
 	if (rows->sort != NULL)

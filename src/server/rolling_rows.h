@@ -30,7 +30,8 @@ typedef struct RollingPart
 	RollingRow	rows[ROLLING_BLOCK];
 } RollingPart;
 
-/* source begins with the columns of the key and the time; values go along. */
+/* source begins with the columns of the key and the time; values go along.  Rows are
+ * added in a context that does not live long. */
 extern RollingRows *rolling_rows_create(MemoryContext context, TupleDesc source, int num_keys, TupleDesc values);
 extern void rolling_rows_add(RollingRows *rows, const TupleTableSlot *source, const Datum *values, const bool *nulls);
 

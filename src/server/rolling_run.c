@@ -284,6 +284,16 @@ copy_array(const void *array, Size size)
 	return memcpy(palloc(size + 1), array, size);
 }
 
+/* Whether days of a window before the times of a range are of 24 hours; before all
+ * times there are, where none is given, as in UTC. */
+static bool
+is_steady(const int64 *range, int64 width)
+{
+	if (range == NULL)
+		return rolling_is_steady(MIN_TIMESTAMP + 4 * USECS_PER_DAY, END_TIMESTAMP);
+	return range[0] >= MIN_TIMESTAMP + width && rolling_is_steady(range[0] - width, range[1]);
+}
+
 /* What is subtracted from all times for the bounds of a window.  False: that
  * depends on the calendar. */
 static bool
@@ -301,8 +311,7 @@ find_offsets(RollingRun *run, const RollingWindow *window, RollingOffsets *offse
 		(window->previous && pg_add_s64_overflow(delay, width, &delay)) ||
 		pg_add_s64_overflow(delay, width, &width))
 		return false;
-	if (calendar && (spec->range == NULL || spec->range[0] < MIN_TIMESTAMP + width ||
-					 !rolling_is_steady(spec->range[0] - width, spec->range[1])))
+	if (calendar && !is_steady(spec->range, width))
 		return false;
 	*offsets = (RollingOffsets) {width, delay};
 	run->least = Max(run->least, MIN_TIMESTAMP + width);
