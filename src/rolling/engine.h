@@ -38,7 +38,7 @@ typedef struct Cell
 #define FIXED_BITS		100
 #define MOST_FIXED		(INT64_C(1) << 27)
 #define HIGHEST_BASE	(1024 - FIXED_BITS)
-#define LOWEST_BASE		(-1074)
+#define LOWEST_BASE		(-1074)	/* of any value; 2^(base + 64) is a normal float8 */
 
 /* Money's: from 2^-12 to 2^36 all float8 values fit. */
 #define FIRST_BASE		(-64)
@@ -84,6 +84,7 @@ typedef struct Window
 	bool		busy;			/* features follow the events that come and go */
 } Window;
 
+/* Where a window is at an event of a block. */
 typedef struct Ends
 {
 	int64_t		begin;
@@ -121,9 +122,9 @@ struct Rolling
 	Column	   *columns;
 	Identity   *identities;
 	Window	   *windows;
-	int64_t    *lower;			/* [num_windows] bounds of an event of a block */
-	int64_t    *upper;
-	Ends	   *ends;			/* [num_windows][ROLLING_BLOCK] */
+	int64_t    *lower;			/* of blocks, NULL before the first: the bounds of */
+	int64_t    *upper;			/* an event, [num_windows], */
+	Ends	   *ends;			/* and where windows are, [num_windows][ROLLING_BLOCK] */
 	Feature    *features;		/* counts, then sums, then others */
 	uint32_t	sums;			/* where these begin */
 	uint32_t	others;
@@ -184,8 +185,8 @@ total_of(const Rolling *r, uint32_t column, const Window *w)
 }
 
 /*
- * The same where the low limb is 0: then the high one, with its sign, is all of
- * it, in units of 2^(base + 64).  Those of integers are, as FIRST_BASE is what it is.
+ * Whether the low limb of that is 0, as it is for integers in units of 2^FIRST_BASE.
+ * Then the high one, with its sign, is all of it, in units of 2^(base + 64).
  */
 static inline bool
 is_short_total(const Rolling *r, uint32_t column, const Window *w, int64_t *high)

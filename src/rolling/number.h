@@ -39,7 +39,7 @@ take_apart(double value)
 	return (Parts) {mantissa, exponent - 1075, bits >> 63};
 }
 
-/* The same of a number and an exponent within the range of normal float8 values. */
+/* value * 2^exponent, which is a normal float8 and nothing that has to be rounded. */
 static inline double
 scale(double value, int exponent)
 {

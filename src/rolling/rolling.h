@@ -55,14 +55,19 @@
  *			 rolling_ask(r, &event, lower, upper, results, nulls);
  *			 rolling_add(r, &event);
  *
+ * Where many events of a key are there at once, and windows are of the same length
+ * for all of them, rolling_pass() does the same in less time.
+ *
  * Both are O(1) for each window and feature, amortised over the events of a
  * key.  Memory: of an event 8 bytes, and for each column of values 32, of ids
  * 24, for each minimum or maximum 8; an id takes at most 64 more in the table
  * that finds it.  There is room for at most twice the events that were ever
- * kept at once, which are those from the oldest lower bound on (and 64).
+ * kept at once, which are those from the oldest lower bound on (and 64, and those
+ * of a block).
  *
  * How: running totals of each column are kept with the events in 128-bit fixed
- * point, so that the sum of any window is one exact subtraction.  A column
+ * point, so that the sum of any window is one exact subtraction; of integers it is
+ * rounded by one conversion.  A column
  * whose values do not fit together into 128 bits (they span more than 100, or
  * are not finite) changes to an ExactSum a feature for the rest of the key.
  *

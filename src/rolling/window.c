@@ -152,12 +152,8 @@ set_up(Rolling *r)
 	r->columns = allocate(r, spec->num_columns, sizeof(Column));
 	r->identities = allocate(r, spec->num_id_columns, sizeof(Identity));
 	r->windows = allocate(r, spec->num_windows, sizeof(Window));
-	r->lower = allocate(r, spec->num_windows, sizeof(int64_t));
-	r->upper = allocate(r, spec->num_windows, sizeof(int64_t));
-	r->ends = allocate(r, spec->num_windows, ROLLING_BLOCK * sizeof(Ends));
 	r->features = allocate(r, spec->num_features, sizeof(Feature));
-	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL ||
-		r->lower == NULL || r->upper == NULL || r->ends == NULL)
+	if (r->columns == NULL || r->identities == NULL || r->windows == NULL || r->features == NULL)
 		return false;
 	for (i = 0; i < spec->num_columns; i++)
 		r->columns[i].divisor = spec->divisors != NULL ? spec->divisors[i] : 1;
@@ -339,7 +335,7 @@ go_back(Rolling *r, uint32_t window)
 
 /*
  * The first event from a place on that is not before a time; there is one, the
- * mark behind the last.  How many steps it takes, mostly 0 to 3, cannot be
+ * mark behind the last.  How many steps it takes, mostly 0 to 2, cannot be
  * foreseen: these do without a branch, and none waits for the one before.
  */
 static inline int64_t
@@ -350,9 +346,8 @@ find(const Rolling *r, int64_t event, int64_t time)
 	bool		third = second & (time_of(r, event + 2) < time);
 
 	event += first + second + third;
-	if (third)
-		while (time_of(r, event) < time)
-			event++;
+	while (third && time_of(r, event) < time)
+		event++;
 	return event;
 }
 
@@ -388,7 +383,7 @@ sum(const Rolling *r, const Feature *f, const Window *w)
 
 	if (column->wide)
 		return exact_avg(&f->sum, column->divisor);
-	if (is_short_total(r, f->what.column, w, &high) && column->divisor == 1)
+	if (column->divisor == 1 && is_short_total(r, f->what.column, w, &high))
 		return scale((double) high, column->base + 64);
 	total = total_of(r, f->what.column, w);
 	if (column->divisor != 1)
@@ -579,6 +574,19 @@ rolling_add(Rolling *r, const RollingEvent *event)
 
 /* ---- many events ---- */
 
+/* What only blocks need.  False: no memory. */
+static bool
+set_up_block(Rolling *r)
+{
+	if (r->ends == NULL)
+	{
+		r->lower = allocate(r, r->spec.num_windows, sizeof(int64_t));
+		r->upper = allocate(r, r->spec.num_windows, sizeof(int64_t));
+		r->ends = allocate(r, r->spec.num_windows, ROLLING_BLOCK * sizeof(Ends));
+	}
+	return r->lower != NULL && r->upper != NULL && r->ends != NULL;
+}
+
 /* The bound of a window; what is too early for a number becomes too late. */
 static inline int64_t
 before(int64_t time, int64_t offset)
@@ -594,8 +602,8 @@ event_of(const RollingSpec *spec, const RollingBlock *block, size_t i)
 		block->nulls + i * spec->num_columns, block->ids + i * spec->num_id_columns};
 }
 
-/* Whether all features come from the ends of windows, which do not go back from
- * a time on. */
+/* Whether all features come from the ends of windows, none of which goes back at
+ * the first time of a block. */
 static bool
 only_ends(const Rolling *r, int64_t time, const RollingOffsets *offsets)
 {
@@ -614,8 +622,8 @@ only_ends(const Rolling *r, int64_t time, const RollingOffsets *offsets)
 	return held;
 }
 
-/* Where the windows are at each event of a block: one event after the other, as
- * the windows do not wait for each other. */
+/* Where the windows are at each event of a block: event by event, as the windows do
+ * not wait for each other. */
 static void
 move_along(Rolling *r, const RollingBlock *block, const RollingOffsets *offsets)
 {
@@ -690,7 +698,7 @@ RollingStatus
 rolling_pass(Rolling *r, const RollingBlock *block, const RollingOffsets *offsets)
 {
 	const RollingSpec *spec = &r->spec;
-	RollingStatus status = ROLLING_OK;
+	RollingStatus status = set_up_block(r) ? ROLLING_OK : ROLLING_NO_MEMORY;
 	RollingEvent event;
 	uint32_t	k;
 	size_t		i;

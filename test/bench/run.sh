@@ -14,6 +14,8 @@
 #			a run is short; 30 for 2.5 million events
 #	ROUNDS		rounds of each comparison, 3 by default
 #	SECONDS_EACH	seconds of each run of pgbench, 1 by default
+#	NODE_PATH	where Node.js finds @duckdb/node-api, to compare rolling features with DuckDB:
+#			`npm install @duckdb/node-api` in any folder, and its node_modules here
 #	PG_CONFIG	which PostgreSQL
 #
 # All of it takes some ten minutes on a machine that does nothing else.  The
