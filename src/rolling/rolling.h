@@ -251,7 +251,7 @@ typedef struct RollingBlock
 	const int64_t *times;
 	const double *values;		/* [count][num_columns] */
 	const bool *nulls;
-	const uint64_t *ids;		/* [count][num_id_columns] */
+	const uint64_t *ids;		/* [count][num_id_columns]; NULL: there are none */
 	double	   *results;		/* [count][num_features] */
 	bool	   *no_results;
 } RollingBlock;

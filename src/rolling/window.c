@@ -599,7 +599,8 @@ static inline RollingEvent
 event_of(const RollingSpec *spec, const RollingBlock *block, size_t i)
 {
 	return (RollingEvent) {block->times[i], block->values + i * spec->num_columns,
-		block->nulls + i * spec->num_columns, block->ids + i * spec->num_id_columns};
+		block->nulls + i * spec->num_columns,
+		spec->num_id_columns > 0 ? block->ids + i * spec->num_id_columns : NULL};
 }
 
 /* Whether all features come from the ends of windows, none of which goes back at
@@ -616,8 +617,7 @@ only_ends(const Rolling *r, int64_t time, const RollingOffsets *offsets)
 		int64_t		lower = before(time, offsets[i].lower);
 		int64_t		upper = before(time, offsets[i].upper);
 
-		held &= !w->busy && r->oldest <= lower && w->lower <= lower && w->upper <= upper &&
-			lower <= upper && upper <= time;
+		held &= !w->busy && w->lower <= lower && w->upper <= upper && lower <= upper && upper <= time;
 	}
 	return held;
 }

@@ -66,6 +66,7 @@ typedef struct Stream
 	int64_t		widths[WINDOWS];
 	int64_t		delays[WINDOWS];
 	int64_t		unsteadiness;	/* bounds go back by less than this */
+	bool		finite;			/* all values are */
 } Stream;
 
 static RollingFeature features[WINDOWS * EACH];
@@ -244,7 +245,7 @@ make_event(Stream *s, const Style *style, int64_t step)
 	{
 		s->values[i][column] = random_value(style);
 		s->nulls[i][column] = random_below(8) == 0;
-		if (random_below(200) == 0 && column == 1)
+		if (random_below(200) == 0 && column == 1 && !s->finite)
 			s->values[i][column] = random_below(2) ? NAN : random_below(2) ? INFINITY : -INFINITY;
 	}
 	for (column = 0; column < ID_COLUMNS; column++)
@@ -390,9 +391,10 @@ run_blocks(Rolling *r, Stream *s, const Style *style, int64_t step, int *by_aggr
 		for (k = 0; k < WINDOWS; k++)
 		{
 			if (random_below(10) == 0)
+			{
 				s->widths[k] = 1 + (int64_t) random_below((uint64_t) s->unsteadiness);
-			if (random_below(10) == 0 && k >= 3)
-				s->delays[k] = (int64_t) random_below(MOST_DELAY);
+				s->delays[k] = k < 3 ? 0 : (int64_t) random_below(MOST_DELAY);
+			}
 			offsets[k] = (RollingOffsets) {s->delays[k] + s->widths[k], s->delays[k]};
 		}
 		if (rolling_pass(r, &block, offsets) != ROLLING_OK)
@@ -407,7 +409,7 @@ run_blocks(Rolling *r, Stream *s, const Style *style, int64_t step, int *by_aggr
 static void
 test_blocks(const Style *style, bool all)
 {
-	static Stream s = {.delays = {0, 0, 0, 100, 20}};
+	static Stream s = {.delays = {0, 0, 0, 100, 20}};	/* those of windows 3 and 4 change */
 	int			by_aggregate[ROLLING_DECAYED_DISTINCT + 1] = {0};
 	int			wrong = 0;
 	int			round;
@@ -420,6 +422,7 @@ test_blocks(const Style *style, bool all)
 		Rolling    *r = rolling_create(&spec);
 
 		s.unsteadiness = round % 2 ? 100 : 3000;	/* no window is wider */
+		s.finite = round < 2;
 		for (k = 0; k < WINDOWS; k++)
 			s.widths[k] = 1 + (int64_t) random_below((uint64_t) s.unsteadiness);
 		wrong += run_blocks(r, &s, style, round % 3 ? 10 : 300, by_aggregate);
@@ -544,6 +547,33 @@ test_disorder(void)
 	rolling_free(r);
 }
 
+/* The same of a block of two events. */
+static RollingStatus
+pass(int64_t first, int64_t second, RollingOffsets offsets)
+{
+	static const RollingFeature count = {ROLLING_COUNT, 0, 0, 0};
+	const RollingSpec spec = {1, 1, 0, 1, &count, resize, NULL, NULL};
+	Rolling    *r = rolling_create(&spec);
+	double		results[2];
+	bool		no_results[2];
+	RollingBlock block = {2, (const int64_t[]) {first, second}, (const double[]) {1, 2},
+		(const bool[]) {false, false}, NULL, results, no_results};
+	RollingStatus status = rolling_pass(r, &block, &offsets);
+
+	rolling_free(r);
+	return status;
+}
+
+static void
+test_disorder_of_blocks(void)
+{
+	ok(pass(100, 100, (RollingOffsets) {50, 10}) == ROLLING_OK, "a block in order");
+	ok(pass(100, 99, (RollingOffsets) {50, 10}) == ROLLING_DISORDER, "one in which time goes back");
+	ok(pass(100, 101, (RollingOffsets) {50, -1}) == ROLLING_DISORDER, "one of a window that ends in the future");
+	ok(pass(100, 101, (RollingOffsets) {10, 50}) == ROLLING_DISORDER, "or before it begins");
+	ok(pass(INT64_MIN + 5, 101, (RollingOffsets) {10, 0}) == ROLLING_DISORDER, "or before all times");
+}
+
 static void
 test_specs(void)
 {
@@ -636,6 +666,7 @@ main(void)
 	test_by_hand();
 	test_extreme_times();
 	test_disorder();
+	test_disorder_of_blocks();
 	test_specs();
 	for (i = 0; i < NUM_STYLES; i++)
 	{
