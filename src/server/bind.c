@@ -514,7 +514,6 @@ make_binding(const Version *version, Oid type, int32 typmod, const List *tables,
 	binding->typmod = typmod;
 	binding->identifier = row_type_identifier(type, typmod, &binding->type_cache);
 	binding->tupdesc = tupdesc;
-	binding->slot = MakeSingleTupleTableSlot(tupdesc, &TTSOpsHeapTuple);
 	binding->num_features = n;
 	if (!has_names(version, problem) || !match_columns(binding, version, tables, problem))
 		return NULL;
@@ -637,11 +636,11 @@ bind_looks_up(const Binding *binding)
 	return binding->num_queries > 0;
 }
 
-/* A tuple of the row type in a slot, where it is good until the next one is. */
+/* A slot for tuples of the row type, which is good as long as the binding. */
 TupleTableSlot *
-bind_slot(const Binding *binding, HeapTuple tuple)
+bind_make_slot(const Binding *binding)
 {
-	return ExecStoreHeapTuple(tuple, binding->slot, false);
+	return MakeSingleTupleTableSlot(binding->tupdesc, &TTSOpsHeapTuple);
 }
 
 /* The rolling features of a row that a lookup answers. */

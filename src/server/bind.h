@@ -34,7 +34,7 @@ extern bool bind_is_current(const Binding *binding, Oid type, int32 typmod);
 extern bool bind_looks_up(const Binding *binding);
 extern bool bind_is_stored(const Binding *binding, const Version *version, Problem *problem);
 
-extern TupleTableSlot *bind_slot(const Binding *binding, HeapTuple tuple);
+extern TupleTableSlot *bind_make_slot(const Binding *binding);
 extern bool bind_features(const Binding *binding, TupleTableSlot *slot, const LiveView *view,
 						  float *row, Problem *problem);
 extern bool bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *problem);

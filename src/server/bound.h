@@ -58,7 +58,6 @@ struct Binding
 	uint64		identifier;		/* of the descriptor; see typcache.h */
 	TypeCacheEntry *type_cache; /* NULL for record types, which never change */
 	TupleDesc	tupdesc;
-	TupleTableSlot *slot;		/* for a tuple of the type */
 	int			num_queries;
 	BoundQuery *queries;
 	uint64		generation;		/* live_generation() of the queries */

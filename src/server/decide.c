@@ -110,6 +110,8 @@ struct CallSite
 	SubjectReader *reader;		/* of the row type: */
 	Oid			reader_type;
 	int32		reader_typmod;
+	TupleTableSlot *row;		/* for rows that a binding is of: */
+	const Binding *row_of;		/* NULL: not made yet */
 
 	/* of the transaction at hand */
 	TupleTableSlot *slot;		/* with its row; NULL: not in one yet */
@@ -324,6 +326,7 @@ resolve(CallSite *site, const text *model, const text *version_name)
 	site->counters = NULL;
 	site->warned = false;
 	site->reader = NULL;
+	site->row_of = NULL;
 	if (version_name)
 	{
 		RoutedVersion named = {.version_id = catalog_version(model, version_name)};
@@ -462,6 +465,23 @@ bind_contender(CallSite *site, Contender *contender, const Input *input, Problem
 	return false;
 }
 
+/* Put the row into a slot.  Calls that are made meanwhile, by the policies of what is
+ * looked up, have theirs. */
+static TupleTableSlot *
+bound_slot(CallSite *site, const Binding *binding, const Input *input)
+{
+	MemoryContext caller;
+
+	if (site->row_of != binding)
+	{
+		caller = MemoryContextSwitchTo(site->context);
+		site->row = bind_make_slot(binding);
+		site->row_of = binding;
+		MemoryContextSwitchTo(caller);
+	}
+	return ExecStoreHeapTuple(input->tuple, site->row, false);
+}
+
 /* Match the row with a contender's features, and put it into a slot. */
 static bool
 take_row(CallSite *site, Contender *contender, const Input *input, Problem *problem)
@@ -474,7 +494,7 @@ take_row(CallSite *site, Contender *contender, const Input *input, Problem *prob
 	if (!bind_contender(site, contender, input, problem))
 		return false;
 	if (!site->slot)
-		site->slot = bind_slot(contender->binding, input->tuple);
+		site->slot = bound_slot(site, contender->binding, input);
 	return true;
 }
 
