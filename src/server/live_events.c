@@ -191,24 +191,29 @@ execute(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *para
 /*
  * The same, planned for the index: a plan that was made while the table was
  * small, or had no statistics, would go on to read all of it as it grows.  Where
- * there is no index, its cost must not make the few rows wait for a compiler.
+ * there is no index, its cost must not make the few rows wait for a compiler.  And
+ * for the one in order of time, not one that has all columns but no order: of a hot
+ * key it would go over all events.
  */
 static void
 execute_by_index(SPIPlanPtr plan, int num_parameters, const Oid *types, const Datum *parameters,
 				 DestReceiver *receiver)
 {
 	bool		seqscan = enable_seqscan;
+	bool		sort = enable_sort;
 	bool		jit = jit_enabled;
 
 	PG_TRY();
 	{
 		enable_seqscan = false;
+		enable_sort = false;
 		jit_enabled = false;
 		execute(plan, num_parameters, types, parameters, receiver);
 	}
 	PG_FINALLY();
 	{
 		enable_seqscan = seqscan;
+		enable_sort = sort;
 		jit_enabled = jit;
 	}
 	PG_END_TRY();
