@@ -43,11 +43,23 @@ CREATE TABLE risk.rolling_deltas (
 	event_time	bigint NOT NULL,
 	events		bigint NOT NULL,
 	totals		bytea NOT NULL,
-	extrema		bytea
+	extrema		bytea,
+	items		bytea
 );
 CREATE INDEX rolling_deltas_key ON risk.rolling_deltas (tiling, key, event_time);
 COMMENT ON TABLE risk.rolling_deltas IS
 	'Rows that came (events 1) or went (-1) after tiles had passed by them';
+COMMENT ON COLUMN risk.rolling_deltas.items IS 'The row''s values in columns whose different ones are counted';
+
+CREATE TABLE risk.rolling_distincts (
+	tiling		integer NOT NULL,
+	key			bytea NOT NULL,
+	at			bigint NOT NULL,
+	counts		bytea NOT NULL,
+	PRIMARY KEY (tiling, key, at)
+);
+COMMENT ON TABLE risk.rolling_distincts IS
+	'How many different values a key has in the windows of a moment; lookups at other moments correct that by what has come and gone';
 
 CREATE TABLE risk.rolling_refreshes (
 	source		regclass NOT NULL,
@@ -274,21 +286,28 @@ CREATE FUNCTION risk.tile_counters(source regclass, name text, OUT by_tiles bigi
 COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 	'Lookups in a set of rolling features since the server started: answered by tiles, or by rows alone, and the rows and changes that they read';
 
+CREATE FUNCTION risk.tiles_missing_index(source regclass, name text) RETURNS text
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_missing_index';
+COMMENT ON FUNCTION risk.tiles_missing_index(regclass, text) IS
+	'What keeps counts of different values of a set from being answered by tiles: a command that makes the missing index; NULL: nothing';
+
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
 		   CASE WHEN EXISTS (SELECT FROM (SELECT s.source::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(s.source)) AS p (relid)
 							 WHERE (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, s.event_time) AS g WHERE g.tgenabled = 'A') < 3)
 						AND risk.rolling_column_kind(s.source, s.event_time) <> 'date'
-				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END AS problem,
+				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them'
+				ELSE risk.tiles_missing_index(s.source, s.name) END AS problem,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
 		   t.planned > t.built AS waiting,
-		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,
+		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) + coalesce(c.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,
 		   l.by_tiles AS lookups_by_tiles, l.by_rows AS lookups_by_rows, l.events AS events_read
 	FROM risk.rolling_sets AS s
 	LEFT JOIN risk.rolling_tilings AS t ON t.source = s.source AND t.set_name = s.name
 	LEFT JOIN LATERAL (SELECT pg_catalog.count(DISTINCT i.key) AS keys, pg_catalog.count(*) AS tiles,
 							  pg_catalog.sum(pg_catalog.pg_column_size(i.*)) AS bytes
 					   FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling) AS n ON true
+	LEFT JOIN LATERAL (SELECT pg_catalog.sum(pg_catalog.pg_column_size(i.*)) AS bytes FROM risk.rolling_distincts AS i WHERE i.tiling = t.tiling) AS c ON true
 	LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS deltas FROM risk.rolling_deltas AS i WHERE i.tiling = t.tiling) AS d ON true
 	CROSS JOIN LATERAL risk.tile_counters(s.source, s.name) AS l;
 COMMENT ON VIEW risk.rolling_tiles_info IS
@@ -319,10 +338,12 @@ BEGIN
 		DELETE FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling;
 	END LOOP;
 	DELETE FROM risk.rolling_deltas AS d WHERE NOT EXISTS (SELECT FROM risk.rolling_tilings AS g WHERE g.tiling = d.tiling);
+	DELETE FROM risk.rolling_distincts AS d WHERE NOT EXISTS (SELECT FROM risk.rolling_tilings AS g WHERE g.tiling = d.tiling);
 	FOR t IN SELECT g.tiling, g.source, g.set_name FROM risk.rolling_tilings AS g LOOP
 		CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended('pg_risk.rolling', t.source::oid::bigint));
 		kept := risk.tiles_kept(t.source, t.set_name);
 		DELETE FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling AND i.upto < kept;
+		DELETE FROM risk.rolling_distincts AS i WHERE i.tiling = t.tiling AND i.at < kept;
 		DELETE FROM risk.rolling_deltas AS d
 		WHERE d.tiling = t.tiling
 		AND NOT EXISTS (SELECT FROM risk.rolling_tiles AS i WHERE i.tiling = d.tiling AND i.key = d.key);

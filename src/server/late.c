@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "distinct.h"
 #include "late.h"
 #include "tile.h"
 #include "tiling.h"
@@ -99,6 +100,7 @@ typedef struct Row
 	Datum	   *key;
 	Datum	   *values;			/* [num_columns] of the tiling */
 	bool	   *nulls;
+	bytea	   *items;			/* whose different ones are counted; or NULL */
 	Rank	   *extrema;		/* [num_extrema] */
 } Row;
 
@@ -116,6 +118,18 @@ column(TupleDesc tupdesc, HeapTuple tuple, const char *name, bool *isnull)
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("the table no longer has column \"%s\" of its rolling features", name),
 			 errhint("Name others with risk.alter_rolling_features(), or drop the features with risk.drop_rolling_features().")));
+}
+
+static bytea *
+read_items(const LiveQuery *counted, TupleDesc tupdesc, HeapTuple tuple)
+{
+	int			count = counted->spec.num_ids;
+	Datum	   *items = palloc(sizeof(Datum) * count);
+	bool	   *nulls = palloc(sizeof(bool) * count);
+
+	for (int i = 0; i < count; i++)
+		items[i] = column(tupdesc, tuple, counted->columns[i], &nulls[i]);
+	return distinct_store_items(counted, items, nulls);
 }
 
 static Row
@@ -139,6 +153,8 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 	}
 	for (int i = 0; i < tiling->num_columns && row.late; i++)
 		row.values[i] = column(tupdesc, tuple, query->columns[tiling->values[i]], &row.nulls[i]);
+	if (tiling->counted && row.late)
+		row.items = read_items(tiling->counted, tupdesc, tuple);
 	for (int i = 0; i < tiling->num_extrema && row.late; i++)
 	{
 		Datum		value = column(tupdesc, tuple, query->columns[tiling->extrema_values[i]], &isnull);
@@ -153,7 +169,7 @@ static void
 insert_delta(const Tiling *tiling, const Row *row, const bytea *key, int sign)
 {
 	Totals	   *totals = totals_create(tiling->columns, tiling->num_columns);
-	Tile		delta = {.time = row->time,.totals = totals};
+	Tile		delta = {.time = row->time,.totals = totals,.items = row->items};
 
 	totals_event(totals, row->values, row->nulls, sign);
 	if (tiling->num_extrema > 0)
@@ -161,12 +177,18 @@ insert_delta(const Tiling *tiling, const Row *row, const bytea *key, int sign)
 	tile_insert(tiling, key, &delta, true);
 }
 
+static bool
+same_bytes(const bytea *a, const bytea *b)
+{
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
 /* Does a row add to the totals what another one did, at the same place? */
 static bool
 same_row(const Tiling *tiling, const Row *a, const bytea *a_key, const Row *b, const bytea *b_key)
 {
-	bool		same = a->time == b->time && VARSIZE(a_key) == VARSIZE(b_key) &&
-		memcmp(a_key, b_key, VARSIZE(a_key)) == 0;
+	bool		same = a->time == b->time && same_bytes(a_key, b_key) &&
+		(!tiling->counted || same_bytes(a->items, b->items));
 
 	for (int i = 0; i < tiling->num_columns && same; i++)
 	{

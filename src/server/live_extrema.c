@@ -273,7 +273,7 @@ live_extrema_settle(LiveExtrema *x, LiveQuery *query, const Datum *key, const Li
 		take_deltas(x, &x->windows[i]);
 	if (!find_doubt(x))
 		return true;
-	tile_reader_open(&reader, x->tiling, x->key, false);
+	tile_reader_open(&reader, x->tiling, x->key, TILE_TOTALS);
 	while ((doubt = find_doubt(x)) && x->num_holes < MAX_HOLES)
 	{
 		const Hole *hole = make_hole(x, &reader, doubt->time);

@@ -34,6 +34,10 @@ typedef struct LiveCondition
 /* How the events of a key are reached through an index (live_index.c). */
 typedef struct LiveIndex LiveIndex;
 
+/* How rows of a key are counted that have a value (live_index.c). */
+typedef struct LiveProbe LiveProbe;
+typedef struct LiveProbeScan LiveProbeScan;
+
 /* Which tiles answer it (live_tiles.c). */
 typedef struct LiveTiling LiveTiling;
 
@@ -62,6 +66,7 @@ struct LiveQuery
 	SPIPlanPtr	plan;			/* NULL: not made yet */
 	SPIPlanPtr	row_plan;		/* likewise; says which row it is */
 	LiveIndex  *index;			/* likewise */
+	LiveProbe **probes;			/* likewise; [spec.num_ids] likewise */
 	LiveTiling *tiling;			/* likewise */
 	MemoryContextCallback free_plan;
 };
@@ -77,6 +82,8 @@ typedef struct LiveReading
 {
 	int64		events;
 	int64		recent[LIVE_RECENT_EVENTS]; /* times; of event i at i % LIVE_RECENT_EVENTS */
+	int64		edges;			/* read for counts of different values; with tiles */
+	int64		edges_until;	/* of what is before this time they would be fewer */
 } LiveReading;
 
 static inline void
@@ -85,6 +92,12 @@ live_note_read(LiveReading *reading, int64 time)
 	reading->recent[reading->events++ % LIVE_RECENT_EVENTS] = time;
 }
 
+static inline void
+live_note_edges(LiveReading *reading, int64 count, int64 until)
+{
+	reading->edges = count;
+	reading->edges_until = until;
+}
 /* Times from lower to before upper. */
 typedef struct LiveRange
 {
@@ -100,6 +113,12 @@ extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *range
 extern bool live_index_usable(LiveQuery *query);
 extern void live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 							const LiveView *view, LiveTake take, void *arg);
+extern LiveProbe *live_probe(LiveQuery *query, int id);
+extern bool live_probe_exists(const LiveProbe *probe);
+extern bool live_probe_usable(LiveProbe *probe);
+extern LiveProbeScan *live_probe_open(LiveProbe *probe);
+extern int64 live_probe_count(LiveProbeScan *scan, const Datum *key, int64 lower, int64 upper, int64 most, int64 *latest);
+extern void live_probe_close(LiveProbeScan *scan);
 
 /* live_tiles.c */
 extern bool live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,

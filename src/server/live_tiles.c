@@ -13,7 +13,8 @@
  *
  * Aggregates that add up are answered so; minima and maxima, of stretches between
  * tiles (live_extrema.c); and the latest event, which is among the rows at the end.
- * A query with others reads rows (live_events.c); whoever had to read many asks for
+ * Counts of different values are corrected from known ones (distinct.c).  A query
+ * with others reads rows (live_events.c); whoever had to read many asks for
  * tiles (tile_build.c).
  */
 #include "postgres.h"
@@ -27,6 +28,7 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "distinct.h"
 #include "guc.h"
 #include "late.h"
 #include "live_extrema.h"
@@ -46,6 +48,9 @@ struct LiveTiling
 	int		   *extrema;		/* [num_features] of the query: which of the tiling's; -1: none */
 	bool		extreme;		/* there are some */
 	bool		latest;			/* the latest event is asked for */
+	bool		adds_up;		/* anything but counts of different values, */
+	bool	   *windows;		/* [num_windows] in which of them */
+	LiveDistinct *distinct;		/* different values are counted; NULL: none */
 	TileCounters *counters;		/* of the set; NULL: not counted */
 	int64		reach[64];		/* of tile_find_near(), by hashes of keys */
 };
@@ -67,6 +72,10 @@ answers(const LiveQuery *query, const Tiling *tiling, LiveTiling *lt)
 		const RollingAsked *feature = &query->spec.features[i];
 
 		lt->extrema[i] = -1;
+		if (feature->aggregate != ROLLING_DISTINCT)
+			lt->adds_up = lt->windows[feature->window] = true;
+		if (feature->change)
+			lt->windows[feature->window + 1] = true;
 		switch (feature->aggregate)
 		{
 			case ROLLING_COUNT:
@@ -88,11 +97,13 @@ answers(const LiveQuery *query, const Tiling *tiling, LiveTiling *lt)
 			case ROLLING_SINCE_LAST:
 				lt->latest = true;
 				break;
+			case ROLLING_DISTINCT:
+				break;
 			default:
 				return false;
 		}
 	}
-	return true;
+	return !lt->distinct || distinct_find(lt->distinct, tiling);
 }
 
 /* Find the tiling of a query's set, and where its columns are. */
@@ -104,7 +115,8 @@ find_tiling(const LiveQuery *query, LiveTiling *lt)
 	lt->generation = tiling_generation();
 	tiling = tiling_find(query->source, query->set);
 	lt->tiling = NULL;
-	lt->extreme = lt->latest = false;
+	lt->extreme = lt->latest = lt->adds_up = false;
+	memset(lt->windows, false, query->spec.num_windows);
 	lt->counters = tile_counters(query->source, query->set);
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
@@ -129,6 +141,8 @@ query_tiling(LiveQuery *query)
 
 		lt->columns = palloc(sizeof(int) * (query->spec.num_values + 1));
 		lt->extrema = palloc(sizeof(int) * (query->spec.num_features + 1));
+		lt->windows = palloc(query->spec.num_windows);
+		lt->distinct = distinct_create(query);
 		MemoryContextSwitchTo(caller);
 		query->tiling = lt;
 	}
@@ -274,18 +288,20 @@ static bool
 set_spans(TiledLookup *lookup, const bytea *key, const int64 *lower, const int64 *upper)
 {
 	TileReader	reader;
-	int64		oldest = lower[0];
+	int64		oldest = PG_INT64_MAX;
 	bool		tiled = false;
 	bool		any;
 
-	for (int i = 1; i < lookup->num_spans; i++)
-		oldest = Min(oldest, lower[i]);
-	tile_reader_open(&reader, lookup->lt->tiling, key, false);
+	for (int i = 0; i < lookup->num_spans; i++)
+		oldest = lookup->lt->windows[i] ? Min(oldest, lower[i]) : oldest;
+	tile_reader_open(&reader, lookup->lt->tiling, key, TILE_TOTALS);
 	any = find_edge(lookup, &reader, oldest, false) != NULL;
 	for (int i = 0; any && i < lookup->num_spans; i++)
 	{
 		Span	   *span = &lookup->spans[i];
 
+		if (!lookup->lt->windows[i])
+			continue;
 		span->lower = lower[i];
 		span->upper = upper[i];
 		set_span(lookup, &reader, span);
@@ -314,7 +330,7 @@ add_deltas(TiledLookup *lookup, const bytea *key)
 		from = Min(from, lookup->spans[i].first);
 		to = Max(to, lookup->spans[i].last);
 	}
-	tile_reader_open(&reader, tiling, key, true);
+	tile_reader_open(&reader, tiling, key, TILE_DELTAS);
 	for (any = tile_find(&reader, from, false, &time); any && time < to; any = tile_next(&reader, &time))
 	{
 		tile_totals(&reader, delta);
@@ -390,6 +406,42 @@ read_edges(TiledLookup *lookup, LiveQuery *query, const Datum *key, const LiveVi
 	live_scan(query, key, ranges, num_ranges, view, take_row, lookup);
 }
 
+/* From when on all rows of the windows are read in which the latest is asked for. */
+static int64
+latest_from(const TiledLookup *lookup)
+{
+	const HistorySpec *spec = &lookup->query->spec;
+	int64		from = PG_INT64_MAX;
+
+	for (int i = 0; i < spec->num_features; i++)
+	{
+		const Span *span = &lookup->spans[spec->features[i].window];
+
+		if (is_latest(&spec->features[i]))
+			from = Min(from, span->tiled ? span->last : span->lower);
+	}
+	return from;
+}
+
+/* Find what is in all windows.  False: there are no tiles in them. */
+static bool
+fill_spans(TiledLookup *lookup, LiveQuery *query, const Datum *key, const bytea *bytes, const LiveView *view,
+		   const int64 *lower, const int64 *upper)
+{
+	if (!set_spans(lookup, bytes, lower, upper))
+		return false;
+	if (lookup->lt->latest)
+	{
+		lookup->history = history_create(&query->spec);
+		lookup->history_from = latest_from(lookup);
+	}
+	add_deltas(lookup, bytes);
+	if (lookup->extrema && !live_extrema_settle(lookup->extrema, query, key, view, &lookup->reading))
+		return false;
+	read_edges(lookup, query, key, view);
+	return true;
+}
+
 /* ---- results ---- */
 
 /* What a feature adds up to in a window.  False: NULL. */
@@ -418,7 +470,7 @@ add_up(const TiledLookup *lookup, double *results, bool *nulls)
 		const RollingAsked *feature = &spec->features[i];
 		double		previous;
 
-		if (is_latest(feature))
+		if (is_latest(feature) || feature->aggregate == ROLLING_DISTINCT)
 			continue;
 		nulls[i] = !span_result(lookup, feature, feature->window, &results[i]);
 		if (feature->change)
@@ -429,23 +481,6 @@ add_up(const TiledLookup *lookup, double *results, bool *nulls)
 		}
 		results[i] += 0.0;		/* -0 is 0 */
 	}
-}
-
-/* From when on all rows of the windows are read in which the latest is asked for. */
-static int64
-latest_from(const TiledLookup *lookup)
-{
-	const HistorySpec *spec = &lookup->query->spec;
-	int64		from = PG_INT64_MAX;
-
-	for (int i = 0; i < spec->num_features; i++)
-	{
-		const Span *span = &lookup->spans[spec->features[i].window];
-
-		if (is_latest(&spec->features[i]))
-			from = Min(from, span->tiled ? span->last : span->lower);
-	}
-	return from;
 }
 
 /* The results of the latest event.  False: it is not among the rows at the end. */
@@ -490,20 +525,16 @@ may_use_tiles(LiveQuery *query, const LiveView *view)
 		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED && tiling_visible(tiling);
 }
 
-/*
- * The features of a key as of a time, as the active snapshot sees it.  False:
- * tiles cannot tell, or there are none.
- */
-bool
-live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,
-				  double *results, bool *nulls)
+/* Answer by what is known of the table.  False: tiles cannot tell, or there are none. */
+static bool
+look_up(LiveQuery *query, const Datum *key, int64 time, const LiveView *view, LiveReading *reading,
+		double *results, bool *nulls)
 {
 	int			num_windows = query->spec.num_windows;
 	int64	   *lower = palloc(sizeof(int64) * num_windows);
 	int64	   *upper = palloc(sizeof(int64) * num_windows);
 	bytea	   *bytes;
 	TiledLookup lookup = {.query = query,.num_spans = num_windows};
-	uint64		generation = live_generation();
 
 	if (!may_use_tiles(query, view))
 		return false;
@@ -520,24 +551,43 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	if (lookup.lt->extreme)
 		lookup.extrema = live_extrema_create(query, lookup.lt->extrema, lookup.lt->tiling, bytes);
 	history_bounds(&query->spec, time, lower, upper);
-	if (!set_spans(&lookup, bytes, lower, upper))
+	if (lookup.lt->adds_up && !fill_spans(&lookup, query, key, bytes, view, lower, upper))
 		return false;
-	if (lookup.lt->latest)
-	{
-		lookup.history = history_create(&query->spec);
-		lookup.history_from = latest_from(&lookup);
-	}
-	add_deltas(&lookup, bytes);
-	if (lookup.extrema && !live_extrema_settle(lookup.extrema, query, key, view, &lookup.reading))
+	if (lookup.lt->distinct &&
+		!distinct_lookup(lookup.lt->distinct, key, bytes, time, lower, upper, &lookup.reading, results, nulls))
 		return false;
-	read_edges(&lookup, query, key, view);
-	if (generation != live_generation())
-		return false;			/* the table may have changed under us */
 	if (lookup.history && !find_latest(&lookup, time, results, nulls))
 		return false;
 	add_up(&lookup, results, nulls);
-	live_note_lookup(query, key, time, true, &lookup.reading);	/* which may find other tilings */
+	*reading = lookup.reading;
 	return true;
+}
+
+/*
+ * The features of a key as of a time, as the active snapshot sees it.  False:
+ * tiles cannot tell, or there are none.
+ *
+ * The table may change under a lookup, or it hears meanwhile of something that was
+ * so before, as when the table has been vacuumed: then it is made once more.
+ */
+bool
+live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,
+				  double *results, bool *nulls)
+{
+	for (int i = 0; i < 2; i++)
+	{
+		uint64		generation = live_generation();
+		LiveReading reading;
+
+		if (!look_up(query, key, time, view, &reading, results, nulls))
+			return false;
+		if (generation == live_generation())
+		{
+			live_note_lookup(query, key, time, true, &reading); /* which may find other tilings */
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Ask for tiles of a key. */
@@ -547,13 +597,18 @@ ask_for_tiles(LiveQuery *query, Tiling *tiling, const Datum *key, int64 time, co
 	int64	   *lower = palloc(sizeof(int64) * query->spec.num_windows);
 	int64	   *upper = palloc(sizeof(int64) * query->spec.num_windows);
 	bytea	   *bytes = tiling_key(query, key);
+	int64		until = PG_INT64_MIN;
 
 	if (!bytes)
 		return;
 	history_bounds(&query->spec, time, lower, upper);
 	for (int i = 1; i < query->spec.num_windows; i++)
 		lower[0] = Min(lower[0], lower[i]);
-	tile_request(tiling, bytes, lower[0], reading->recent[reading->events % LIVE_RECENT_EVENTS]);
+	if (reading->events > MANY_EVENTS)
+		until = reading->recent[reading->events % LIVE_RECENT_EVENTS];
+	if (reading->edges > MANY_EVENTS)
+		until = Max(until, reading->edges_until);
+	tile_request(tiling, bytes, lower[0], until);
 }
 
 /* Count a lookup as of a time, and ask for tiles if they would have spared it the
@@ -566,8 +621,9 @@ live_note_lookup(LiveQuery *query, const Datum *key, int64 time, bool by_tiles, 
 	if (lt->counters)
 	{
 		pg_atomic_fetch_add_u64(by_tiles ? &lt->counters->by_tiles : &lt->counters->by_rows, 1);
-		pg_atomic_fetch_add_u64(&lt->counters->events, reading->events);
+		pg_atomic_fetch_add_u64(&lt->counters->events, reading->events + reading->edges);
 	}
-	if (reading->events > MANY_EVENTS && guc_use_tiles && lt->tiling && tiling_stands(lt->tiling))
+	if ((reading->events > MANY_EVENTS || reading->edges > MANY_EVENTS) &&
+		guc_use_tiles && lt->tiling && tiling_stands(lt->tiling))
 		ask_for_tiles(query, lt->tiling, key, time, reading);
 }

@@ -1,14 +1,15 @@
 /*
  * tile.c
- *		The rows of risk.rolling_tiles and risk.rolling_deltas.
+ *		The rows of risk.rolling_tiles, risk.rolling_deltas and risk.rolling_distincts.
  *
- * Both tables have the same columns and an index on the first three: a tiling, a
- * key, a time, and totals: of a tile, those of the key's events before that time
- * (from some time on, the same for all tiles of the key); of a delta, those of a
- * row of that time that came, or, negative, went.  Where a set has minima or maxima,
- * they also have these (tile_extrema.c), and tiles are numbered; by their numbers they
- * are found through an index of their own, which is partial, so that others are not
- * in it.
+ * The tables have the same first three columns and an index on them: a tiling, a
+ * key, a time.  Tiles and deltas have totals: of a tile, those of the key's events
+ * before that time (from some time on, the same for all tiles of the key); of a
+ * delta, those of a row of that time that came, or, negative, went.  Where a set has
+ * minima or maxima, they also have these (tile_extrema.c), and tiles are numbered; by
+ * their numbers they are found through an index of their own, which is partial, so
+ * that others are not in it.  What the bytes are about different values, a delta's
+ * items and counts, distinct.c knows.
  *
  * Rows are written as heap rows, whoever the user is: only the extension's own
  * functions get here.
@@ -38,19 +39,23 @@ enum
 	Anum_tile_events,
 	Anum_tile_totals,
 	Anum_tile_extrema,
-	Anum_tile_seq				/* not of deltas */
+	Anum_tile_seq,				/* of tiles, */
+	Anum_delta_items = Anum_tile_seq,	/* and of deltas */
+	Anum_distinct_counts = Anum_tile_events
 };
 #define NUM_COLUMNS Anum_tile_seq
 
 void
-tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, bool deltas)
+tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, TileTable table)
 {
 	const TilingTables *tables = tiling_tables();
+	const Oid	heaps[] = {tables->tiles, tables->deltas, tables->distincts};
+	const Oid	indexes[] = {tables->tiles_pkey, tables->deltas_key, tables->distincts_pkey};
 
 	reader->context = CurrentMemoryContext;
 	reader->tiling = tiling;
-	reader->rel = table_open(deltas ? tables->deltas : tables->tiles, AccessShareLock);
-	reader->index = index_open(deltas ? tables->deltas_key : tables->tiles_pkey, AccessShareLock);
+	reader->rel = table_open(heaps[table], AccessShareLock);
+	reader->index = index_open(indexes[table], AccessShareLock);
 	reader->scan = compat_index_beginscan(reader->rel, reader->index, GetActiveSnapshot(), lengthof(reader->keys));
 	reader->slot = table_slot_create(reader->rel, NULL);
 	ScanKeyInit(&reader->keys[0], Anum_tile_tiling, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(tiling->id));
@@ -160,13 +165,40 @@ tile_find_seq(TileReader *reader, int64 seq)
 	return found;
 }
 
+/* How many events the tile or delta at hand is of. */
+int64
+tile_events(TileReader *reader)
+{
+	bool		isnull;
+
+	return DatumGetInt64(slot_getattr(reader->slot, Anum_tile_events, &isnull));
+}
+
+/* The totals of the row at hand. */
 void
 tile_totals(TileReader *reader, Totals *totals)
 {
 	bool		isnull;
-	int64		events = DatumGetInt64(slot_getattr(reader->slot, Anum_tile_events, &isnull));
 
-	totals_load(totals, events, DatumGetByteaPP(slot_getattr(reader->slot, Anum_tile_totals, &isnull)));
+	totals_load(totals, tile_events(reader), DatumGetByteaPP(slot_getattr(reader->slot, Anum_tile_totals, &isnull)));
+}
+
+/* Of the delta at hand; NULL: they are not known. */
+const bytea *
+tile_items(TileReader *reader)
+{
+	bool		isnull;
+	Datum		items = slot_getattr(reader->slot, Anum_delta_items, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPP(items);
+}
+
+const bytea *
+tile_counts(TileReader *reader)
+{
+	bool		isnull;
+
+	return DatumGetByteaPP(slot_getattr(reader->slot, Anum_distinct_counts, &isnull));
 }
 
 const bytea *
@@ -227,11 +259,11 @@ tile_insert(const Tiling *tiling, const bytea *key, const Tile *tile, bool delta
 		Int64GetDatum(tile->totals->events),
 		PointerGetDatum(totals_store(tile->totals)),
 		PointerGetDatum(tile->extrema),
-		Int64GetDatum(tile->seq)
+		delta ? PointerGetDatum(tile->items) : Int64GetDatum(tile->seq)
 	};
 	bool		nulls[NUM_COLUMNS] = {
 		[Anum_tile_extrema - 1] = !tile->extrema,
-		[Anum_tile_seq - 1] = !tile->extrema
+		[Anum_tile_seq - 1] = delta ? !tile->items : !tile->extrema
 	};
 	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 
@@ -239,6 +271,24 @@ tile_insert(const Tiling *tiling, const bytea *key, const Tile *tile, bool delta
 		CatalogTupleInsert(rel, tuple);
 	else
 		insert_tile(rel, tuple);
+	heap_freetuple(tuple);
+	table_close(rel, RowExclusiveLock);
+}
+
+void
+tile_insert_counts(const Tiling *tiling, const bytea *key, int64 time, const bytea *counts)
+{
+	Relation	rel = table_open(tiling_tables()->distincts, RowExclusiveLock);
+	Datum		values[Anum_distinct_counts] = {
+		Int32GetDatum(tiling->id),
+		PointerGetDatum(key),
+		Int64GetDatum(time),
+		PointerGetDatum(counts)
+	};
+	bool		nulls[Anum_distinct_counts] = {false};
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	CatalogTupleInsert(rel, tuple);
 	heap_freetuple(tuple);
 	table_close(rel, RowExclusiveLock);
 }

@@ -1,6 +1,6 @@
 /*
  * tile.h
- *		The rows of risk.rolling_tiles and risk.rolling_deltas.
+ *		The rows of risk.rolling_tiles, risk.rolling_deltas and risk.rolling_distincts.
  */
 #ifndef PG_RISK_TILE_H
 #define PG_RISK_TILE_H
@@ -12,6 +12,13 @@
 #include "executor/tuptable.h"
 
 #include "tiling.h"
+
+typedef enum TileTable
+{
+	TILE_TOTALS,				/* tiles */
+	TILE_DELTAS,
+	TILE_DISTINCTS				/* counts of different values (distinct.c) */
+} TileTable;
 
 /* What has a key, as the snapshot that was active at first sees it. */
 typedef struct TileReader
@@ -36,10 +43,10 @@ typedef struct Tile
 	const Totals *totals;
 	const bytea *extrema;		/* NULL: the set has none */
 	int64		seq;			/* number of a tile with extrema */
+	const bytea *items;			/* of a delta; NULL: nothing counts them */
 } Tile;
 
-/* A reader of tiles, or of deltas. */
-extern void tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, bool deltas);
+extern void tile_reader_open(TileReader *reader, const Tiling *tiling, const bytea *key, TileTable table);
 extern void tile_reader_close(TileReader *reader);
 
 /* Find the last one not after a time, or the first one not before it; then the
@@ -55,10 +62,14 @@ extern bool tile_find_seq(TileReader *reader, int64 seq);
 
 /* Of the row at hand.  Errors: XX001 it has no extrema, or no number. */
 extern void tile_totals(TileReader *reader, Totals *totals);
+extern int64 tile_events(TileReader *reader);
 extern const bytea *tile_extrema(TileReader *reader);
 extern int64 tile_seq(TileReader *reader);
+extern const bytea *tile_items(TileReader *reader);
+extern const bytea *tile_counts(TileReader *reader);
 extern void tile_delete(TileReader *reader);
 
 extern void tile_insert(const Tiling *tiling, const bytea *key, const Tile *tile, bool delta);
+extern void tile_insert_counts(const Tiling *tiling, const bytea *key, int64 time, const bytea *counts);
 
 #endif							/* PG_RISK_TILE_H */

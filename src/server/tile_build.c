@@ -41,6 +41,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "distinct.h"
 #include "history.h"
 #include "tile.h"
 #include "tile_build.h"
@@ -186,6 +187,8 @@ typedef struct Builder
 	MemoryContext scratch;		/* of an event */
 	Totals	   *totals;			/* of the key's events so far */
 	ExtremaBuilder *extrema;	/* NULL: the set has none */
+	int64		first;			/* time of the first tile */
+	int64		known_until;	/* before this time what was made is right */
 	int64		since;			/* events since the last tile */
 	int64		last;			/* time of the last event */
 	Datum	   *values;			/* [num_columns] */
@@ -249,14 +252,14 @@ tile_build_kept(Oid source, const char *set)
 	return tiling && tiling->id != 0 ? kept_from(tiling) : EVERYTHING;
 }
 
-/* Delete the tiles (or deltas) of a key with times from one to before another. */
+/* Delete what a key has in a table with times from one to before another. */
 static void
-delete_rows(const Tiling *tiling, const bytea *key, bool deltas, int64 from, int64 to)
+delete_rows(const Tiling *tiling, const bytea *key, TileTable table, int64 from, int64 to)
 {
 	TileReader	reader;
 	int64		time;
 
-	tile_reader_open(&reader, tiling, key, deltas);
+	tile_reader_open(&reader, tiling, key, table);
 	for (bool any = tile_find(&reader, from, false, &time); any && time < to; any = tile_next(&reader, &time))
 		tile_delete(&reader);
 	tile_reader_close(&reader);
@@ -270,7 +273,7 @@ earliest_delta(const Tiling *tiling, const bytea *key, int64 from, int64 to)
 	int64		time;
 	bool		any;
 
-	tile_reader_open(&reader, tiling, key, true);
+	tile_reader_open(&reader, tiling, key, TILE_DELTAS);
 	any = tile_find(&reader, from, false, &time);
 	tile_reader_close(&reader);
 	return any && time < to ? time : to;
@@ -287,52 +290,73 @@ begin_tiles(Builder *builder, int64 from, int64 kept)
 	const Tiling *tiling = builder->tiling;
 	TileReader	reader;
 	int64		begin = Max(from, kept);
-	int64		first;
 	int64		last;
 	int64		earliest = 0;
 	bool		any;
 
-	delete_rows(tiling, builder->key, false, PG_INT64_MIN, kept);
-	tile_reader_open(&reader, tiling, builder->key, false);
-	any = tile_find(&reader, kept, false, &first) && (first <= begin || from < kept);
+	delete_rows(tiling, builder->key, TILE_TOTALS, PG_INT64_MIN, kept);
+	tile_reader_open(&reader, tiling, builder->key, TILE_TOTALS);
+	any = tile_find(&reader, kept, false, &builder->first) && (builder->first <= begin || from < kept);
 	if (any)
 	{
 		if (builder->extrema)
 			earliest = tile_seq(&reader);
 		(void) tile_find(&reader, PG_INT64_MAX, true, &last);
-		begin = earliest_delta(tiling, builder->key, first, last);
-		(void) tile_find(&reader, begin, true, &begin);
+		builder->known_until = earliest_delta(tiling, builder->key, builder->first, PG_INT64_MAX);
+		(void) tile_find(&reader, Min(builder->known_until, last), true, &begin);
 		tile_totals(&reader, builder->totals);
 		if (builder->extrema)
 			tile_extrema_go_on(builder->extrema, earliest, tile_seq(&reader));
 	}
 	tile_reader_close(&reader);
-	delete_rows(tiling, builder->key, false, any ? begin + 1 : kept, PG_INT64_MAX);
+	delete_rows(tiling, builder->key, TILE_TOTALS, any ? begin + 1 : kept, PG_INT64_MAX);
 	if (!any)
+	{
+		builder->first = begin;
+		builder->known_until = PG_INT64_MIN;
 		insert_tile(builder, begin);
+	}
+	if (tiling->counted)
+	{
+		delete_rows(tiling, builder->key, TILE_DISTINCTS, PG_INT64_MIN, kept);
+		if (builder->known_until < PG_INT64_MAX)
+			delete_rows(tiling, builder->key, TILE_DISTINCTS, Max(builder->known_until + 1, kept), PG_INT64_MAX);
+	}
 	return begin;
 }
 
-/* Take the events of a key, as the table's owner, whom row security does not stop. */
+/* Read the events of a key as the table's owner, whom row security does not stop. */
 static void
-read_as_owner(Builder *builder, const Datum *key, int64 from, int64 to)
+read_as_owner(Builder *builder, Oid owner, const Datum *key, int64 from)
 {
-	LiveQuery  *query = builder->tiling->query;
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(query->source));
+	const Tiling *tiling = builder->tiling;
 	Oid			user;
 	int			security;
 	int			nesting;
 
-	if (!HeapTupleIsValid(tuple))
-		return;
 	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
-						   security | SECURITY_RESTRICTED_OPERATION);
-	ReleaseSysCache(tuple);
+	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION);
 	nesting = NewGUCNestLevel();
-	live_scan(query, key, &(LiveRange) {from, to}, 1, &(LiveView) {0}, build_event, builder);
+	if (from < tiling->planned)
+		live_scan(tiling->query, key, &(LiveRange) {from, tiling->planned}, 1, &(LiveView) {0}, build_event, builder);
+	if (tiling->counted)
+		distinct_build(tiling, builder->key, key, builder->first, builder->known_until);
 	AtEOXact_GUC(false, nesting);
 	SetUserIdAndSecContext(user, security);
+}
+
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }
 
 /* Make the tiles of a key, as the active snapshot sees its events; from: the
@@ -343,6 +367,7 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk tiles", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	int64		kept = kept_from(tiling);
+	Oid			owner = owner_of(tiling->query->source);
 	Datum	   *values = palloc(sizeof(Datum) * tiling->query->num_keys);
 	Builder		builder = {
 		.tiling = tiling,
@@ -357,11 +382,11 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 		builder.extrema = tile_extrema_begin(tiling, key);
 	tiling_key_values(tiling->query, key, values);
 	from = begin_tiles(&builder, from == EVERYTHING ? kept : from, kept);
-	if (from < tiling->planned)
-		read_as_owner(&builder, values, from, tiling->planned);
+	if (OidIsValid(owner))
+		read_as_owner(&builder, owner, values, from);
 	if (builder.extrema)
 		tile_extrema_end(builder.extrema);
-	delete_rows(tiling, key, true, PG_INT64_MIN, PG_INT64_MAX);
+	delete_rows(tiling, key, TILE_DELTAS, PG_INT64_MIN, PG_INT64_MAX);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }

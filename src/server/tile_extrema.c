@@ -48,7 +48,7 @@ tile_extrema_begin(const Tiling *tiling, const bytea *key)
 	builder->event = palloc(size);
 	builder->levels = palloc(size * (EXTREMA_MAX_DEPTH + 1));
 	extrema_reset(builder->events, tiling->num_extrema);
-	tile_reader_open(&builder->reader, tiling, key, false);
+	tile_reader_open(&builder->reader, tiling, key, TILE_TOTALS);
 	return builder;
 }
 

@@ -180,8 +180,10 @@ add_column(StringInfo footing, Oid relid, const char *name)
 /* Add a table: its file, the places of the columns, and the triggers.  False: its
  * rows could change unseen, as those of an unlogged one do in a crash. */
 static bool
-add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
+add_table(StringInfo footing, const Tiling *tiling, Oid relid, Oid note_late)
 {
+	const LiveQuery *query = tiling->query;
+	const LiveQuery *counted = tiling->counted;
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	AttrNumber	attnum = InvalidAttrNumber;
 	const char *name = NULL;
@@ -193,6 +195,8 @@ add_table(StringInfo footing, const LiveQuery *query, Oid relid, Oid note_late)
 		rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT && !rel->rd_rel->relforcerowsecurity;
 	appendBinaryStringInfo(footing, (const char *) &relid, sizeof(Oid));
 	appendBinaryStringInfo(footing, (const char *) &rel->rd_rel->relfilenode, sizeof(Oid));
+	for (int i = 0; counted && i < counted->spec.num_ids; i++)
+		stands = add_column(footing, relid, counted->columns[i]) > 0 && stands;
 	for (int i = 0; i < query->spec.num_values + query->num_keys + 1; i++)
 	{
 		name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
@@ -270,6 +274,48 @@ find_extrema(Tiling *tiling)
 	}
 }
 
+/* Does a feature count different values, which have bytes? */
+static bool
+counts_values(const LiveQuery *query, const RollingAsked *feature)
+{
+	return feature->aggregate == ROLLING_DISTINCT &&
+		tiling_has_bytes(query->spec.ids[feature->column].type, query->spec.ids[feature->column].collation);
+}
+
+/* Is there an index that leads to them? */
+static bool
+can_probe(LiveQuery *query, const RollingAsked *feature)
+{
+	return live_probe_exists(live_probe(query, feature->column));
+}
+
+/* The query of those features of a set; NULL: there is none. */
+static LiveQuery *
+find_counted(LiveQuery *query)
+{
+	const HistorySpec *spec = &query->spec;
+	const char **names = palloc(sizeof(char *) * spec->num_features);
+	int			count = 0;
+	List	   *queries = NIL;
+	ListCell   *cell;
+
+	for (int i = 0; i < spec->num_features; i++)
+	{
+		if (counts_values(query, &spec->features[i]) && can_probe(query, &spec->features[i]))
+			names[count++] = query->names[i];
+	}
+	if (count > 0)
+		queries = live_queries(query->source, names, count, NULL);
+	foreach(cell, queries)
+	{
+		LiveQuery  *counted = lfirst(cell);
+
+		if (counted->source == query->source && strcmp(counted->set, query->set) == 0)
+			return counted;
+	}
+	return NULL;
+}
+
 /* Read the row of a tiling, if there is one. */
 static void
 read_row(Tiling *tiling)
@@ -302,9 +348,9 @@ read_row(Tiling *tiling)
 	table_close(rel, AccessShareLock);
 }
 
-/* Can keys of a type be told apart by bytes, without calling anybody's code? */
-static bool
-key_has_bytes(Oid type, Oid collation)
+/* Can values of a type be told apart by bytes, without calling anybody's code? */
+bool
+tiling_has_bytes(Oid type, Oid collation)
 {
 	switch (type)
 	{
@@ -330,9 +376,10 @@ key_has_bytes(Oid type, Oid collation)
 
 /* What the tiles of a set would rest on.  False: on nothing. */
 static bool
-find_footing(const LiveQuery *query, int64 *result)
+find_footing(const Tiling *tiling, int64 *result)
 {
 	static const Oid no_arguments[1] = {InvalidOid};
+	const LiveQuery *query = tiling->query;
 	Oid			note_late = LookupFuncName(list_make2(makeString("risk"), makeString("note_late")), 0, no_arguments, true);
 	List	   *tables = find_all_inheritors(query->source, NoLock, NULL);
 	StringInfoData footing;
@@ -341,13 +388,13 @@ find_footing(const LiveQuery *query, int64 *result)
 
 	initStringInfo(&footing);
 	for (int i = 0; i < query->num_keys; i++)
-		stands = stands && key_has_bytes(query->inputs[i].type, query->key_collations[i]);
+		stands = stands && tiling_has_bytes(query->inputs[i].type, query->key_collations[i]);
 	/* Of children that are no partitions triggers may see nothing. */
 	stands = stands && (list_length(tables) == 1 || get_rel_relkind(query->source) == RELKIND_PARTITIONED_TABLE);
 	foreach(cell, tables)
 	{
 		live_watch(lfirst_oid(cell));
-		stands = stands && add_table(&footing, query, lfirst_oid(cell), note_late);
+		stands = stands && add_table(&footing, tiling, lfirst_oid(cell), note_late);
 	}
 	*result = (int64) hash_bytes_extended((unsigned char *) footing.data, footing.len, 0);
 	return stands;
@@ -367,7 +414,7 @@ tiling_stands(Tiling *tiling)
 		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk footing", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
-		tiling->stands = find_footing(tiling->query, &tiling->footing);
+		tiling->stands = find_footing(tiling, &tiling->footing);
 		tiling->footing_known = true;
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
@@ -384,6 +431,7 @@ make_tiling(LiveQuery *query)
 	query->expressions = false; /* conditions are not added up, and could fail */
 	find_columns(tiling);
 	find_extrema(tiling);
+	tiling->counted = find_counted(query);
 	read_row(tiling);
 	return tiling;
 }
@@ -406,7 +454,9 @@ find_tables(void)
 		.tiles_pkey = get_relname_relid("rolling_tiles_pkey", namespace),
 		.tiles_seq = get_relname_relid("rolling_tiles_seq", namespace),
 		.deltas = get_relname_relid("rolling_deltas", namespace),
-		.deltas_key = get_relname_relid("rolling_deltas_key", namespace)
+		.deltas_key = get_relname_relid("rolling_deltas_key", namespace),
+		.distincts = get_relname_relid("rolling_distincts", namespace),
+		.distincts_pkey = get_relname_relid("rolling_distincts_pkey", namespace)
 	};
 	return OidIsValid(tables.tilings);
 }
@@ -499,6 +549,34 @@ tiling_find(Oid source, const char *set)
 	return NULL;
 }
 
+char *
+tiling_missing_index(Oid source, const char *set)
+{
+	Tiling	   *tiling = tiling_find(source, set);
+	LiveQuery  *query = tiling ? tiling->query : NULL;
+	StringInfoData command;
+
+	if (!tiling || !tiling_stands(tiling))
+		return NULL;
+	for (int i = 0; i < query->spec.num_features; i++)
+	{
+		const RollingAsked *feature = &query->spec.features[i];
+		const char *column;
+
+		if (!counts_values(query, feature) || can_probe(query, feature))
+			continue;
+		column = query->columns[query->spec.num_values + feature->column];
+		initStringInfo(&command);
+		appendStringInfo(&command, "distinct(%s) is answered by rows: CREATE INDEX ON %s (", column,
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)));
+		for (int j = 0; j < query->num_keys; j++)
+			appendStringInfo(&command, "%s, ", quote_identifier(query->inputs[j].column));
+		appendStringInfo(&command, "%s, %s)", quote_identifier(column), quote_identifier(tiling_time(tiling)));
+		return command.data;
+	}
+	return NULL;
+}
+
 /* Is the row visible where it was when it was read?  As long as nothing is known to
  * have changed, that place is still there. */
 static bool
@@ -574,6 +652,21 @@ value_bytes(Oid type, Datum value, int32 *length)
 }
 
 /* What equals nothing else has its length before it. */
+void
+tiling_put_value(StringInfo bytes, Oid type, Datum value)
+{
+	int32		length;
+	const void *data = value_bytes(type, value, &length);
+
+	if (data)
+	{
+		appendBinaryStringInfo(bytes, (const char *) &length, sizeof(length));
+		appendBinaryStringInfo(bytes, data, length);
+	}
+	else
+		appendBinaryStringInfo(bytes, (const char *) &value, sizeof(Datum));
+}
+
 bytea *
 tiling_key(const LiveQuery *query, const Datum *key)
 {
@@ -583,16 +676,7 @@ tiling_key(const LiveQuery *query, const Datum *key)
 	appendStringInfoSpaces(&bytes, VARHDRSZ);
 	for (int i = 0; i < query->num_keys; i++)
 	{
-		int32		length;
-		const void *data = value_bytes(query->inputs[i].type, key[i], &length);
-
-		if (data)
-		{
-			appendBinaryStringInfo(&bytes, (const char *) &length, sizeof(length));
-			appendBinaryStringInfo(&bytes, data, length);
-		}
-		else
-			appendBinaryStringInfo(&bytes, (const char *) &key[i], sizeof(Datum));
+		tiling_put_value(&bytes, query->inputs[i].type, key[i]);
 		if (bytes.len > TILING_KEY_BYTES)
 			return NULL;
 	}
@@ -615,6 +699,30 @@ value_of_bytes(Oid type, const char *data, int32 length)
 	}
 }
 
+bool
+tiling_get_value(const char **data, const char *end, Oid type, Datum *value)
+{
+	int32		length;
+
+	if (get_typbyval(type))
+	{
+		if (end - *data < sizeof(Datum))
+			return false;
+		memcpy(value, *data, sizeof(Datum));
+		*data += sizeof(Datum);
+		return true;
+	}
+	if (end - *data < sizeof(length))
+		return false;
+	memcpy(&length, *data, sizeof(length));
+	*data += sizeof(length);
+	if (length < 0 || length > end - *data || (type == UUIDOID && length != UUID_LEN))
+		return false;
+	*value = value_of_bytes(type, *data, length);
+	*data += length;
+	return true;
+}
+
 /* The key that the bytes are of.  Errors: 22023 tiling_key() did not make them. */
 void
 tiling_key_values(const LiveQuery *query, const bytea *bytes, Datum *key)
@@ -624,27 +732,7 @@ tiling_key_values(const LiveQuery *query, const bytea *bytes, Datum *key)
 	bool		valid = true;
 
 	for (int i = 0; i < query->num_keys && valid; i++)
-	{
-		Oid			type = query->inputs[i].type;
-		int32		length;
-
-		if (get_typbyval(type))
-		{
-			valid = end - data >= sizeof(Datum);
-			if (valid)
-				memcpy(&key[i], data, sizeof(Datum));
-			data += sizeof(Datum);
-			continue;
-		}
-		valid = end - data >= sizeof(length);
-		if (valid)
-			memcpy(&length, data, sizeof(length));
-		data += sizeof(length);
-		valid = valid && length >= 0 && length <= end - data && (type != UUIDOID || length == UUID_LEN);
-		if (valid)
-			key[i] = value_of_bytes(type, data, length);
-		data += valid ? length : 0;
-	}
+		valid = tiling_get_value(&data, end, query->inputs[i].type, &key[i]);
 	if (!valid || data != end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

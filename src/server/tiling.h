@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
@@ -28,6 +29,8 @@ typedef struct Tiling
 	int			num_extrema;	/* 0: its tiles have no numbers */
 	Extremum   *extrema;		/* those of a column together */
 	int		   *extrema_values; /* [num_extrema]: which of the query's */
+	LiveQuery  *counted;		/* of the features that count different values and
+								 * can be answered (distinct.c); NULL: none */
 	bool		footing_known;
 	bool		stands;			/* could tiles of its events be trusted? */
 	int64		footing;		/* what they would rest on */
@@ -54,6 +57,8 @@ typedef struct TilingTables
 	Oid			tiles_seq;
 	Oid			deltas;
 	Oid			deltas_key;
+	Oid			distincts;
+	Oid			distincts_pkey;
 } TilingTables;
 
 extern void tiling_init(void);
@@ -64,6 +69,10 @@ extern uint64 tiling_generation(void);
 extern const TilingTables *tiling_tables(void);
 extern List *tiling_list(Oid relid, int64 *late_before);
 extern Tiling *tiling_find(Oid source, const char *set);
+
+/* What index is missing, so that different values of a column could be counted; NULL:
+ * none is. */
+extern char *tiling_missing_index(Oid source, const char *set);
 
 /* The column of event time. */
 extern const char *tiling_time(const Tiling *tiling);
@@ -77,5 +86,11 @@ extern bool tiling_visible(const Tiling *tiling);
 /* The key of an event as bytes, equal for equal keys; NULL: this one has no tiles. */
 extern bytea *tiling_key(const LiveQuery *query, const Datum *key);
 extern void tiling_key_values(const LiveQuery *query, const bytea *bytes, Datum *key);
+
+/* The same of one value: whether those of a type have bytes; append them; take
+ * them from data on, false: there are no such bytes. */
+extern bool tiling_has_bytes(Oid type, Oid collation);
+extern void tiling_put_value(StringInfo bytes, Oid type, Datum value);
+extern bool tiling_get_value(const char **data, const char *end, Oid type, Datum *value);
 
 #endif							/* PG_RISK_TILING_H */
