@@ -275,6 +275,174 @@ CALL risk.refresh_rolling_features('passing');
 SELECT keys FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
 SELECT risk.rolling_features('passing', 'new'::text, '2026-01-03 06:16');
 
+-- Different values.  They need an index from key and value to the times.
+CREATE TABLE parties (id bigserial, k text, ts timestamptz, p text, n numeric, fixed char(4)) WITH (autovacuum_enabled = off);
+CREATE INDEX ON parties (k, ts);
+INSERT INTO parties (k, ts, p, n, fixed)
+	SELECT CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, '2026-01-01'::timestamptz + i * interval '1 minute',
+		CASE WHEN i % 13 > 0 THEN 'p' || CASE WHEN i % 3 = 0 THEN i ELSE i * i % 97 END END, (i % 7 / 2.0)::numeric(4, 1), 'f' || i % 5
+	FROM generate_series(1, 3000) AS i;
+SELECT risk.create_rolling_features('parties', 'k', 'ts', 'n', windows => '{1 hour,24 hours}', aggregates => '{distinct(p)}');
+CALL risk.refresh_rolling_features('parties');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+SELECT * FROM lookups('parties');
+CREATE FUNCTION upper_cmp(text, text) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT bttextcmp(upper($1), upper($2)) $$;
+DO $$ BEGIN
+	FOR i IN 1..5 LOOP
+		EXECUTE format('CREATE FUNCTION upper_%s(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS %L', i,
+			format('SELECT upper_cmp($1, $2) %s 0', (ARRAY['<', '<=', '=', '>=', '>'])[i]));
+		EXECUTE format('CREATE OPERATOR %s~ (LEFTARG = text, RIGHTARG = text, FUNCTION = upper_%s)', (ARRAY['<<', '<<=', '==', '>>=', '>>'])[i], i);
+	END LOOP;
+END $$;
+CREATE OPERATOR CLASS upper_ops FOR TYPE text USING btree AS OPERATOR 1 <<~, OPERATOR 2 <<=~, OPERATOR 3 ==~, OPERATOR 4 >>=~, OPERATOR 5 >>~, FUNCTION 1 upper_cmp(text, text);
+CREATE INDEX ON parties (k, p upper_ops, ts);		-- whose equality is another one
+CREATE INDEX ON parties (k, lower(p), ts);
+CREATE INDEX ON parties (k, p, ts) WHERE p <> 'p1';
+CREATE INDEX ON parties (k, p, id, ts);
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+CREATE INDEX parties_p ON parties (p, k, ts DESC);
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+CALL risk.refresh_rolling_features('parties');
+SELECT * FROM lookups('parties');
+SELECT risk.rolling_features('parties', 'hot'::text, '2026-01-03 01:30') = jsonb_build_object(
+	'k_distinct_p_prev_1h', count(DISTINCT p) FILTER (WHERE ts >= '2026-01-03 00:30'), 'k_distinct_p_prev_24h', count(DISTINCT p))
+	FROM parties WHERE k = 'hot' AND ts >= '2026-01-02 01:30' AND ts < '2026-01-03 01:30';
+
+-- Values come, go, change, come a second time and go once; at the bounds, which are whole minutes.
+BEGIN;
+INSERT INTO parties (k, ts, p) VALUES ('hot', '2026-01-02 12:00', 'new'), ('hot', '2026-01-02 01:30', 'first'), ('hot', '2026-01-03 00:30', 'first of the hour'),
+	('hot', '2026-01-03 01:30', 'too late'), ('hot', '2026-01-02 01:29:59.999999', 'too early'), ('hot', '2026-01-02 12:00', NULL);
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+SELECT * FROM lookups('parties');
+INSERT INTO parties (k, ts, p) SELECT 'hot', ts, 'new' FROM parties WHERE p = 'new' AND k = 'hot';
+UPDATE parties SET n = 1 WHERE p = 'new' AND k = 'hot';		-- which is nothing to these features
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+SELECT * FROM lookups('parties');
+DELETE FROM parties WHERE ctid = (SELECT min(ctid) FROM parties WHERE p = 'new');
+SELECT * FROM lookups('parties');
+SAVEPOINT s;
+DELETE FROM parties WHERE p = 'new' OR p LIKE 'first%';
+SELECT * FROM lookups('parties');
+ROLLBACK TO s;
+SELECT * FROM lookups('parties');
+COMMIT;
+UPDATE parties SET p = 'p1' WHERE ts BETWEEN '2026-01-02 20:00' AND '2026-01-02 20:20';
+UPDATE parties SET p = NULL WHERE ts BETWEEN '2026-01-02 21:00' AND '2026-01-02 21:20';
+UPDATE parties SET p = 'p' || id WHERE p IS NULL AND ts BETWEEN '2026-01-02 01:00' AND '2026-01-02 02:00';
+UPDATE parties SET k = 'cold' WHERE ts BETWEEN '2026-01-02 13:00' AND '2026-01-02 13:05';
+UPDATE parties SET ts = '2026-01-03 01:00' WHERE ts BETWEEN '2026-01-02 14:00' AND '2026-01-02 14:05';
+DELETE FROM parties WHERE ts BETWEEN '2026-01-02 01:28' AND '2026-01-02 01:35';
+SELECT * FROM lookups('parties');
+CALL risk.refresh_rolling_features('parties');
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+SELECT * FROM lookups('parties');
+INSERT INTO parties (k, ts, p) SELECT 'hot', '2026-01-03 02:00'::timestamptz + i * interval '1 second', 'q' || i % 50 FROM generate_series(1, 300) AS i;
+CALL risk.refresh_rolling_features('parties');
+SELECT * FROM lookups('parties');
+SELECT l.* FROM generate_series('2026-01-03 02:00'::timestamptz, '2026-01-03 02:06', '41 s') AS t, lookup('parties'::regclass, 'hot'::text, t) AS l GROUP BY 1, 2;
+
+SELECT * FROM lookup('parties'::regclass, 'hot'::text, '2026-01-03 12:00');		-- long after
+SELECT t, l.* FROM unnest('{-infinity,infinity}'::timestamptz[]) AS t, lookup('parties'::regclass, 'hot'::text, t) AS l;
+
+-- The index goes, and comes back.
+BEGIN;
+DROP INDEX parties_p;
+SELECT * FROM lookups('parties');
+ROLLBACK;
+SELECT * FROM lookups('parties');
+
+-- When tiles are out of reach, the worker forgets what has changed before them: then so are counts of windows that began before them.
+INSERT INTO parties (k, ts, p) SELECT 'hot', '2026-01-03 03:00'::timestamptz + i * interval '1 minute', 'r' || i % 50 FROM generate_series(1, 1000) AS i;
+DO $$ BEGIN WHILE NOT risk.refresh_step('parties', 'k', '2026-01-03 19:40') LOOP COMMIT; END LOOP; END $$;
+SELECT risk.sweep_tiles();
+UPDATE parties SET p = 'once ' || id WHERE k = 'hot' AND ts BETWEEN '2026-01-01 15:00' AND '2026-01-01 16:00';
+DELETE FROM risk.rolling_deltas WHERE event_time < extract(epoch FROM '2026-01-01 16:01'::timestamptz - '2000-01-01 00:00') * 1000000;
+SELECT * FROM lookup('parties'::regclass, 'hot'::text, '2026-01-02 05:00');
+DELETE FROM parties WHERE p LIKE 'r%';
+
+-- Two columns, and what adds up; values that are equal though written otherwise.
+CREATE INDEX ON parties (n, k, ts);
+SELECT risk.alter_rolling_features('parties', 'k', windows => '{30 minutes,2 hours}', aggregates => '{count,sum(n),last(n),distinct(n),distinct(p)}', delay => '90 minutes');
+CALL risk.refresh_rolling_features('parties');
+SELECT * FROM lookups('parties');
+ALTER TABLE parties ALTER n TYPE numeric;
+CALL risk.refresh_rolling_features('parties');
+UPDATE parties SET n = n * 1.0000 WHERE ts BETWEEN '2026-01-02 20:00' AND '2026-01-02 22:00' AND id % 2 = 0;
+UPDATE parties SET n = 'NaN' WHERE ts BETWEEN '2026-01-02 21:00' AND '2026-01-02 21:20';
+-- A model that wants one of them.
+SELECT risk.create_model('parties');
+SELECT FROM risk.register_model('parties', 'v1', toy_model('{k_distinct_p_prev_2h_delay_90m}', '[[0, 66, 1, 0, 1], [0, 67, 1, 10, 0]]', 'reg:squarederror', base_score => '0'));
+SELECT FROM risk.promote('parties', 'v1');
+SELECT by_tiles FROM risk.tile_counters('parties', 'k') \gset
+SELECT risk.score_transaction('parties', ROW(1, 'hot', '2026-01-02 23:50', 'p1', 1, 'f')::parties), count(DISTINCT p)
+	FROM parties WHERE k = 'hot' AND ts >= '2026-01-02 20:20' AND ts < '2026-01-02 22:20';
+SELECT by_tiles - :by_tiles AS by_tiles FROM risk.tile_counters('parties', 'k');
+SELECT risk.drop_model('parties');
+SELECT * FROM lookups('parties');
+CALL risk.refresh_rolling_features('parties');
+SELECT * FROM lookups('parties');
+
+-- A burst leaves the windows while the key is quiet.
+SELECT risk.alter_rolling_features('parties', 'k', windows => '{1 hour,24 hours}', aggregates => '{distinct(p)}', delay => '0');
+INSERT INTO parties (k, ts, p) SELECT 'burst', '2026-01-03 00:30'::timestamptz + i * interval '10 ms', 'b' || i % 700 FROM generate_series(1, 5000) AS i;
+INSERT INTO parties (k, ts, p) VALUES ('burst', '2026-01-03 12:00', 'b1');
+CALL risk.refresh_rolling_features('parties');
+SELECT l.* FROM generate_series('2026-01-03 01:30'::timestamptz, '2026-01-03 01:31', '7 s') AS t, lookup('parties'::regclass, 'burst'::text, t) AS l GROUP BY 1, 2;
+SELECT events FROM risk.tile_counters('parties', 'k') \gset
+SELECT count(risk.rolling_features('parties', 'burst'::text, t)) FROM generate_series('2026-01-03 01:30'::timestamptz, '2026-01-03 01:31', '7 s') AS t;
+SELECT events - :events < 9 * 32 AS few FROM risk.tile_counters('parties', 'k');
+
+-- What nothing counts: types without bytes, fading counts.
+CREATE INDEX ON parties (k, fixed, ts);
+SELECT risk.alter_rolling_features('parties', 'k', aggregates => '{distinct(fixed)}');
+CALL risk.refresh_rolling_features('parties');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+SELECT * FROM lookups('parties');
+SELECT risk.alter_rolling_features('parties', 'k', aggregates => '{distinct(p),"decayed_distinct(p, 1 hour)"}');
+CALL risk.refresh_rolling_features('parties');
+SELECT * FROM lookups('parties');
+
+-- Damage is told.
+SELECT risk.alter_rolling_features('parties', 'k', aggregates => '{distinct(p)}');
+CALL risk.refresh_rolling_features('parties');
+UPDATE risk.rolling_distincts SET counts = counts || '\x01';
+SELECT risk.rolling_features('parties', 'hot'::text, '2026-01-03 01:30');
+UPDATE risk.rolling_distincts SET counts = '\xffffffffffffffffffffff';
+SELECT risk.rolling_features('parties', 'hot'::text, '2026-01-03 01:30');
+TRUNCATE risk.rolling_tilings, risk.rolling_tiles, risk.rolling_deltas, risk.rolling_distincts;
+CALL risk.refresh_rolling_features('parties');
+BEGIN;
+INSERT INTO parties (k, ts, p) VALUES ('hot', '2026-01-02 12:00', 'new');
+UPDATE risk.rolling_deltas SET items = '\x7601000000' WHERE xmin = pg_current_xact_id()::xid;
+SELECT risk.rolling_features('parties', 'hot'::text, '2026-01-03 01:30');
+ROLLBACK;
+BEGIN;
+INSERT INTO parties (k, ts, p) VALUES ('hot', '2026-01-02 12:00', 'new');
+UPDATE risk.rolling_deltas SET items = NULL WHERE xmin = pg_current_xact_id()::xid;		-- not known
+SELECT * FROM lookup('parties'::regclass, 'hot'::text, '2026-01-03 01:30');
+ROLLBACK;
+
+-- Partitions: an index of each.
+CREATE TABLE parts (k text, ts timestamptz, p text) PARTITION BY RANGE (ts);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE parts_2 (p text, ts timestamptz, k text);
+ALTER TABLE parts ATTACH PARTITION parts_2 FOR VALUES FROM ('2026-01-02') TO ('2026-01-04');
+INSERT INTO parts SELECT k, ts, p FROM parties WHERE ts < '2026-01-04';
+CREATE INDEX ON parts (k, ts);
+CREATE INDEX ON parts_1 (k, p, ts);
+SELECT risk.create_rolling_features('parts', 'k', 'ts', windows => '{1 hour,24 hours}', aggregates => '{distinct(p)}');
+CALL risk.refresh_rolling_features('parts');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parts'::regclass;
+SELECT * FROM lookups('parts');
+CREATE INDEX ON parts_2 (p, k, ts);
+CALL risk.refresh_rolling_features('parts');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parts'::regclass;
+SELECT * FROM lookups('parts');
+INSERT INTO parts VALUES ('hot', '2026-01-01 12:00', 'new');
+UPDATE parts SET ts = '2026-01-02 12:00' WHERE ts = '2026-01-01 12:00' AND p = 'new';
+DELETE FROM parts WHERE ts BETWEEN '2026-01-01 23:50' AND '2026-01-02 00:10';
+SELECT * FROM lookups('parts');
+
 -- Keys of other types, compound ones, and such as have no tiles.
 CREATE TABLE keyed (a numeric, b uuid, c timestamp, d text, v int);
 INSERT INTO keyed SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s',
@@ -341,8 +509,11 @@ SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT (risk.begin_refresh('seen', 'k')).name;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, extreme, twice, passing, keyed, seen;
+DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, parts, keyed, seen;
 SELECT risk.sweep_tiles();
+SELECT count(*) FROM risk.rolling_distincts;
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;
 DROP FUNCTION lookups, lookup, look, after, damaged;
+DROP OPERATOR FAMILY upper_ops USING btree;
+DROP FUNCTION upper_cmp, upper_1, upper_2, upper_3, upper_4, upper_5 CASCADE;

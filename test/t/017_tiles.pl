@@ -38,14 +38,28 @@ CREATE FUNCTION key() RETURNS text LANGUAGE sql VOLATILE AS
 CREATE FUNCTION value() RETURNS float8 LANGUAGE sql VOLATILE AS
 	$$ SELECT CASE WHEN random() < 0.9 THEN floor(random() * 2000) - 500 END $$;
 
-CREATE TABLE plain (id bigserial PRIMARY KEY, tx text UNIQUE, k text, ts timestamptz, v float8, n numeric);
-CREATE INDEX ON plain (k, ts) INCLUDE (v, n);
-CREATE TABLE parts (id bigserial, tx text, k text, ts timestamptz, v float8, n numeric, UNIQUE (tx, ts)) PARTITION BY RANGE (ts);
+CREATE TABLE plain (id bigserial PRIMARY KEY, tx text UNIQUE, k text, ts timestamptz, v float8, n numeric, p text);
+CREATE INDEX ON plain (k, ts) INCLUDE (v, n, p);
+CREATE INDEX ON plain (k, p, ts);
+CREATE TABLE parts (id bigserial, tx text, k text, ts timestamptz, v float8, n numeric, p text, UNIQUE (tx, ts)) PARTITION BY RANGE (ts);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (MINVALUE) TO ('2026-01-01 00:10');
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2026-01-01 00:10') TO (MAXVALUE);
 CREATE INDEX ON parts (k, ts);
+CREATE INDEX ON parts (k, p, ts);
+-- The other party: few of them, many once, or none.
+CREATE FUNCTION party() RETURNS text LANGUAGE sql VOLATILE AS
+	$$ SELECT CASE WHEN r < 0.6 THEN 'p' || floor(r * 100) WHEN r < 0.95 THEN 'once' || r END FROM (SELECT random() AS r OFFSET 0) AS u $$;
+CREATE FUNCTION set_party() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_OP = 'INSERT' OR random() < 0.5 THEN
+		NEW.p := party();
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER a_party BEFORE INSERT OR UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION set_party();
+CREATE TRIGGER a_party BEFORE INSERT OR UPDATE ON parts FOR EACH ROW EXECUTE FUNCTION set_party();
 SELECT risk.create_rolling_features(t::regclass, 'k', 'ts', 'v', windows => '{30 seconds,5 minutes,1 hour}',
-	aggregates => '{count,sum,avg,stddev,min,max,last,since_last,change,sum(n),avg(n),max(n)}') FROM unnest('{plain,parts}'::text[]) AS t;
+	aggregates => '{count,sum,avg,stddev,min,max,last,since_last,change,sum(n),avg(n),max(n),distinct(p)}') FROM unnest('{plain,parts}'::text[]) AS t;
 SELECT risk.create_rolling_features('plain', ARRAY['k', 'tx'], 'ts', windows => '{1 hour}', create_index => true);
 
 -- So that several statements have one snapshot.
@@ -65,9 +79,9 @@ BEGIN
 	PERFORM set_config('pg_risk.use_tiles', 'on', true);
 	EXECUTE format($q$
 		SELECT jsonb_object_agg('k_' || name || '_prev_' || w, value) FROM (VALUES ('30s'), ('5m'), ('1h')) AS u (w), LATERAL (
-			SELECT count(*)::float8, coalesce(sum(v), 0), coalesce(sum(n), 0)::float8, min(v), max(v), max(n)::float8 FROM %s
-			WHERE k = $1 AND ts >= $2 - w::interval AND ts < $2) AS a (cnt, sum_v, sum_n, min_v, max_v, max_n),
-			LATERAL (VALUES ('cnt', cnt), ('sum_v', sum_v), ('sum_n', sum_n), ('min_v', min_v), ('max_v', max_v), ('max_n', max_n)) AS r (name, value)
+			SELECT count(*)::float8, coalesce(sum(v), 0), coalesce(sum(n), 0)::float8, min(v), max(v), max(n)::float8, count(DISTINCT p) FROM %s
+			WHERE k = $1 AND ts >= $2 - w::interval AND ts < $2) AS a (cnt, sum_v, sum_n, min_v, max_v, max_n, distinct_p),
+			LATERAL (VALUES ('cnt', cnt), ('sum_v', sum_v), ('sum_n', sum_n), ('min_v', min_v), ('max_v', max_v), ('max_n', max_n), ('distinct_p', distinct_p)) AS r (name, value)
 		$q$, source) INTO expected USING k, t;
 	IF tiled <> by_rows THEN
 		RAISE EXCEPTION 'different: % at %: tiles %, rows %', k, t, tiled, by_rows;
