@@ -10,6 +10,7 @@ import os
 import random
 
 import decision
+import distinct
 from recipes import FEATURES
 from report import Samples, number, progress, times
 from server import pgbench_rate
@@ -378,6 +379,7 @@ class Live:
         self.prepare_events()
         self.storage()
         self.lookups()
+        distinct.Distinct(self).run()
         model = self.register_model()
         self.prepare_payments()
         self.inserts()
