@@ -17,8 +17,15 @@
 #define TARGET	__attribute__((target("avx2,popcnt")))
 
 #define BLOCK		KERNEL_BLOCK
-#define STRIP		32			/* rows of a register */
+#define STRIP		64			/* rows of two registers */
 #define LOWEST		(PLAN_NODES / 2)	/* the first node of the lowest level */
+
+/* A number for each row of a strip. */
+typedef struct Numbers
+{
+	__m256i		low;
+	__m256i		high;
+} Numbers;
 
 /* A tree, ready to be compared with a block. */
 typedef struct BlockTree
@@ -86,44 +93,66 @@ TARGET static __attribute__((noinline)) void
 prepare_tree(const PlanGroup *group, uint32_t number, BlockTree *tree)
 {
 	const PlanTree *source = &group->trees[number];
-	uint64_t	missing_left = group->missing_left[number];
+	const __m256i order = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 	uint32_t	i;
 
-	for (i = 0; i < PLAN_NODES; i++)
+	for (i = 0; i < PLAN_NODES; i += 8)
 	{
-		uint32_t	twin = (missing_left >> i & 1) != 0 ? 0 : PLAN_MAX_SLOTS;
+		__m256i		slots = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *) (source->slots + i)));
+		__m256i		cuts = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *) (source->cuts + i)));
+		__m256i		goes_right = _mm256_set1_epi32(~(group->missing_left[number] >> i));
+		__m256i		twin = _mm256_and_si256(_mm256_srlv_epi32(goes_right, order), _mm256_set1_epi32(1));
 
-		tree->planes[i] = (source->slots[i] + twin) * BLOCK;
-		tree->cuts[i] = (uint8_t) source->cuts[i] * UINT32_C(0x01010101);
+		slots = _mm256_add_epi32(slots, _mm256_mullo_epi32(twin, _mm256_set1_epi32(PLAN_MAX_SLOTS)));
+		_mm256_store_si256((__m256i *) (tree->planes + i),
+						   _mm256_mullo_epi32(slots, _mm256_set1_epi32(BLOCK)));
+		_mm256_store_si256((__m256i *) (tree->cuts + i),
+						   _mm256_mullo_epi32(cuts, _mm256_set1_epi32(0x01010101)));
 	}
 }
 
 /* The rows that a node sends left. */
-TARGET static ALWAYS_INLINE __m256i
+TARGET static ALWAYS_INLINE Numbers
 goes_left(const BlockTree *tree, const int8_t *ranks, uint32_t node)
 {
 	const __m256i *plane = (const __m256i *) (ranks + tree->planes[node]);
+	__m256i		cut = _mm256_set1_epi32(tree->cuts[node]);
 
-	return _mm256_cmpgt_epi8(_mm256_set1_epi32(tree->cuts[node]), _mm256_load_si256(plane));
+	return (Numbers) {
+		_mm256_cmpgt_epi8(cut, _mm256_load_si256(plane)),
+		_mm256_cmpgt_epi8(cut, _mm256_load_si256(plane + 1))
+	};
 }
 
 /* A lowest node: its right leaf's number, or one less. */
-TARGET static ALWAYS_INLINE __m256i
+TARGET static ALWAYS_INLINE Numbers
 subtree_1(const BlockTree *tree, const int8_t *ranks, uint32_t node)
 {
-	return _mm256_add_epi8(goes_left(tree, ranks, node),
-						   _mm256_set1_epi8(2 * (node - LOWEST) + 1));
+	Numbers		goes = goes_left(tree, ranks, node);
+	__m256i		leaf = _mm256_set1_epi8(2 * (node - LOWEST) + 1);
+
+	return (Numbers) {_mm256_add_epi8(leaf, goes.low), _mm256_add_epi8(leaf, goes.high)};
 }
 
-/* A node of so many levels: what one child says, or the other. */
+/* Choose what the left child says, or the right one, whose numbers are all higher. */
+TARGET static ALWAYS_INLINE __m256i
+choose(__m256i goes_left, __m256i left, __m256i right)
+{
+	return _mm256_max_epu8(left, _mm256_andnot_si256(goes_left, right));
+}
+
+/* A node of so many levels. */
 #define DEFINE_SUBTREE(levels, lower) \
-TARGET static ALWAYS_INLINE __m256i \
+TARGET static ALWAYS_INLINE Numbers \
 subtree_##levels(const BlockTree *tree, const int8_t *ranks, uint32_t node) \
 { \
-	__m256i		left = subtree_##lower(tree, ranks, 2 * node); \
-	__m256i		right = subtree_##lower(tree, ranks, 2 * node + 1); \
+	Numbers		left = subtree_##lower(tree, ranks, 2 * node); \
+	Numbers		right = subtree_##lower(tree, ranks, 2 * node + 1); \
+	Numbers		goes = goes_left(tree, ranks, node); \
 	\
-	return _mm256_blendv_epi8(right, left, goes_left(tree, ranks, node)); \
+	return (Numbers) { \
+		choose(goes.low, left.low, right.low), choose(goes.high, left.high, right.high) \
+	}; \
 }
 
 DEFINE_SUBTREE(2, 1)
@@ -131,6 +160,19 @@ DEFINE_SUBTREE(3, 2)
 DEFINE_SUBTREE(4, 3)
 DEFINE_SUBTREE(5, 4)
 DEFINE_SUBTREE(6, 5)
+
+/*
+ * The numbers of a strip's leaves.  Not inlined, or the compiler keeps all that nodes
+ * load for the next strip, where there is no room for it.
+ */
+TARGET static __attribute__((noinline)) void
+number_leaves(const BlockTree *tree, const int8_t *ranks, uint8_t *numbers)
+{
+	Numbers		some = subtree_6(tree, ranks, 1);
+
+	_mm256_store_si256((__m256i *) numbers, some.low);
+	_mm256_store_si256((__m256i *) numbers + 1, some.high);
+}
 
 /* Add the leaves of a tree to all rows' sums. */
 TARGET static ALWAYS_INLINE void
@@ -146,7 +188,7 @@ add_tree(const ForestPlan *plan, size_t tree_number, const BlockTree *tree, cons
 	if (records)
 		prefetch_tree(record + PLAN_NODES);
 	for (row = 0; row < BLOCK; row += STRIP)
-		_mm256_store_si256((__m256i *) (numbers + row), subtree_6(tree, planes + row, 1));
+		number_leaves(tree, planes + row, numbers + row);
 #pragma GCC unroll 8
 	for (row = 0; row < BLOCK; row++)
 		sums[row] += records ? record_leaf(&record[numbers[row]], planes + row, BLOCK) :
@@ -164,7 +206,7 @@ block_margins(const Forest *forest, const float *rows, uint32_t num_rows, void *
 	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
 	uint32_t	num_outputs = forest->header->num_outputs;
 	float		sums[BLOCK];
-	BlockTree	tree;
+	BlockTree	tree __attribute__((aligned(32)));
 	uint32_t	group;
 	uint32_t	i;
 
