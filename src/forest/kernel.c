@@ -25,7 +25,7 @@ has_avx512(void)
 {
 	return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
 		__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-		__builtin_cpu_supports("popcnt");
+		__builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
 /* See kernel.h. */

@@ -90,7 +90,8 @@ static uint64_t
 max_trees_size(const Forest *forest)
 {
 	return max_groups(forest->header) *
-		(sizeof(PlanGroup) + PLAN_GROUP * PLAN_NODES * (plan_leaf_size(kind_of(forest)) + sizeof(uint8_t)));
+		(sizeof(PlanGroup) + PLAN_GROUP * sizeof(PlanTree) +
+		 PLAN_GROUP * PLAN_NODES * plan_leaf_size(kind_of(forest)));
 }
 
 /*
@@ -667,7 +668,7 @@ number_twins(Planner *planner)
 	ForestPlan *plan = planner->plan;
 	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
 	uint8_t    *few_slots = (uint8_t *) plan + plan->few_slots;
-	uint8_t    *few = (uint8_t *) plan + plan->size;
+	PlanTree   *few = (PlanTree *) ((char *) plan + plan->size);
 	uint8_t		numbers[2][PLAN_MAX_SLOTS]; /* by missing left and slot, from 1 */
 	size_t		num_nodes = (size_t) plan->num_groups * PLAN_GROUP * PLAN_NODES;
 	size_t		i;
@@ -677,8 +678,10 @@ number_twins(Planner *planner)
 	{
 		const PlanGroup *group = &groups[i / PLAN_NODES / PLAN_GROUP];
 		uint32_t	tree = i / PLAN_NODES % PLAN_GROUP;
-		uint8_t		slot = group->trees[tree].slots[i % PLAN_NODES];
-		uint32_t	left = group->missing_left[tree] >> (i % PLAN_NODES) & 1;
+		uint32_t	node = i % PLAN_NODES;
+		uint32_t	place = plan_few_place(plan, node);
+		uint8_t		slot = group->trees[tree].slots[node];
+		uint32_t	left = group->missing_left[tree] >> node & 1;
 
 		if (numbers[left][slot] == 0)
 		{
@@ -691,10 +694,11 @@ number_twins(Planner *planner)
 			few_slots[plan->num_few++] = slot;
 			numbers[left][slot] = plan->num_few;
 		}
-		few[i] = numbers[left][slot] - 1;
+		few[i / PLAN_NODES].slots[place] = numbers[left][slot] - 1;
+		few[i / PLAN_NODES].cuts[place] = group->trees[tree].cuts[node];
 	}
 	plan->few = plan->size;
-	plan->size += num_nodes;
+	plan->size += num_nodes / PLAN_NODES * sizeof(PlanTree);
 }
 
 size_t

@@ -137,8 +137,33 @@ typedef struct ForestPlan
 	uint64_t	category_features;	/* uint32_t [num_categorical]: place in the row */
 	uint64_t	category_begins;	/* uint32_t [num_groups + 1]: first of a group */
 	uint64_t	categories;		/* PlanCategories [] */
-	uint64_t	few;			/* uint8_t [num_groups * 8][64]: the nodes' twins */
+	uint64_t	few;			/* PlanTree [num_groups * 8]: with twins for slots, nodes at
+								 * plan_few_place() */
 } ForestPlan;
+
+/*
+ * Where a node stands in a tree of few twins.  If such trees have leaves and no
+ * categories, nodes are in bytes, so that the way to a leaf can be found three levels at a
+ * time: byte k has, from its lowest bit, node 8 + k and the six below it; the highest bits
+ * are those of nodes 1 to 7.
+ */
+static inline bool
+plan_few_in_bytes(const ForestPlan *plan)
+{
+	return plan->kind == PLAN_LEAVES && plan->num_categorical == 0;
+}
+
+static inline uint32_t
+plan_few_place(const ForestPlan *plan, uint32_t node)
+{
+	uint32_t	first = node < 16 ? 1 : node < 32 ? 2 : 4;	/* of its level, in its byte */
+
+	if (!plan_few_in_bytes(plan))
+		return node;
+	return node < 8 ? (8 * node + 63) % 64 : 8 * (node / first - 8) + first - 1 + node % first;
+}
+
+#define PLAN_UPPER_BITS		UINT64_C(0x0080808080808080)	/* those of nodes 1 to 7 */
 
 /* Bytes of what stands below the upper levels, for each node of level 6. */
 static inline size_t

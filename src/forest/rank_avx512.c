@@ -13,6 +13,10 @@
  * leaves of one group are added, the indexes of a later one are found and the
  * nodes of a still later one decided, and the chain hides the rest.
  *
+ * The commonest forests, of few twins and no more than these six levels, do without
+ * the pipeline: with their nodes in another order (plan_few_place()) two tables give the
+ * way to the leaf in so few instructions that the processor keeps enough trees in flight.
+ *
  * Categories are words that are or'ed to the decisions.  Where a tree goes on
  * below, what is found is not a leaf but the start of a walk.
  */
@@ -23,7 +27,7 @@
 #ifdef HAVE_X86_KERNELS
 #include <immintrin.h>
 
-#define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
+#define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,bmi2,popcnt")))
 
 #define RING		16			/* groups in the pipeline, a power of 2 */
 #define INDEX_LAG	4			/* groups between deciding and finding leaves */
@@ -158,20 +162,24 @@ decide(const PlanGroup *group, const __m512i *ranks, uint32_t registers,
 	}
 }
 
-/* The same where there are few twins, which know about missing values. */
+/* The same of one tree, where there are few twins, which know about missing values. */
+TARGET static ALWAYS_INLINE uint64_t
+decide_few(const PlanTree *tree, __m512i ranks)
+{
+	__m512i		rank = _mm512_permutexvar_epi8(_mm512_load_si512(tree->slots), ranks);
+
+	return _mm512_cmpge_epi8_mask(rank, _mm512_load_si512(tree->cuts));
+}
+
 TARGET static ALWAYS_INLINE void
-decide_few(const PlanGroup *group, const uint8_t *twins, __m512i ranks, __m512i *right)
+decide_few_trees(const PlanTree *trees, __m512i ranks, __m512i *right)
 {
 	uint64_t   *right_words = (uint64_t *) right;
 	uint32_t	i;
 
 #pragma GCC unroll 8
 	for (i = 0; i < PLAN_GROUP; i++)
-	{
-		__m512i		rank = _mm512_permutexvar_epi8(_mm512_load_si512(twins + i * PLAN_NODES), ranks);
-
-		right_words[i] = _mm512_cmpge_epi8_mask(rank, _mm512_load_si512(group->trees[i].cuts));
-	}
+		right_words[i] = decide_few(&trees[i], ranks);
 }
 
 /* Where rows go right, but not where what is missing goes left. */
@@ -280,7 +288,7 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 	uint32_t	output = outputs[0];
 	float		sum = margins[output];
 	Leaves		leaves = first_leaves(plan, kind);
-	const uint8_t *twins_of_nodes = PLAN_SECTION(plan, uint8_t, few);
+	const PlanTree *few_trees = PLAN_SECTION(plan, PlanTree, few);
 	__m512i		ranks[MAX_REGISTERS];
 	__m512i		few_ranks;
 	PlanTwins	twins;
@@ -299,8 +307,8 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 	for (step = 0; step < num_groups + add_lag; step++)
 	{
 		if (step < num_groups && few)
-			decide_few(&groups[step], twins_of_nodes + (size_t) step * PLAN_GROUP * PLAN_NODES,
-					   few_ranks, &stage.right[step % RING]);
+			decide_few_trees(few_trees + (size_t) step * PLAN_GROUP, few_ranks,
+							 &stage.right[step % RING]);
 		else if (step < num_groups)
 			decide(&groups[step], ranks, registers, &stage.right[step % RING],
 				   &stage.missing[step % RING]);
@@ -336,6 +344,69 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 		walk_on(forest, row, scratch, margins);
 }
 
+/* ---- few twins, in bytes ---- */
+
+/*
+ * The way through three levels, by the decisions of their seven nodes in order; and
+ * the number of the first leaf there, after the upper three.
+ */
+#define WAY(bits) \
+	((bits) & 1 ? 4 + ((bits) & 4 ? 2 + ((bits) >> 6 & 1) : (bits) >> 5 & 1) : \
+	 (bits) & 2 ? 2 + ((bits) >> 4 & 1) : (bits) >> 3 & 1)
+#define WAYS_4(times, bits) times * (WAY(bits)), times * (WAY((bits) + 1)), \
+	times * (WAY((bits) + 2)), times * (WAY((bits) + 3))
+#define WAYS_16(times, bits) WAYS_4(times, bits), WAYS_4(times, (bits) + 4), \
+	WAYS_4(times, (bits) + 8), WAYS_4(times, (bits) + 12)
+#define WAYS_64(times, bits) WAYS_16(times, bits), WAYS_16(times, (bits) + 16), \
+	WAYS_16(times, (bits) + 32), WAYS_16(times, (bits) + 48)
+
+static const uint8_t ways[128] = {WAYS_64(1, 0), WAYS_64(1, 64)};
+static const uint8_t first_of_ways[128] = {WAYS_64(8, 0), WAYS_64(8, 64)};
+
+/* The number of the leaf that a tree's decisions lead to; 8 leaves are below a byte. */
+TARGET static ALWAYS_INLINE size_t
+find_leaf(uint64_t right)
+{
+	size_t		first = first_of_ways[_pext_u64(right, PLAN_UPPER_BITS)];
+
+	return first + ways[right >> first & 127];
+}
+
+/* All trees, one after the other: the processor does what is independent ahead of the sum. */
+TARGET static void
+leaves_in_bytes(const Forest *forest, const float *row, void *scratch, float *margins)
+{
+	const ForestPlan *plan = forest->plan;
+	const PlanTree *trees = PLAN_SECTION(plan, PlanTree, few);
+	const float *leaves = PLAN_SECTION(plan, float, leaves);
+	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
+	uint32_t	output = outputs[0];
+	float		sum = margins[output];
+	__m512i		ranks;
+	uint32_t	group;
+	uint32_t	i;
+
+	(void) scratch;
+	rank_row(forest, row, &ranks, 1);
+	ranks = rank_few(plan, ranks);
+	for (group = 0; group < plan->num_groups; group++)
+	{
+		switch_output(&sum, margins, &output, outputs[group]);
+#pragma GCC unroll 8
+		for (i = 0; i < PLAN_GROUP; i++)
+		{
+			sum += leaves[i * PLAN_NODES + find_leaf(decide_few(&trees[i], ranks))];
+			/* or the compiler begins with all 8, for which there are not enough registers */
+			__asm__ volatile ("" : "+x" (sum));
+		}
+		trees += PLAN_GROUP;
+		leaves += PLAN_GROUP * PLAN_NODES;
+	}
+	margins[output] = sum;
+}
+
+/* ---- kernels ---- */
+
 #define DEFINE_KERNEL(name, registers, few, kind) \
 TARGET static void \
 name(const Forest *forest, const float *row, void *scratch, float *margins) \
@@ -367,6 +438,8 @@ avx512_kernel(const ForestPlan *plan)
 	uint32_t	size = plan->num_few > 0 ? 0 : plan->num_slots <= REGISTER ? 1 :
 		plan->num_slots <= 2 * REGISTER ? 2 : 3;
 
+	if (plan->num_few > 0 && plan_few_in_bytes(plan))
+		return leaves_in_bytes;
 	return kernels[plan->kind][size];
 }
 
