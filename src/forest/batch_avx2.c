@@ -9,12 +9,10 @@
  */
 #include "kernel.h"
 #include "rank.h"
+#include "rank_avx2.h"
 #include "pure.h"
 
 #ifdef HAVE_X86_KERNELS
-#include <immintrin.h>
-
-#define TARGET	__attribute__((target("avx2,popcnt")))
 
 #define BLOCK		KERNEL_BLOCK
 #define STRIP		64			/* rows of two registers */
@@ -36,15 +34,27 @@ typedef struct BlockTree
 
 /* ---- ranks ---- */
 
-/* How many of 16 cuts are <= value. */
-TARGET static ALWAYS_INLINE uint32_t
-count_cuts(__m256 value, const float *cuts)
+/* Rank one feature of all rows by the cuts of one slot. */
+TARGET static ALWAYS_INLINE void
+rank_column(const float *column, size_t stride, uint32_t num_rows, const float *cuts, bool is_short,
+			float *values, int8_t *ranks)
 {
-	uint32_t	low = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts), _CMP_GE_OQ));
-	uint32_t	high = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts + 8),
-														_CMP_GE_OQ));
+	uint32_t	i;
 
-	return _mm_popcnt_u32(high << 8 | low);
+#pragma GCC unroll 4
+	for (i = 0; i < num_rows; i++)
+	{
+		__m256		value = _mm256_set1_ps(column[i * stride]);
+		uint32_t	twice = count_cuts_twice(value, cuts);
+
+		if (!is_short)
+		{
+			twice *= PLAN_BLOCK;
+			twice += count_cuts_twice(value, cuts + PLAN_BLOCK + twice / 2);
+		}
+		values[i] = column[i * stride];
+		ranks[i] = twice / 2 + PLAN_LEAST;
+	}
 }
 
 /* Write the planes of a block; rows past its end have any ranks. */
@@ -54,9 +64,11 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 	const ForestPlan *plan = forest->plan;
 	const uint32_t *features = PLAN_SECTION(plan, uint32_t, features);
 	const uint32_t *blocks = PLAN_SECTION(plan, uint32_t, blocks);
-	float		declared = forest->header->missing;
+	__m256		declared = _mm256_set1_ps(forest->header->missing);
+	float		values[BLOCK] __attribute__((aligned(32))) = {0};
+	int8_t		ranks[BLOCK] __attribute__((aligned(32))) = {0};
 	uint32_t	slot;
-	uint32_t	row;
+	uint32_t	i;
 
 	for (slot = 0; slot < plan->num_slots; slot++)
 	{
@@ -65,20 +77,19 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 		int8_t	   *left = planes + (size_t) slot * BLOCK;
 		int8_t	   *right = left + PLAN_MAX_SLOTS * BLOCK;
 
-		for (row = 0; row < num_rows; row++)
+		if (slot < plan->num_short)
+			rank_column(column, forest->header->num_features, num_rows, cuts, true, values, ranks);
+		else
+			rank_column(column, forest->header->num_features, num_rows, cuts, false, values, ranks);
+		for (i = 0; i < BLOCK; i += 32)
 		{
-			float		number = column[(size_t) row * forest->header->num_features];
-			bool		missing = (number != number) | (number == declared);
-			__m256		value = _mm256_set1_ps(number);
-			uint32_t	rank = count_cuts(value, cuts);
+			__m256i		some = _mm256_load_si256((const __m256i *) (ranks + i));
+			__m256i		missing = find_missing(values + i, declared);
 
-			if (slot >= plan->num_short)
-			{
-				rank *= PLAN_BLOCK;
-				rank += count_cuts(value, cuts + PLAN_BLOCK + rank);
-			}
-			left[row] = missing ? PLAN_LEAST : (int8_t) (rank + PLAN_LEAST);
-			right[row] = missing ? PLAN_MISSING : (int8_t) (rank + PLAN_LEAST);
+			_mm256_store_si256((__m256i *) (left + i),
+							   _mm256_blendv_epi8(some, _mm256_set1_epi8(PLAN_LEAST), missing));
+			_mm256_store_si256((__m256i *) (right + i),
+							   _mm256_blendv_epi8(some, _mm256_set1_epi8(PLAN_MISSING), missing));
 		}
 	}
 }

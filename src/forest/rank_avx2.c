@@ -15,12 +15,10 @@
  */
 #include "kernel.h"
 #include "rank.h"
+#include "rank_avx2.h"
 #include "pure.h"
 
 #ifdef HAVE_X86_KERNELS
-#include <immintrin.h>
-
-#define TARGET	__attribute__((target("avx2,popcnt")))
 
 #define TABLE		16			/* ranks of a table */
 #define MAX_TABLES	4
@@ -43,17 +41,6 @@ typedef struct Stage
 
 /* ---- ranks ---- */
 
-/* How many of 16 cuts are <= value. */
-TARGET static ALWAYS_INLINE uint32_t
-count_cuts(__m256 value, const float *cuts)
-{
-	uint32_t	low = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts), _CMP_GE_OQ));
-	uint32_t	high = _mm256_movemask_ps(_mm256_cmp_ps(value, _mm256_load_ps(cuts + 8),
-														_CMP_GE_OQ));
-
-	return _mm_popcnt_u32(high << 8 | low);
-}
-
 /* Turn a row into ranks, a byte for each slot. */
 TARGET static ALWAYS_INLINE void
 rank_row(const Forest *forest, const float *row, int8_t *ranks)
@@ -62,23 +49,30 @@ rank_row(const Forest *forest, const float *row, int8_t *ranks)
 	const uint32_t *features = PLAN_SECTION(plan, uint32_t, features);
 	const uint32_t *blocks = PLAN_SECTION(plan, uint32_t, blocks);
 	const float *cuts = PLAN_SECTION(plan, float, cuts);
-	float		declared = forest->header->missing;
+	__m256		declared = _mm256_set1_ps(forest->header->missing);
+	float		values[MAX_TABLES * TABLE] __attribute__((aligned(32))) = {0};
 	uint32_t	i;
 
 	for (i = 0; i < plan->num_slots; i++)
 	{
 		const float *block = cuts + blocks[i] * PLAN_BLOCK;
-		float		number = row[features[i]];
-		__m256		value = _mm256_set1_ps(number);
-		uint32_t	rank = 0;
+		__m256		value = _mm256_set1_ps(row[features[i]]);
+		uint32_t	twice = count_cuts_twice(value, block);
 
 		if (i >= plan->num_short)
 		{
-			rank = count_cuts(value, block) * PLAN_BLOCK;
-			block += PLAN_BLOCK + rank;
+			twice *= PLAN_BLOCK;
+			twice += count_cuts_twice(value, block + PLAN_BLOCK + twice / 2);
 		}
-		rank += count_cuts(value, block) + PLAN_LEAST;
-		ranks[i] = ((number != number) | (number == declared)) ? PLAN_MISSING : (int8_t) rank;
+		values[i] = row[features[i]];
+		ranks[i] = twice / 2 + PLAN_LEAST;
+	}
+	for (i = 0; i < plan->num_slots; i += 32)
+	{
+		__m256i    *some = (__m256i *) (ranks + i);
+
+		*some = _mm256_blendv_epi8(*some, _mm256_set1_epi8(PLAN_MISSING),
+								   find_missing(values + i, declared));
 	}
 }
 
