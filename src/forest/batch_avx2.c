@@ -4,8 +4,9 @@
  *		explanation holds here, with 32 rows in a register.
  *
  * There are not enough registers for a whole block, so a tree is evaluated for
- * 32 rows after the other.  Lowest nodes begin with the numbers of their own
- * leaves, so that all others only choose.
+ * 64 rows after the other.  Lowest nodes begin with the numbers of their own
+ * leaves, so that all others only choose: the greater number, if the right child's,
+ * which are all greater, count for nothing where a row goes left.
  */
 #include "kernel.h"
 #include "rank.h"

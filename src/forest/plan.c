@@ -90,8 +90,7 @@ static uint64_t
 max_trees_size(const Forest *forest)
 {
 	return max_groups(forest->header) *
-		(sizeof(PlanGroup) + PLAN_GROUP * sizeof(PlanTree) +
-		 PLAN_GROUP * PLAN_NODES * plan_leaf_size(kind_of(forest)));
+		(sizeof(PlanGroup) + PLAN_GROUP * PLAN_NODES * plan_leaf_size(kind_of(forest)));
 }
 
 /*
@@ -125,7 +124,7 @@ max_size(const Forest *forest)
 
 	return aligned(sizeof(ForestPlan)) + 2 * aligned(PLAN_MAX_SLOTS * sizeof(uint32_t)) + PLAN_FEW +
 		blocks * PLAN_BLOCK * sizeof(float) + aligned(groups * sizeof(uint32_t)) + max_trees_size(forest) +
-		max_categories_size(forest);
+		groups * PLAN_GROUP * sizeof(PlanTree) + max_categories_size(forest);
 }
 
 size_t
