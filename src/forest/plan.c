@@ -686,6 +686,8 @@ number_twins(Planner *planner)
 		{
 			if (plan->num_few == PLAN_FEW)
 			{
+				/* categories, which come next, rely on zeros */
+				memset(few, 0, (i / PLAN_NODES + 1) * sizeof(PlanTree));
 				plan->num_few = 0;
 				return;
 			}

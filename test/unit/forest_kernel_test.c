@@ -310,6 +310,38 @@ test_thresholds(void)
 	}
 }
 
+/* Let numeric splits ask 32 features in turn, the last tree's another one, and categorical
+ * splits one more. */
+static void
+spread_features(const ForestSource *source)
+{
+	uint32_t	next = 0;
+	uint32_t	i;
+	uint32_t	k;
+
+	for (i = 0; i < source->num_trees; i++)
+		for (k = 0; k < source->trees[i].num_nodes; k++)
+			((int32_t *) source->trees[i].feature)[k] = source->trees[i].categorical[k] ? 33 :
+				i + 1 == source->num_trees ? 32 : (int32_t) (next++ % 32);
+}
+
+/* The last tree shows that there are too many twins, when all others have been numbered. */
+static void
+test_late_twins(void)
+{
+	ModelSpec	spec = {.name = "late twins",.kind = FOREST_TREES,.num_trees = 100,
+	.num_splits = 60,.num_features = 34,.num_outputs = 1,.missing = NAN,.max_depth = 6,
+	.categorical = 10,.max_category = 60,.set_size = 20};
+	ForestSource *source = random_source(&spec);
+	bool		planned = true;
+	uint64_t	differences;
+
+	spread_features(source);
+	differences = score_source(source, processor_plans(), 600, &planned);
+	ok(differences == 0 && planned, "kernels and reference agree: too many twins in the last tree, "
+	   "and categories (%llu differ)", (unsigned long long) differences);
+}
+
 /* Declared missing values, weights, outputs with and without trees. */
 static void
 test_kinds(void)
@@ -485,6 +517,7 @@ main(void)
 		test_thresholds();
 		test_kinds();
 		test_categories();
+	test_late_twins();
 		test_vectors();
 		test_negative_zero();
 		test_all_specs();
