@@ -67,8 +67,9 @@ forest_margins(const Forest *forest, const float *row, void *scratch, float *mar
 
 /* ---- many rows ---- */
 
-/* Fewer rows than this cost more as a block than one by one. */
-#define LEAST_BLOCK		16
+/* Fewer rows than this cost more as a block, whose trees take as long as those of a full
+ * one, than one by one. */
+#define LEAST_BLOCK		(KERNEL_BLOCK / 2)
 
 size_t
 forest_batch_scratch_size(const Forest *forest)
