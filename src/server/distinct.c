@@ -14,7 +14,7 @@
  * window of then add up to, so many more rows than then are there now.  The value is
  * in the window now if A + C > 0, and was then if B + C > N.  A and B are read.  C is
  * not, but found out as far as the answer depends on it: by a probe of an index that
- * leads from key and value to the times (live_index.c).
+ * leads from key and value to the times (live_probe.c).
  *
  * Counts, deltas and rows are read with one snapshot, so the result is that of the
  * rows.  Values are equal as for a history (rolling_run.c), whose equality is the

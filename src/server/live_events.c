@@ -262,9 +262,7 @@ void
 live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 		  const LiveView *view, LiveTake take, void *arg)
 {
-	if (live_index_usable(query))
-		live_index_scan(query, key, ranges, num_ranges, view, take, arg);
-	else
+	if (!live_index_usable(query) || !live_index_scan(query, key, ranges, num_ranges, view, take, arg))
 		select_scan(query, key, ranges, num_ranges, view, take, arg);
 }
 

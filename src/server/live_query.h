@@ -31,10 +31,11 @@ typedef struct LiveCondition
 	char	   *text;			/* NULL: a column */
 	ExprState  *state;
 } LiveCondition;
+
 /* How the events of a key are reached through an index (live_index.c). */
 typedef struct LiveIndex LiveIndex;
 
-/* How rows of a key are counted that have a value (live_index.c). */
+/* How rows of a key are counted that have a value (live_probe.c). */
 typedef struct LiveProbe LiveProbe;
 typedef struct LiveProbeScan LiveProbeScan;
 
@@ -66,7 +67,7 @@ struct LiveQuery
 	SPIPlanPtr	plan;			/* NULL: not made yet */
 	SPIPlanPtr	row_plan;		/* likewise; says which row it is */
 	LiveIndex  *index;			/* likewise */
-	LiveProbe **probes;			/* likewise; [spec.num_ids] likewise */
+	LiveProbe **probes;			/* likewise; [spec.num_ids] */
 	LiveTiling *tiling;			/* likewise */
 	MemoryContextCallback free_plan;
 };
@@ -98,6 +99,7 @@ live_note_edges(LiveReading *reading, int64 count, int64 until)
 	reading->edges = count;
 	reading->edges_until = until;
 }
+
 /* Times from lower to before upper. */
 typedef struct LiveRange
 {
@@ -111,8 +113,10 @@ extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *range
 
 /* live_index.c */
 extern bool live_index_usable(LiveQuery *query);
-extern void live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
+extern bool live_index_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 							const LiveView *view, LiveTake take, void *arg);
+
+/* live_probe.c */
 extern LiveProbe *live_probe(LiveQuery *query, int id);
 extern bool live_probe_exists(const LiveProbe *probe);
 extern bool live_probe_usable(LiveProbe *probe);
