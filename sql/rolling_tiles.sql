@@ -422,6 +422,27 @@ UPDATE risk.rolling_deltas SET items = NULL WHERE xmin = pg_current_xact_id()::x
 SELECT * FROM lookup('parties'::regclass, 'hot'::text, '2026-01-03 01:30');
 ROLLBACK;
 
+-- Bursts: all events of an instant are one moment, also where counts are made anew beside older ones.
+CREATE TABLE bursts (k text, ts timestamptz, p text);
+CREATE INDEX ON bursts (k, ts);
+CREATE INDEX bursts_p ON bursts (k, p, ts);
+SELECT risk.create_rolling_features('bursts', 'k', 'ts', windows => '{1 hour}', aggregates => '{count,distinct(p)}');
+CREATE FUNCTION bursts_differ() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+	SELECT count(*) FROM (SELECT DISTINCT ts + i * interval '30 seconds' AS t FROM bursts, generate_series(0, 1) AS i) AS u,
+		LATERAL risk.rolling_features('bursts', 'hot'::text, t) AS f
+	WHERE (f ->> 'k_distinct_p_prev_1h')::int <> (SELECT count(DISTINCT p) FROM bursts WHERE k = 'hot' AND ts >= t - interval '1 hour' AND ts < t)
+$$;
+INSERT INTO bursts SELECT 'hot', '2026-01-04 23:59:59.999999'::timestamptz + i / 80 * interval '5 minutes', 'p' || i * i % 97 FROM generate_series(0, 80 * 25 - 1) AS i;
+CALL risk.refresh_rolling_features('bursts');
+SELECT tiles > 0 AS tiled, lookups_by_tiles FROM risk.rolling_tiles_info WHERE source = 'bursts'::regclass;
+SELECT bursts_differ();
+INSERT INTO bursts SELECT 'hot', '2026-01-05 02:04:59.999999'::timestamptz + i / 80 * interval '5 minutes', 'q' || i * i % 97 FROM generate_series(0, 80 * 12 - 1) AS i;
+INSERT INTO bursts VALUES ('hot', '2026-01-05 01:31', 'late'), ('hot', '2026-01-05 03:00', 'last');
+CALL risk.refresh_rolling_features('bursts');
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'bursts'::regclass;
+SELECT bursts_differ();
+SELECT lookups_by_tiles > 20 AS by_tiles FROM risk.rolling_tiles_info WHERE source = 'bursts'::regclass;
+
 -- Partitions: an index of each.
 CREATE TABLE parts (k text, ts timestamptz, p text) PARTITION BY RANGE (ts);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
@@ -509,11 +530,11 @@ SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT (risk.begin_refresh('seen', 'k')).name;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, parts, keyed, seen;
+DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, parts, keyed, seen;
 SELECT risk.sweep_tiles();
 SELECT count(*) FROM risk.rolling_distincts;
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;
-DROP FUNCTION lookups, lookup, look, after, damaged;
+DROP FUNCTION lookups, lookup, look, after, damaged, bursts_differ;
 DROP OPERATOR FAMILY upper_ops USING btree;
 DROP FUNCTION upper_cmp, upper_1, upper_2, upper_3, upper_4, upper_5 CASCADE;

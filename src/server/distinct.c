@@ -286,7 +286,7 @@ count_common(Recount *recount, const DistinctAsked *asked, Datum value, int64 mo
 	LiveProbeScan **probe = &recount->probes[asked->id];
 	int64		count;
 
-	if (lower >= upper)
+	if (lower >= upper || recount->failed)
 		return 0;
 	if (most == 1 && seen->lower < seen->upper && seen->lower <= lower)
 	{

@@ -43,6 +43,7 @@ extern bool distinct_lookup(LiveDistinct *distinct, const Datum *key, const byte
 							double *results, bool *nulls);
 
 /* distinct_build.c */
+extern bool distinct_goes_on(const Tiling *tiling, const bytea *bytes, int64 first, int64 known_until);
 extern void distinct_build(const Tiling *tiling, const bytea *bytes, const Datum *key, int64 first, int64 known_until);
 
 #endif							/* PG_RISK_DISTINCT_H */

@@ -125,9 +125,9 @@ find_bounds(Moments *moments)
 	}
 }
 
-/* When counts are to be known, from the start on. */
+/* When counts are to be known, after a time and from the start on. */
 static void
-find_times(Moments *moments)
+find_times(Moments *moments, int64 latest)
 {
 	int64		planned = moments->tiling->planned;
 
@@ -153,9 +153,9 @@ find_times(Moments *moments)
 		const Passing *passing = &moments->passings[i];
 
 		passing->bound->passed += STEP_EVENTS;
-		if (passing->bound->passed < MOMENT_EVENTS)
-			continue;
-		moments->times[moments->num_times++] = passing->time;
+		if (passing->bound->passed < MOMENT_EVENTS || passing->time <= latest)
+			continue;			/* a burst of events is one moment */
+		moments->times[moments->num_times++] = latest = passing->time;
 		for (int j = 0; j < moments->num_bounds; j++)
 			moments->bounds[j].passed = 0;
 	}
@@ -289,6 +289,17 @@ find_start(const Tiling *tiling, const bytea *bytes, int64 first, int64 until, D
 	return found;
 }
 
+/* Do the counts of a key that are known up to a time go on?  Otherwise all are made
+ * anew, and the caller deletes them. */
+bool
+distinct_goes_on(const Tiling *tiling, const bytea *bytes, int64 first, int64 until)
+{
+	DistinctCount *known = palloc(sizeof(DistinctCount) * tiling->counted->spec.num_features);
+	int64		at;
+
+	return find_start(tiling, bytes, first, until, known, &at);
+}
+
 /* Is it less to follow the moments than to count all? */
 static bool
 is_short(Moments *moments)
@@ -325,7 +336,7 @@ distinct_build(const Tiling *tiling, const bytea *bytes, const Datum *key, int64
 
 	if (!found)
 		moments.start = first;
-	find_times(&moments);
+	find_times(&moments, found ? moments.start : PG_INT64_MIN);
 	if (moments.num_times > 0)
 	{
 		if (found && is_short(&moments))

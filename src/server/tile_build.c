@@ -319,7 +319,9 @@ begin_tiles(Builder *builder, int64 from, int64 kept)
 	if (tiling->counted)
 	{
 		delete_rows(tiling, builder->key, TILE_DISTINCTS, PG_INT64_MIN, kept);
-		if (builder->known_until < PG_INT64_MAX)
+		if (!distinct_goes_on(tiling, builder->key, builder->first, builder->known_until))
+			delete_rows(tiling, builder->key, TILE_DISTINCTS, kept, PG_INT64_MAX);
+		else if (builder->known_until < PG_INT64_MAX)
 			delete_rows(tiling, builder->key, TILE_DISTINCTS, Max(builder->known_until + 1, kept), PG_INT64_MAX);
 	}
 	return begin;
