@@ -115,17 +115,6 @@ rank_row(const Forest *forest, const float *row, __m512i *ranks, uint32_t regist
 
 /* ---- the pipeline's steps ---- */
 
-/* The ranks of few twins, from those of the slots. */
-TARGET static ALWAYS_INLINE __m512i
-rank_few(const ForestPlan *plan, __m512i ranks)
-{
-	__m512i		few = _mm512_permutexvar_epi8(_mm512_load_si512(PLAN_SECTION(plan, uint8_t, few_slots)),
-											  ranks);
-	uint64_t	missing = _mm512_cmpeq_epi8_mask(few, _mm512_set1_epi8(PLAN_MISSING));
-
-	return _mm512_mask_mov_epi8(few, missing & plan->few_left, _mm512_set1_epi8(PLAN_LEAST));
-}
-
 /* The ranks of 64 slots. */
 TARGET static ALWAYS_INLINE __m512i
 look_up(const __m512i *ranks, __m512i slots, uint32_t registers)
@@ -140,6 +129,17 @@ look_up(const __m512i *ranks, __m512i slots, uint32_t registers)
 		return low;
 	high = _mm512_permutex2var_epi8(ranks[2], slots, ranks[3]);
 	return _mm512_mask_blend_epi8(_mm512_movepi8_mask(slots), low, high);
+}
+
+/* The ranks of few twins, from those of the slots, which may be many: those that are
+ * asked below the upper levels have no twins here. */
+TARGET static ALWAYS_INLINE __m512i
+rank_few(const ForestPlan *plan, const __m512i *ranks, uint32_t registers)
+{
+	__m512i		few = look_up(ranks, _mm512_load_si512(PLAN_SECTION(plan, uint8_t, few_slots)), registers);
+	uint64_t	missing = _mm512_cmpeq_epi8_mask(few, _mm512_set1_epi8(PLAN_MISSING));
+
+	return _mm512_mask_mov_epi8(few, missing & plan->few_left, _mm512_set1_epi8(PLAN_LEAST));
 }
 
 /* Decide the upper nodes of 8 trees. */
@@ -299,7 +299,7 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 
 	rank_row(forest, row, ranks, registers);
 	if (few)
-		few_ranks = rank_few(plan, ranks[0]);
+		few_ranks = rank_few(plan, ranks, registers);
 	if (plan->num_categorical > 0)
 		find_categories(forest, row, places);
 	if (kind == PLAN_RECORDS)
@@ -388,7 +388,7 @@ leaves_in_bytes(const Forest *forest, const float *row, void *scratch, float *ma
 
 	(void) scratch;
 	rank_row(forest, row, &ranks, 1);
-	ranks = rank_few(plan, ranks);
+	ranks = rank_few(plan, &ranks, 1);
 	for (group = 0; group < plan->num_groups; group++)
 	{
 		switch_output(&sum, margins, &output, outputs[group]);
@@ -419,10 +419,12 @@ DEFINE_KERNEL(leaves_64, 1, false, PLAN_LEAVES)
 DEFINE_KERNEL(leaves_128, 2, false, PLAN_LEAVES)
 DEFINE_KERNEL(leaves_256, 4, false, PLAN_LEAVES)
 DEFINE_KERNEL(records_few, 1, true, PLAN_RECORDS)
+DEFINE_KERNEL(records_few_256, 4, true, PLAN_RECORDS)
 DEFINE_KERNEL(records_64, 1, false, PLAN_RECORDS)
 DEFINE_KERNEL(records_128, 2, false, PLAN_RECORDS)
 DEFINE_KERNEL(records_256, 4, false, PLAN_RECORDS)
 DEFINE_KERNEL(starts_few, 1, true, PLAN_STARTS)
+DEFINE_KERNEL(starts_few_256, 4, true, PLAN_STARTS)
 DEFINE_KERNEL(starts_64, 1, false, PLAN_STARTS)
 DEFINE_KERNEL(starts_128, 2, false, PLAN_STARTS)
 DEFINE_KERNEL(starts_256, 4, false, PLAN_STARTS)
@@ -430,17 +432,24 @@ DEFINE_KERNEL(starts_256, 4, false, PLAN_STARTS)
 RowKernel
 avx512_kernel(const ForestPlan *plan)
 {
-	static const RowKernel kernels[3][4] = {
-		{leaves_few, leaves_64, leaves_128, leaves_256},
-		{records_few, records_64, records_128, records_256},
-		{starts_few, starts_64, starts_128, starts_256}
+	static const RowKernel kernels[3][3] = {
+		{leaves_64, leaves_128, leaves_256},
+		{records_64, records_128, records_256},
+		{starts_64, starts_128, starts_256}
 	};
-	uint32_t	size = plan->num_few > 0 ? 0 : plan->num_slots <= REGISTER ? 1 :
-		plan->num_slots <= 2 * REGISTER ? 2 : 3;
+	/* leaves have no slots but those of the upper levels */
+	static const RowKernel few_kernels[3][3] = {
+		{leaves_few, leaves_128, leaves_256},
+		{records_few, records_few_256, records_few_256},
+		{starts_few, starts_few_256, starts_few_256}
+	};
+	uint32_t	size = plan->num_slots <= REGISTER ? 0 : plan->num_slots <= 2 * REGISTER ? 1 : 2;
 
-	if (plan->num_few > 0 && plan_few_in_bytes(plan))
+	if (plan->num_few == 0)
+		return kernels[plan->kind][size];
+	if (size == 0 && plan_few_in_bytes(plan))
 		return leaves_in_bytes;
-	return kernels[plan->kind][size];
+	return few_kernels[plan->kind][size];
 }
 
 #endif							/* HAVE_X86_KERNELS */

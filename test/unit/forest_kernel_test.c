@@ -342,6 +342,44 @@ test_late_twins(void)
 	   "and categories (%llu differ)", (unsigned long long) differences);
 }
 
+/* Let the upper levels of a subtree ask the last 30 features only. */
+static void
+narrow_upper_levels(const ForestSourceTree *tree, uint32_t node, uint32_t depth, uint32_t num_features)
+{
+	if (tree->left[node] == -1 || depth == 6)
+		return;
+	((int32_t *) tree->feature)[node] = num_features - 1 - tree->feature[node] % 30;
+	narrow_upper_levels(tree, tree->left[node], depth + 1, num_features);
+	narrow_upper_levels(tree, tree->right[node], depth + 1, num_features);
+}
+
+/* Few twins in the upper levels, but more slots than one register holds below them. */
+static void
+test_few_above_many(void)
+{
+	static const uint32_t num_features[] = {60, 65, 120, 129, 200};
+	ModelSpec	spec = {.name = "few above many",.kind = FOREST_TREES,.num_trees = 40,
+	.num_splits = 500,.num_outputs = 1,.missing = NAN};
+	uint32_t	i;
+	uint32_t	k;
+
+	for (i = 0; i < 2 * sizeof(num_features) / sizeof(num_features[0]); i++)
+	{
+		ForestSource *source;
+		bool		planned = true;
+		uint64_t	differences;
+
+		spec.num_features = num_features[i / 2];
+		spec.max_depth = i % 2 == 0 ? 8 : 12;
+		source = random_source(&spec);
+		for (k = 0; k < source->num_trees; k++)
+			narrow_upper_levels(&source->trees[k], 0, 0, spec.num_features);
+		differences = score_source(source, processor_plans(), 600, &planned);
+		ok(differences == 0 && planned, "kernels and reference agree: few twins above depth %u, "
+		   "%u features (%llu differ)", spec.max_depth, spec.num_features, (unsigned long long) differences);
+	}
+}
+
 /* Declared missing values, weights, outputs with and without trees. */
 static void
 test_kinds(void)
@@ -517,7 +555,8 @@ main(void)
 		test_thresholds();
 		test_kinds();
 		test_categories();
-	test_late_twins();
+		test_late_twins();
+		test_few_above_many();
 		test_vectors();
 		test_negative_zero();
 		test_all_specs();
