@@ -42,6 +42,17 @@ COPY tx (id, amount, hour) FROM stdin;
 13	100	\N
 \.
 UPDATE tx SET amount = 1000 WHERE id = 1;
+-- statement after statement that goes to another partition takes no more memory
+BEGIN;
+DO $$
+BEGIN
+	FOR i IN 1..1000 LOOP
+		INSERT INTO tx (id, amount, hour) VALUES (i % 2 * 10 + 5, i, i);
+	END LOOP;
+END
+$$;
+SELECT sum(total_bytes) < 64 * 1024 AS small FROM pg_backend_memory_contexts WHERE name IN ('pg_risk call site', 'pg_risk row type');
+ROLLBACK;
 ALTER TABLE tx ADD COLUMN late int DEFAULT 1;
 INSERT INTO tx (id, amount, hour) VALUES (2, 100, 3), (14, 100, 3);
 SELECT tableoid::regclass, id, amount, hour, score, version FROM tx ORDER BY id;

@@ -90,6 +90,7 @@ struct CallSite
 	CallKind	kind;
 	InputKind	input;
 	MemoryContext context;		/* holds what resolve() makes */
+	MemoryContext row_context;	/* in it: what is made for a row type */
 	Sight		sight;
 	text	   *model;			/* as given in the last call */
 	text	   *version_name;	/* NULL: the route decides */
@@ -316,6 +317,7 @@ resolve(CallSite *site, const text *model, const text *version_name)
 	site->resolved = false;		/* until all of this has worked */
 	MemoryContextReset(site->context);
 	caller = MemoryContextSwitchTo(site->context);
+	site->row_context = AllocSetContextCreate(site->context, "pg_risk row type", ALLOCSET_SMALL_SIZES);
 	site->model = copy_text(model);
 	site->version_name = copy_text(version_name);
 	site->model_name = text_to_cstring(model);
@@ -474,7 +476,11 @@ bound_slot(CallSite *site, const Binding *binding, const Input *input)
 
 	if (site->row_of != binding)
 	{
-		caller = MemoryContextSwitchTo(site->context);
+		/* What was made for another row type, of a statement before it maybe, goes. */
+		site->row_of = NULL;
+		site->reader = NULL;
+		MemoryContextReset(site->row_context);
+		caller = MemoryContextSwitchTo(site->row_context);
 		site->row = bind_make_slot(binding);
 		site->row_of = binding;
 		MemoryContextSwitchTo(caller);
@@ -629,7 +635,7 @@ read_subject(CallSite *site, const Input *input, Subject *subject)
 			site->slot = unbound_slot(input);
 		if (!site->reader || site->reader_type != input->type || site->reader_typmod != input->typmod)
 		{
-			MemoryContext caller = MemoryContextSwitchTo(site->context);
+			MemoryContext caller = MemoryContextSwitchTo(site->row_context);
 
 			site->reader = subject_reader(&site->route, site->slot->tts_tupleDescriptor);
 			site->reader_type = input->type;
