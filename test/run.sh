@@ -29,7 +29,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 suites=${SUITES:-unit fuzz regress isolation tap models}
 pg_config=${PG_CONFIG:-pg_config}
-limit=1200						# seconds that one test program may take
+limit=$([ -n "${PG_RISK_LONG:-}" ] && echo 7200 || echo 1200)	# seconds that one test program may take
 passed=0 failed=0 skipped=0
 
 # Report the sum and leave; the work folder stays if something failed.
