@@ -38,15 +38,6 @@
 
 /* ---- stored forms ---- */
 
-static void
-damaged(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("counts of rolling features are damaged"),
-			 errhint("TRUNCATE risk.rolling_tilings, risk.rolling_tiles, risk.rolling_deltas, risk.rolling_distincts: they are made anew.")));
-}
-
 /* Of each column its value, or that there is none. */
 bytea *
 distinct_store_items(const LiveQuery *counted, const Datum *items, const bool *nulls)
@@ -75,13 +66,13 @@ load_items(const LiveQuery *counted, const bytea *stored, Datum *items, bool *nu
 	for (int i = 0; i < counted->spec.num_ids; i++)
 	{
 		if (data == end || (*data != 'n' && *data != 'v'))
-			damaged();
+			totals_report_damage();
 		nulls[i] = *data++ == 'n';
 		if (!nulls[i] && !tiling_get_value(&data, end, counted->spec.ids[i].type, &items[i]))
-			damaged();
+			totals_report_damage();
 	}
 	if (data != end)
-		damaged();
+		totals_report_damage();
 }
 
 /* Seven bits a byte, the lowest first; more follow where the eighth is set. */
@@ -106,7 +97,7 @@ get_number(const char **data, const char *end)
 		if (byte < 0x80)
 			return number;
 	}
-	damaged();
+	totals_report_damage();
 	return 0;
 }
 
@@ -143,7 +134,7 @@ distinct_load_counts(DistinctCount *counts, int num, const bytea *stored, int64 
 		counts[i].count = get_number(&data, end);
 	}
 	if (data != end)
-		damaged();
+		totals_report_damage();
 }
 
 /* ---- corrections ---- */

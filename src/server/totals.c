@@ -209,7 +209,7 @@ totals_report_damage(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("totals of rolling features are damaged"),
-			 errhint("TRUNCATE risk.rolling_tilings, risk.rolling_tiles, risk.rolling_deltas: they are made anew.")));
+			 errhint("TRUNCATE risk.rolling_tilings, risk.rolling_tiles, risk.rolling_deltas, risk.rolling_distincts: they are made anew.")));
 }
 
 static const void *

@@ -43,7 +43,7 @@ extern Totals *totals_create(const TotalsColumn *columns, int num_columns);
 extern void totals_event(Totals *totals, const Datum *values, const bool *nulls, int sign);
 extern void totals_merge(Totals *totals, const Totals *other, int sign);
 
-/* Errors: XX001, always. */
+/* What is stored about rolling features cannot be read.  Errors: XX001, always. */
 extern void totals_report_damage(void);
 
 extern bytea *totals_store(const Totals *totals);

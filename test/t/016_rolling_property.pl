@@ -15,7 +15,7 @@ use PgRisk;
 use Test::More;
 
 my $long = $ENV{PG_RISK_LONG};
-my ($events, $keys, $days) = $long ? (1_000_000, 1000, 600) : (50_000, 50, 30);
+my ($events, $keys, $days) = $long ? (1_000_000, 1000, 300) : (50_000, 50, 30);
 my $chains = 5;
 my $node = PgRisk->server('main', conf => "fsync = off\nmax_wal_size = '4GB'\nwork_mem = '64MB'\ntimezone = 'UTC'");
 $node->start;
