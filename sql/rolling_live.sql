@@ -56,6 +56,7 @@ SELECT risk.rolling_features('transfers', '{"at": "2026-01-01 00:45"}'::jsonb);
 SELECT risk.rolling_features('transfers', '{"from_addr": "s", "at": null}'::jsonb);
 SELECT risk.rolling_features('transfers', '[]'::jsonb);
 SELECT risk.rolling_features('transfers', '{1,2}'::int[]);
+SELECT risk.rolling_features('transfers', 's'::text);
 SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01', 'n');
 SELECT risk.rolling_features('transfers', 's'::text, NULL);
 SELECT * FROM risk.training_set('pg_class');

@@ -454,8 +454,9 @@ BEGIN
 	SELECT string_agg(format('"%s"', c), ', ') INTO missing
 	FROM unnest('{entity_id,label,label_time}'::text[]) AS c WHERE NOT columns ? c;
 	IF missing IS NOT NULL THEN
-		RAISE EXCEPTION 'column % of % does not exist', missing, source
+		RAISE EXCEPTION '% does not have all columns of labels', source
 			USING ERRCODE = 'undefined_column',
+				  DETAIL = format('Missing: %s.', missing),
 				  HINT = 'Labels need the columns entity_id, label and label_time, and may have source and amount. Make a view that names yours so.';
 	END IF;
 	IF columns ->> 'label' NOT IN ('B', 'N') THEN
@@ -685,7 +686,7 @@ BEGIN
 	INTO lines FROM line AS l;
 	heading := format(E'%s: %s beside champion %s, scored since %s until %s\n\n  %s%s%s%s%s%s',
 		model, version, coalesce(risk.compared_with(model, version), '(none)'),
-		coalesce(risk.report_since(model, version, since)::text, 'the log begins'), coalesce(until, risk.clock()),
+		coalesce(risk.report_since(model, version, since)::text, 'the log began'), coalesce(until, risk.clock()),
 		rpad('', 26), lpad('champion', 12), lpad('challenger', 12), lpad('difference', 12),
 		lpad('95 % interval', 22), lpad('p', 10));
 	RETURN heading || lines;

@@ -361,7 +361,8 @@ Datum
 risk_rolling_features_row(PG_FUNCTION_ARGS)
 {
 	Oid			source = PG_GETARG_OID(0);
-	InputKind	kind = bind_input_kind(get_fn_expr_argtype(fcinfo->flinfo, 1));
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	bool		is_row = type_is_rowtype(type);
 	List	   *queries = call_queries(fcinfo, source);
 	JsonbParseState *state = NULL;
 	ListCell   *cell;
@@ -369,7 +370,12 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 	Datum	   *values = NULL;
 	bool	   *row_nulls = NULL;
 
-	if (kind == INPUT_ROW)
+	if (!is_row && getBaseType(type) != JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a value of type %s is not a row of the table", format_type_be(type)),
+				 errhint("Pass a row or jsonb; for a key and a moment, risk.rolling_features(source, key, as_of).")));
+	if (is_row)
 	{
 		HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
 		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),.t_data = header};
@@ -379,11 +385,6 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 		row_nulls = palloc(sizeof(bool) * tupdesc->natts);
 		heap_deform_tuple(&tuple, tupdesc, values, row_nulls);
 	}
-	else if (kind == INPUT_ARRAY)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("an array is not a row of the table"),
-				 errhint("Pass a row or jsonb; for a key and a moment, risk.rolling_features(source, key, as_of).")));
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	foreach(cell, queries)
 	{
@@ -392,7 +393,7 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 		bool	   *nulls;
 
 		allocate_inputs(query, &inputs, &nulls);
-		if (kind == INPUT_ROW)
+		if (is_row)
 			row_inputs(query, tupdesc, values, row_nulls, inputs, nulls);
 		else
 			jsonb_inputs(query, PG_GETARG_JSONB_P(1), inputs, nulls);

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -145,6 +146,22 @@ number_argument(TriggerData *trigger, int argument, bool is_count, const char *w
 	return number;
 }
 
+/* The score needs a column of fractions, or of text.  Errors: 42804. */
+static void
+check_score_column(TriggerData *trigger, AttrNumber attnum)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(trigger->tg_relation), attnum - 1);
+	Oid			type = getBaseType(attribute->atttypid);
+
+	if (type != FLOAT8OID && type != FLOAT4OID && type != NUMERICOID && TypeCategory(type) != TYPCATEGORY_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, which cannot hold a score",
+						NameStr(attribute->attname), RelationGetRelationName(trigger->tg_relation),
+						format_type_be(attribute->atttypid)),
+				 errhint("Make it real, double precision or numeric.")));
+}
+
 /* What reasons need.  Errors: 42804, 39P01. */
 static void
 reasons_arguments(TriggerData *trigger, Targets *targets)
@@ -194,6 +211,7 @@ find_targets(TriggerData *trigger)
 						 errhint("Name another column for each of score, version, role and reasons.")));
 		}
 	}
+	check_score_column(trigger, targets.columns[ARGUMENT_SCORE]);
 	if (targets.columns[ARGUMENT_REASONS])
 		reasons_arguments(trigger, &targets);
 	return targets;
