@@ -1,8 +1,8 @@
 -- Late data and reorgs: the recipe of docs/rolling-features.md, word by word.  Features follow, by tiles and by rows.
 SET TimeZone = 'UTC';
 SET client_min_messages = warning;
-CREATE TABLE transfers (chain_id int, tx_hash text, log_index int, block_hash text NOT NULL, from_addr text, happened_at timestamptz NOT NULL,
-	value numeric, arrived_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (chain_id, tx_hash, log_index));
+CREATE TABLE transfers (chain_id int, tx_hash text, log_index int, block_hash text NOT NULL, from_addr text, to_addr text,
+	happened_at timestamptz NOT NULL, value numeric, arrived_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (chain_id, tx_hash, log_index));
 CREATE TABLE orphaned (chain_id int, block_hash text, PRIMARY KEY (chain_id, block_hash));
 CREATE INDEX ON transfers (from_addr, happened_at);
 CREATE INDEX ON transfers (chain_id, block_hash);
@@ -13,10 +13,10 @@ CREATE FUNCTION load_blocks(batch transfers[]) RETURNS void LANGUAGE sql AS $$
 	WHERE NOT EXISTS (SELECT FROM orphaned AS o WHERE (o.chain_id, o.block_hash) = (b.chain_id, b.block_hash))
 	ORDER BY chain_id, tx_hash, log_index
 	ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE
-	SET (block_hash, from_addr, happened_at, value, arrived_at)
-	  = (excluded.block_hash, excluded.from_addr, excluded.happened_at, excluded.value, excluded.arrived_at)
-	WHERE (t.block_hash, t.from_addr, t.happened_at, t.value)
-	  IS DISTINCT FROM (excluded.block_hash, excluded.from_addr, excluded.happened_at, excluded.value)
+	SET (block_hash, from_addr, to_addr, happened_at, value, arrived_at)
+	  = (excluded.block_hash, excluded.from_addr, excluded.to_addr, excluded.happened_at, excluded.value, excluded.arrived_at)
+	WHERE (t.block_hash, t.from_addr, t.to_addr, t.happened_at, t.value)
+	  IS DISTINCT FROM (excluded.block_hash, excluded.from_addr, excluded.to_addr, excluded.happened_at, excluded.value)
 $$;
 
 CREATE FUNCTION reorg(chain int, orphans text[], batch transfers[]) RETURNS void LANGUAGE sql AS $$
@@ -27,7 +27,7 @@ $$;
 
 -- 400 blocks of three transfers, a block a minute; some transfers of a block are one sender's
 CREATE FUNCTION block(height int, hash text, factor int) RETURNS SETOF transfers LANGUAGE sql AS $$
-	SELECT 1, format('tx%s', height * 3 + i), 0, hash, format('0x%s', (height * i) % 4), '2026-01-01'::timestamptz + height * interval '1 minute',
+	SELECT 1, format('tx%s', height * 3 + i), 0, hash, format('0x%s', (height * i) % 4), format('0x%s', height % 5), '2026-01-01'::timestamptz + height * interval '1 minute',
 		   1000000000000000000::numeric * factor * height + i, clock_timestamp() FROM generate_series(0, 2) AS i
 $$;
 SELECT cardinality(risk.create_rolling_features('transfers', 'from_addr', 'happened_at', 'value', '{1 hour,4 hours}', '{count,sum,avg,last}', known_time => 'arrived_at'));
@@ -65,7 +65,7 @@ SELECT * FROM look();
 -- minute later than they were, and those of a202 not at all.
 CREATE TABLE batches AS SELECT ARRAY(SELECT t FROM generate_series(200, 202) AS h, block(h, 'a' || h, 1) AS t) AS old,
 	ARRAY(SELECT t FROM block(200, 'b200', 2) AS t
-		  UNION ALL SELECT (t.chain_id, t.tx_hash, t.log_index, t.block_hash, t.from_addr, t.happened_at + interval '1 minute', t.value, t.arrived_at)::transfers FROM block(201, 'b201', 1) AS t) AS new;
+		  UNION ALL SELECT (t.chain_id, t.tx_hash, t.log_index, t.block_hash, t.from_addr, t.to_addr, t.happened_at + interval '1 minute', t.value, t.arrived_at)::transfers FROM block(201, 'b201', 1) AS t) AS new;
 SELECT xmin AS before, arrived_at AS arrived FROM transfers WHERE tx_hash = 'tx601' \gset
 SELECT reorg(1, '{a200,a201,a202}', new) FROM batches;
 SELECT * FROM look();
