@@ -324,7 +324,7 @@ SELECT gate, samples, result FROM risk.evaluate_gates('m', 'late');
 SELECT risk.drop_version('m', 'late');
 SELECT 1 FROM unnest('{late,anew}'::text[]) AS v, risk.register_model('m', v, toy_model('{a}', '[[0, 0, 1, 1, -1]]'));
 SELECT version, gate, value, samples, result FROM unnest('{late,anew}'::text[]) AS version, risk.evaluate_gates('m', version);
-SELECT transactions, since = risk.clock() - interval '1 day' AS as_asked FROM risk.measure('m', 'late', risk.clock() - interval '1 day', NULL);
+SELECT transactions, since = risk.clock() - interval '1 day' AS as_asked FROM risk.measure('m', 'late', risk.clock() - interval '1 day');
 SELECT count(*) FROM risk.canary_report('m', 'late') WHERE challenger > 0;
 SELECT risk.promote('m', 'late');
 SELECT tick(), traffic('late'), traffic('anew');

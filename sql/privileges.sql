@@ -75,6 +75,7 @@ DROP TABLE artifact;
 -- every object is described; what runs as its owner pins its search_path; nothing that writes is callable in parallel
 SELECT p.oid::regprocedure AS undescribed FROM pg_proc p WHERE pronamespace = 'risk'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL;
 SELECT c.oid::regclass AS undescribed FROM pg_class c WHERE relnamespace = 'risk'::regnamespace AND relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
+SELECT string_agg(attname, ' ' ORDER BY attnum) AS undescribed FROM pg_attribute WHERE attrelid = 'risk.models'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL;
 SELECT p.oid::regprocedure AS unpinned FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE pronamespace = 'risk'::regnamespace
 	AND prokind NOT IN ('a', 'p') AND lanname <> 'c' AND prosqlbody IS NULL AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false);
 SELECT proname, provolatile, proparallel, proisstrict FROM pg_proc WHERE pronamespace = 'risk'::regnamespace AND proname LIKE 'score%' ORDER BY 1;

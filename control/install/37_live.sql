@@ -490,6 +490,7 @@ CREATE VIEW risk.rolling_features_info AS
 	CROSS JOIN LATERAL risk.rolling_index(f.source, s.key, s.event_time) AS i (index);
 COMMENT ON VIEW risk.rolling_features_info IS
 	'Rolling features that are declared, with what is wrong with them, if anything is';
+COMMENT ON COLUMN risk.rolling_features_info.problem IS 'What is wrong: a column or the index is gone, for example; NULL: nothing';
 
 -- ---------------------------------------------------------------------------
 -- Asking.  As the caller, under the statement's snapshot.

@@ -312,6 +312,15 @@ CREATE VIEW risk.rolling_tiles_info AS
 	CROSS JOIN LATERAL risk.tile_counters(s.source, s.name) AS l;
 COMMENT ON VIEW risk.rolling_tiles_info IS
 	'Tiles of rolling features: until when, of how many keys, changes that are not in them yet, and how many lookups they have answered since the server started';
+COMMENT ON COLUMN risk.rolling_tiles_info.problem IS 'Why there are no tiles, or what command makes the index that counts of different values need; NULL: nothing is wrong';
+COMMENT ON COLUMN risk.rolling_tiles_info.built_until IS 'Tiles can be of events before this time; NULL: there are none';
+COMMENT ON COLUMN risk.rolling_tiles_info.waiting IS 'Tiles will go further when all transactions that began before are over';
+COMMENT ON COLUMN risk.rolling_tiles_info.keys IS 'Keys that have tiles';
+COMMENT ON COLUMN risk.rolling_tiles_info.tile_bytes IS 'Tiles and counts of different values';
+COMMENT ON COLUMN risk.rolling_tiles_info.deltas IS 'Rows that came or went after tiles had passed by them, and are not in the tiles yet';
+COMMENT ON COLUMN risk.rolling_tiles_info.lookups_by_tiles IS 'Lookups that tiles answered, since the server started';
+COMMENT ON COLUMN risk.rolling_tiles_info.lookups_by_rows IS 'Lookups that rows alone answered, since the server started';
+COMMENT ON COLUMN risk.rolling_tiles_info.events_read IS 'Rows and deltas that all these lookups read';
 
 CREATE FUNCTION risk.tiles_kept(source regclass, name text) RETURNS bigint
 	LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_kept';

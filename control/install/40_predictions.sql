@@ -116,7 +116,17 @@ CREATE VIEW risk.queue_status AS
 		   risk.queue_fill() AS queue_fill, risk.queue_started_at() AS since
 	FROM risk.model_definitions AS d, LATERAL risk.queue_counters(d.model) AS c;
 COMMENT ON VIEW risk.queue_status IS
-	'What became of the transactions that were to be logged by way of the queue, by model, since the server started: logged; waiting; dropped, the queue was full; failed, they could not be written; rolled_back, their transaction was; not_logged, this is a standby';
+	'What became of the transactions that were to be logged by way of the queue, by model, since the server started';
+COMMENT ON COLUMN risk.queue_status.queued IS 'Were put into the queue';
+COMMENT ON COLUMN risk.queue_status.waiting IS 'Are in it, or wait for an open transaction';
+COMMENT ON COLUMN risk.queue_status.logged IS 'Were written';
+COMMENT ON COLUMN risk.queue_status.dropped IS 'Were not: the queue was full, or the database has none';
+COMMENT ON COLUMN risk.queue_status.failed IS 'Were not: an error, which is in the server''s log';
+COMMENT ON COLUMN risk.queue_status.rolled_back IS 'Were left out with their transaction';
+COMMENT ON COLUMN risk.queue_status.not_logged IS 'Were left out on a standby';
+COMMENT ON COLUMN risk.queue_status.fallbacks IS 'Decisions of the fallback score, logged or not';
+COMMENT ON COLUMN risk.queue_status.queue_fill IS 'How full the queue of this database is, 0 to 1';
+COMMENT ON COLUMN risk.queue_status.since IS 'The server''s start, or its restart after a crash';
 
 CREATE FUNCTION risk.queue_flushed(until timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

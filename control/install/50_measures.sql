@@ -357,7 +357,7 @@ COMMENT ON FUNCTION risk.measure_groups(text, text, timestamptz, timestamptz, js
 	'risk.measure() for each value of a cohort column; NULL: one group of all rows. Errors: 42704 no such model or version.';
 
 CREATE FUNCTION risk.measure(
-	model text, version text, since timestamptz, until timestamptz,
+	model text, version text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
 	cohort jsonb DEFAULT NULL, as_of timestamptz DEFAULT NULL)
 RETURNS risk.measures
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

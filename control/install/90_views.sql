@@ -70,6 +70,8 @@ CREATE VIEW risk.cached_models AS
 	LEFT JOIN risk.model_roles AS r USING (version_id);
 COMMENT ON VIEW risk.cached_models IS
 	'Versions whose forest is in shared memory; model and version are NULL for those of other databases and for dropped ones';
+COMMENT ON COLUMN risk.cached_models.plan_bytes IS 'The forest laid out for the processor, besides the image; 0: none';
+COMMENT ON COLUMN risk.cached_models.in_use IS 'Transactions that hold it at this moment';
 
 CREATE VIEW risk.rollout_status AS
 	SELECT o.model, o.version, r.percent,
@@ -87,6 +89,7 @@ CREATE VIEW risk.rollout_status AS
 	WHERE o.ended_at IS NULL;
 COMMENT ON VIEW risk.rollout_status IS
 	'Canaries under way: how far they have come, what the gates said last, when they are evaluated next';
+COMMENT ON COLUMN risk.rollout_status.steps IS 'How many steps there are; NULL: the percentage is set by hand';
 
 CREATE VIEW risk.open_alerts AS
 	SELECT a.alert_id, a.severity, a.kind, a.model, a.version, a.message, a.details, a.occurrences, a.first_at, a.last_at
