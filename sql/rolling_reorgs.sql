@@ -2,7 +2,8 @@
 SET TimeZone = 'UTC';
 SET client_min_messages = warning;
 CREATE TABLE transfers (chain_id int, tx_hash text, log_index int, block_hash text NOT NULL, from_addr text, to_addr text,
-	happened_at timestamptz NOT NULL, value numeric, arrived_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (chain_id, tx_hash, log_index));
+	happened_at timestamptz NOT NULL, value numeric, arrived_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (chain_id, tx_hash, log_index));
 CREATE TABLE orphaned (chain_id int, block_hash text, PRIMARY KEY (chain_id, block_hash));
 CREATE INDEX ON transfers (from_addr, happened_at);
 CREATE INDEX ON transfers (chain_id, block_hash);
