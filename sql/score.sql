@@ -71,6 +71,9 @@ FROM (SELECT '1970-01-01 23:59:59+00'::timestamptz AS x) r1, (SELECT '1970-01-02
 	 (SELECT 'infinity'::timestamptz AS x) r3, (SELECT '1970-01-01'::date AS x) r4, (SELECT '1970-01-02'::date AS x) r5;
 SELECT risk.score_margin('types', r1) AS before, risk.score_margin('types', r2) AS at, risk.score_margin('types', r3) AS month
 FROM (SELECT '86399 seconds'::interval AS x) r1, (SELECT '1 day'::interval AS x) r2, (SELECT '-1 month'::interval AS x) r3;
+SELECT 1 FROM risk.register_model('types', 'moment', toy_model('{x}', '[[0, 1e-6, 1, -1, 1]]', 'reg:squarederror', base_score => '0'));
+SELECT risk.score_margin('types', r1, 'moment') AS before, risk.score_margin('types', r2, 'moment') AS at, risk.score_margin('types', r3, 'moment') AS interval
+FROM (SELECT '1970-01-01'::timestamp AS x) r1, (SELECT '1970-01-01 00:00:00.000001+00'::timestamptz AS x) r2, (SELECT '0.000001 seconds'::interval AS x) r3;
 
 -- a declared missing value, besides NULL and NaN
 SELECT 1 FROM risk.register_model('types', 'missing', toy_model('{x}', '[[0, -1000, 0, -1, 1]]', 'reg:squarederror', base_score => '0'), missing => -9999);

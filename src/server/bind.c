@@ -113,8 +113,8 @@ is_text_kind(ValueKind kind)
 	return kind >= VALUE_TEXT;
 }
 
-/* Days or microseconds since PostgreSQL's epoch, as seconds since 1970. */
-#define UNIX_SECONDS(days)	(((double) (days) + POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+/* From the epoch of Unix to that of PostgreSQL. */
+#define EPOCH_DAYS		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
 
 static double
 interval_seconds(const Interval *interval)
@@ -138,7 +138,8 @@ timestamp_seconds(Timestamp timestamp)
 		return -get_float8_infinity();
 	if (TIMESTAMP_IS_NOEND(timestamp))
 		return get_float8_infinity();
-	return UNIX_SECONDS(0) + (double) timestamp / USECS_PER_SEC;
+	/* Rounded once: as a difference of seconds, moments beside 1970 would be rounded like today. */
+	return ((double) timestamp + EPOCH_DAYS * (double) USECS_PER_DAY) / USECS_PER_SEC;
 }
 
 static double
@@ -148,7 +149,7 @@ date_seconds(DateADT date)
 		return -get_float8_infinity();
 	if (DATE_IS_NOEND(date))
 		return get_float8_infinity();
-	return UNIX_SECONDS(date);
+	return ((double) date + EPOCH_DAYS) * SECS_PER_DAY;
 }
 
 static double
