@@ -152,10 +152,22 @@ ROLLBACK;
 DROP INDEX payment_id;
 DROP TABLE few;
 -- large values make small blocks
-CREATE FUNCTION held() RETURNS numeric STABLE LANGUAGE sql AS $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk scored rows' $$;
+CREATE FUNCTION held() RETURNS numeric STABLE LANGUAGE sql AS $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name IN ('pg_risk block', 'pg_risk scored rows') $$;
 ALTER FUNCTION held() SET work_mem = '4MB';	-- not inlined, which would show that it is volatile
 SELECT max(held()) < 20000000 AS bounded, max(held()) > 10000000 AS used, sum(length(w)), sum(score) FROM (
 	SELECT w, risk.score_transaction('plain', s) AS score FROM (SELECT repeat('x', 1000000 + id * 0) AS w, amount, hour, country FROM payment WHERE id <= 200) AS s OFFSET 0) AS s;
+-- one block at a time is held, however many partitions there are
+CREATE TABLE hourly (LIKE payment) PARTITION BY LIST (hour);
+DO $$ BEGIN
+	FOR hour IN 0..23 LOOP
+		EXECUTE format('CREATE TABLE hourly_%s PARTITION OF hourly FOR VALUES IN (%1$s)', hour);
+	END LOOP;
+END $$;
+INSERT INTO hourly SELECT * FROM payment WHERE hour IS NOT NULL;
+ANALYZE hourly;
+SELECT max(held()) AS by_one, sum(score) IS NOT NULL AS scored FROM (SELECT risk.score_transaction('plain', h) AS score FROM hourly_3 AS h OFFSET 0) AS s \gset
+SELECT max(held()) < 3 * :by_one AS bounded, sum(score) IS NOT NULL AS scored FROM (SELECT risk.score_transaction('plain', h) AS score FROM hourly AS h OFFSET 0) AS s;
+DROP TABLE hourly;
 DROP FUNCTION held();
 
 -- prepared, with the model and the version as parameters

@@ -62,7 +62,8 @@ typedef struct ScoreScanState
 
 	/* blocks */
 	Block		block;			/* a side for each call */
-	MemoryContext values_context;	/* what is copied for a block */
+	MemoryContext room;			/* of a block, as long as there are rows */
+	MemoryContext values_context;	/* in it: what is copied for a block; NULL: no room */
 	Datum	   *values;			/* [capacity][num_used] */
 	bool	   *nulls;
 	int			wanted;			/* rows of the next block */
@@ -108,14 +109,31 @@ choose_mode(ScoreScanState *state)
 			state->mode = MODE_CALLS;
 	}
 	if (state->mode == MODE_BLOCKS)
-	{
-		block_allocate(&state->block, 0);
-		state->values = palloc(sizeof(Datum) * Max(state->num_used, 1) * state->block.capacity);
-		state->nulls = palloc(sizeof(bool) * Max(state->num_used, 1) * state->block.capacity);
-		state->values_context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk scored rows", ALLOCSET_DEFAULT_SIZES);
-		state->wanted = 1;
-	}
+		state->room = AllocSetContextCreate(CurrentMemoryContext, "pg_risk block", ALLOCSET_SMALL_SIZES);
+	state->wanted = 1;
 	MemoryContextSwitchTo(caller);
+}
+
+/* Make room for a block.  It is given back after the last row, since a query may have
+ * very many such nodes: one for each partition of a table. */
+static void
+make_room(ScoreScanState *state)
+{
+	MemoryContext caller = MemoryContextSwitchTo(state->room);
+
+	block_allocate(&state->block, 0);
+	state->values = palloc(sizeof(Datum) * Max(state->num_used, 1) * state->block.capacity);
+	state->nulls = palloc(sizeof(bool) * Max(state->num_used, 1) * state->block.capacity);
+	state->values_context = AllocSetContextCreate(state->room, "pg_risk scored rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+give_room_back(ScoreScanState *state)
+{
+	if (state->values_context)
+		MemoryContextReset(state->room);
+	state->values_context = NULL;
 }
 
 /* Take a row into the block. */
@@ -148,9 +166,13 @@ take_row(ScoreScanState *state, TupleTableSlot *row)
 static void
 fill_block(ScoreScanState *state, TupleTableSlot *row)
 {
-	int			wanted = Min(state->wanted, state->block.capacity);
+	int			wanted;
 
-	MemoryContextReset(state->values_context);
+	if (state->values_context)
+		MemoryContextReset(state->values_context);
+	else
+		make_room(state);
+	wanted = Min(state->wanted, state->block.capacity);
 	state->next = state->block.num_rows = 0;
 	for (;;)
 	{
@@ -219,7 +241,10 @@ next_row(ScoreScanState *state)
 	}
 	row = state->ended ? NULL : ExecProcNode(outerPlanState(state));
 	if (TupIsNull(row))
+	{
+		give_room_back(state);
 		return NULL;
+	}
 	if (state->mode == MODE_UNKNOWN)
 		choose_mode(state);
 	if (state->mode == MODE_BLOCKS)
