@@ -207,6 +207,10 @@ SELECT * FROM risk.contributions_batch('classes', 'SELECT 1 AS a, 2 AS b', 'v1')
 SELECT m.entity_id, m.reasons_a = as_stored(t, 'v1') AS same_a, m.reasons_b = as_stored(t, 'v2') AS same_b
 FROM risk.largest_movers('why', 'v1', 'v2', 'many', top => 3) AS m JOIN many AS t ON t.id::text = m.entity_id ORDER BY abs(m.difference) DESC, m.entity_id;
 SELECT count(*), count(reasons_a), count(reasons_b) FROM risk.largest_movers('why', 'v1', 'v2', 'SELECT CASE WHEN id % 2 = 1 THEN id END AS id, amount, hour, country FROM many', top => 1000000);
+-- ... of rows that share an id, too
+SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT FROM many AS t WHERE (t.id % 7)::text = m.entity_id AND
+	(risk.score_transaction('why', t, 'v1'), risk.score_transaction('why', t, 'v2'), as_stored(t, 'v1'), as_stored(t, 'v2')) = (m.score_a, m.score_b, m.reasons_a, m.reasons_b))) AS right
+FROM risk.largest_movers('why', 'v1', 'v2', 'SELECT id % 7 AS id, amount, hour, country FROM many', top => 30) AS m;
 SELECT m.entity_id, m.reasons_a IS NOT NULL AS a, m.reasons_b AS b
 FROM risk.largest_movers('why', 'v1', 'without', 'SELECT id, amount, hour, country, 0 AS a FROM many', top => 1) AS m;
 SELECT count(*) FROM risk.largest_movers('why', 'v1', 'v1', 'many');

@@ -36,11 +36,11 @@ COMMENT ON FUNCTION risk.explain_batch(text, text, text, integer, text) IS
 
 CREATE FUNCTION risk.explain_versions(
 	model text, version_a text, version_b text, source text, entities text[], top integer DEFAULT 5, id_column text DEFAULT NULL)
-	RETURNS TABLE (entity_id text, reasons_a jsonb, reasons_b jsonb)
+	RETURNS TABLE (entity_id text, score_a float8, reasons_a jsonb, score_b float8, reasons_b jsonb)
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 1000000 ROWS 10
 	AS 'MODULE_PATHNAME', 'risk_explain_versions';
 COMMENT ON FUNCTION risk.explain_versions(text, text, text, text, text[], integer, text) IS
-	'The top reasons of two versions for the rows of a table or query that are of these entities; NULL of a version that cannot be explained. A version NULL is the champion. Otherwise as risk.explain_batch().';
+	'Scores by two versions, and their top reasons, of the rows of a table or query that are of these entities; reasons are NULL of a version that cannot be explained. A version NULL is the champion. Otherwise as risk.explain_batch().';
 
 CREATE FUNCTION risk.version_kernel(model text, version text DEFAULT NULL) RETURNS text
 	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE

@@ -38,8 +38,7 @@ typedef enum Content
 {
 	CONTENT_SCORES,
 	CONTENT_CONTRIBUTIONS,
-	CONTENT_SCORES_REASONS,
-	CONTENT_REASONS
+	CONTENT_SCORES_REASONS
 } Content;
 
 /* What explains the rows by one version. */
@@ -201,11 +200,11 @@ tell_row(Batch *batch, int side, int row, Datum *values, bool *nulls)
 	const double *contributions = explanation->contributions ? explanation->contributions + row * (features + 1) : NULL;
 	int			n = 0;
 
-	if (batch->content == CONTENT_SCORES || batch->content == CONTENT_SCORES_REASONS)
-		values[n++] = Float8GetDatum(block_score_of(&batch->rows, side, row));
 	if (batch->content == CONTENT_CONTRIBUTIONS)
 		values[n++] = explain_array(contributions, features + 1);
-	if (batch->content == CONTENT_REASONS || batch->content == CONTENT_SCORES_REASONS)
+	else
+		values[n++] = Float8GetDatum(block_score_of(&batch->rows, side, row));
+	if (batch->content == CONTENT_SCORES_REASONS)
 	{
 		nulls[n] = contributions == NULL;
 		if (!nulls[n])
@@ -437,7 +436,7 @@ risk_explain_versions(PG_FUNCTION_ARGS)
 	Batch	   *batch = palloc0(sizeof(Batch));
 	text	   *model = open_batch(fcinfo, batch, 6);
 
-	batch->content = CONTENT_REASONS;
+	batch->content = CONTENT_SCORES_REASONS;
 	batch->top = explain_top(fcinfo->args[5]);
 	want_entities(batch, fcinfo, 4);
 	if (batch->num_wanted == 0)
