@@ -149,6 +149,13 @@ SELECT count(s) FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM pa
 CREATE FUNCTION each_score() RETURNS SETOF float8 VOLATILE LANGUAGE sql AS $$ SELECT risk.score_transaction('plain', p) FROM payment AS p WHERE 1 / (id - 60) < 5 $$;
 SELECT each_score() IS NOT NULL AS scored LIMIT 1;
 ROLLBACK;
+-- a window function ends with the last row that its condition wants
+BEGIN;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_sort = off;
+SELECT count(s) FROM (SELECT s, row_number() OVER (ORDER BY id) AS n FROM (SELECT id, risk.score_transaction('plain', p) AS s FROM payment AS p WHERE 1 / (id - 60) < 5 ORDER BY id OFFSET 0) AS p) AS p WHERE n <= 50;
+ROLLBACK;
 DROP INDEX payment_id;
 DROP TABLE few;
 -- large values make small blocks

@@ -8,9 +8,9 @@
  * call is moved only if it is made for every row of the scan, so that none is
  * made that would not have been, and where reading some rows ahead is in order:
  * wherever PostgreSQL itself might have workers do it, which excludes cursors,
- * not straight below a LIMIT or a merge join, and not where what is read ahead is
- * volatile: beside volatile functions only rows that a table's scan hands on as
- * they are stored.
+ * not straight below a LIMIT, a merge join or a window function that may end
+ * early, and not where what is read ahead is volatile: beside volatile functions
+ * only rows that a table's scan hands on as they are stored.
  *
  *		SELECT id, risk.score_transaction('m', t) FROM t
  *		SELECT sum(risk.score_transaction('m', t)) FROM t
@@ -698,6 +698,10 @@ rewrite(Rewriting *rewriting, Plan *plan, bool limited)
 				limited = false;
 			if (!rewriting->is_volatile)
 				sink_arguments((Agg *) plan);
+			break;
+		case T_WindowAgg:
+			/* May end when its condition is false, as that of row_number() <= 10 once is. */
+			limited |= ((WindowAgg *) plan)->runCondition != NIL;
 			break;
 		case T_MergeJoin:
 			/* Ends with one side, and goes back to rows of the other that it marked. */
