@@ -259,16 +259,18 @@ test_slots(void)
 	size_t		i;
 
 	for (i = 0; i < sizeof(num_features) / sizeof(num_features[0]); i++)
-	{
-		spec.num_features = num_features[i];
-		spec.max_depth = i % 2 == 0 ? 6 : 8;
-		check_spec(&spec, true, 1, 100);
-	}
+		for (spec.max_depth = 6; spec.max_depth <= 8; spec.max_depth += 2)
+		{
+			spec.num_features = num_features[i];
+			check_spec(&spec, true, 1, 100);
+		}
 	spec.name = "few twins, or just too many";
 	spec.max_depth = 6;
 	for (spec.num_features = 30; spec.num_features <= 34; spec.num_features++)
 		check_spec(&spec, true, 1, 100);
 	spec.name = "too many features";
+	spec.num_features = 257;
+	check_spec(&spec, false, 1, 100);
 	spec.num_features = 1000;
 	check_spec(&spec, false, 1, 100);
 }
