@@ -179,25 +179,27 @@ extern void forest_open(Forest *forest, const void *image);
 /* ---- plan and kernel ---- */
 
 /*
- * What adds up the trees.  All kernels give the same bits; those of ranks need
+ * What adds up the trees.  All kernels give the same bits; all but the walk need
  * a plan: the forest laid out once more, for the processor (plan.h).
  */
 typedef enum ForestKernel
 {
 	FOREST_KERNEL_AUTO,			/* the fastest that there is */
 	FOREST_KERNEL_WALK,			/* any processor, any forest */
+	FOREST_KERNEL_KEYS,			/* keys, any processor; see keys.c */
 	FOREST_KERNEL_AVX2,			/* ranks, with AVX2 */
 	FOREST_KERNEL_AVX512		/* ranks, with AVX-512 VBMI */
 } ForestKernel;
 
 /* Bytes that forest_plan_build() wants, more than the plan will take; 0: this
- * forest has no plan, or this processor no use for one. */
-extern size_t forest_plan_room(const Forest *forest);
+ * forest has no plan. */
+extern size_t forest_plan_room(const Forest *forest, ForestKernel kernel);
 
 /* Make the plan of a forest in a block of forest_plan_room() bytes, aligned to
- * 64.  Returns the plan's size, 0 when the forest cannot have one.  The plan can
+ * 64: what this kernel needs to score rows and batches, FOREST_KERNEL_AUTO: the fastest
+ * ones.  Returns the plan's size, 0 when the forest cannot have one.  The plan can
  * be moved: it holds no pointers. */
-extern size_t forest_plan_build(const Forest *forest, void *memory);
+extern size_t forest_plan_build(const Forest *forest, ForestKernel kernel, void *memory);
 
 /* Let the forest use its plan, which must stay where it is (aligned to 64). */
 extern void forest_use_plan(Forest *forest, const void *plan);

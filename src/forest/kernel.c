@@ -30,13 +30,13 @@ has_avx512(void)
 
 /* See kernel.h. */
 bool
-kernel_wants_plan(void)
+kernel_wants_ranks(void)
 {
 	return has_avx2() || has_avx512();
 }
 
 /*
- * Set the kernels of ranks.  False: there is no plan, or the processor lacks
+ * Set the kernels of ranks.  False: the plan has no ranks, or the processor lacks
  * them.  With many slots AVX2 is the quicker way for many rows only.
  */
 static bool
@@ -44,7 +44,7 @@ set_rank_kernel(Forest *forest, ForestKernel kernel)
 {
 	const ForestPlan *plan = forest->plan;
 
-	if (plan == NULL)
+	if (plan == NULL || plan->num_groups == 0)
 		return false;
 	if (kernel == FOREST_KERNEL_AVX512 && has_avx512())
 	{
@@ -62,6 +62,11 @@ set_rank_kernel(Forest *forest, ForestKernel kernel)
 		forest->kernel_name = "ranks, AVX2";
 		if (forest->kernel == NULL)
 		{
+			forest->kernel = keys_kernel(forest);
+			forest->kernel_name = "keys; ranks, AVX2, for batches";
+		}
+		if (forest->kernel == NULL)
+		{
 			forest->kernel = walk_kernel(forest, &forest->kernel_name);
 			forest->kernel_name = "walk; ranks, AVX2, for batches";
 		}
@@ -74,7 +79,7 @@ set_rank_kernel(Forest *forest, ForestKernel kernel)
 
 /* See kernel.h. */
 bool
-kernel_wants_plan(void)
+kernel_wants_ranks(void)
 {
 	return false;
 }
@@ -98,7 +103,22 @@ forest_has_kernel(ForestKernel kernel)
 	if (kernel == FOREST_KERNEL_AVX512)
 		return has_avx512();
 #endif
-	return kernel == FOREST_KERNEL_AUTO || kernel == FOREST_KERNEL_WALK;
+	return kernel == FOREST_KERNEL_AUTO || kernel == FOREST_KERNEL_WALK ||
+		kernel == FOREST_KERNEL_KEYS;
+}
+
+/* Set the kernel of keys.  False: the plan has none. */
+static bool
+set_keys_kernel(Forest *forest)
+{
+	RowKernel	keys = keys_kernel(forest);
+
+	if (keys == NULL)
+		return false;
+	forest->kernel = keys;
+	forest->batch_kernel = NULL;
+	forest->kernel_name = "keys";
+	return true;
 }
 
 /* Set what adds up the trees. */
@@ -108,7 +128,10 @@ set_kernel(Forest *forest, ForestKernel kernel)
 	if (kernel == FOREST_KERNEL_AUTO)
 		return set_kernel(forest, FOREST_KERNEL_AVX512) ||
 			set_kernel(forest, FOREST_KERNEL_AVX2) ||
+			set_kernel(forest, FOREST_KERNEL_KEYS) ||
 			set_kernel(forest, FOREST_KERNEL_WALK);
+	if (kernel == FOREST_KERNEL_KEYS)
+		return set_keys_kernel(forest);
 	if (kernel != FOREST_KERNEL_WALK)
 		return set_rank_kernel(forest, kernel);
 	forest->batch_kernel = NULL;

@@ -44,13 +44,14 @@ typedef void (*BatchKernel) (const Forest *forest, const float *rows, uint32_t n
 							 void *scratch, float *margins);
 
 /* Has this processor a kernel of ranks? */
-extern bool kernel_wants_plan(void);
+extern bool kernel_wants_ranks(void);
 
 /* Add up all trees, walking on from forest_starts(). */
 extern void walk_on(const Forest *forest, const float *row, void *scratch, float *margins);
 
 /* Each tells the kernel for a forest or its plan; NULL: there is none for this plan. */
 extern RowKernel walk_kernel(const Forest *forest, const char **name);
+extern RowKernel keys_kernel(const Forest *forest);
 extern RowKernel avx2_kernel(const ForestPlan *plan);
 extern RowKernel avx512_kernel(const ForestPlan *plan);
 extern BatchKernel avx2_batch_kernel(const ForestPlan *plan);

@@ -15,7 +15,7 @@
 #include "layout.h"
 #include "pure.h"
 
-/* A plan may be so many times as large as its image, small ones excepted. */
+/* Ranks or keys may be so many times as large as the image, small ones excepted. */
 #define MAX_GROWTH		4
 #define SMALL_PLAN		(64 * 1024)
 
@@ -94,11 +94,11 @@ max_trees_size(const Forest *forest)
 }
 
 /*
- * Can this forest have a plan, as far as its header and slots tell?  Trees of
+ * Can this forest have ranks, as far as its header and slots tell?  Trees of
  * one or two levels, or an output each, are better walked than filled up.
  */
 static bool
-can_plan(const Forest *forest)
+can_rank(const Forest *forest)
 {
 	const ForestHeader *header = forest->header;
 
@@ -115,7 +115,7 @@ max_categories_size(const Forest *forest)
 	return SMALL_PLAN + MAX_GROWTH * forest->header->image_size;
 }
 
-/* At most so many bytes. */
+/* At most so many bytes without keys. */
 static uint64_t
 max_size(const Forest *forest)
 {
@@ -127,15 +127,34 @@ max_size(const Forest *forest)
 		groups * PLAN_GROUP * sizeof(PlanTree) + max_categories_size(forest);
 }
 
-size_t
-forest_plan_room(const Forest *forest)
+/* What ranks take with the memory to make them; 0: they cannot be, or are not asked for. */
+static uint64_t
+ranks_room(const Forest *forest, ForestKernel kernel)
 {
 	const ForestHeader *header = forest->header;
 
-	if (!kernel_wants_plan() || !can_plan(forest))
+	if (kernel == FOREST_KERNEL_KEYS || !kernel_wants_ranks() || !can_rank(forest))
 		return 0;
 	return max_size(forest) + header->num_nodes * sizeof(float) +
 		(header->num_outputs + max_groups(header) * PLAN_GROUP) * sizeof(uint32_t);
+}
+
+/* What keys take; 0: the forest cannot have any. */
+static uint64_t
+keys_room(const Forest *forest)
+{
+	uint64_t	size = aligned(keys_size(forest));
+
+	return size <= SMALL_PLAN + MAX_GROWTH * forest->header->image_size ? size : 0;
+}
+
+size_t
+forest_plan_room(const Forest *forest, ForestKernel kernel)
+{
+	uint64_t	ranks = ranks_room(forest, kernel);
+	uint64_t	keys = keys_room(forest);
+
+	return ranks + keys > 0 ? aligned(sizeof(ForestPlan)) + ranks + keys : 0;
 }
 
 /* ---- cuts and slots ---- */
@@ -702,30 +721,65 @@ number_twins(Planner *planner)
 	plan->size += num_nodes / PLAN_NODES * sizeof(PlanTree);
 }
 
-size_t
-forest_plan_build(const Forest *forest, void *memory)
+/* ---- plans ---- */
+
+/* Make ranks in memory that is zero.  False: the forest cannot have them. */
+static bool
+make_ranks(const Forest *forest, ForestPlan *plan)
 {
 	const ForestHeader *header = forest->header;
 	Planner		planner;
 
-	if (forest_plan_room(forest) == 0)
-		return 0;
-	memset(memory, 0, forest_plan_room(forest));
 	memset(&planner, 0, sizeof(planner));
 	planner.forest = forest;
-	planner.plan = memory;
-	planner.cuts = (float *) ((char *) memory + max_size(forest));
+	planner.plan = plan;
+	planner.cuts = (float *) ((char *) plan + max_size(forest));
 	planner.positions = (uint32_t *) (planner.cuts + header->num_nodes);
 	planner.order = planner.positions + header->num_outputs;
 	planner.room = max_size(forest);
 	if (!find_features(&planner) || !make_slots(&planner))
-		return 0;
+		return false;
 	make_groups(&planner);
 	write_trees(&planner);
 	if (forest_has_kernel(FOREST_KERNEL_AVX512))
 		number_twins(&planner);
 	if (!write_categories(&planner))
+		return false;
+	plan->size = aligned(plan->size);
+	return true;
+}
+
+/* Would rows be walked with this plan, if this kernel is asked for? */
+static bool
+walks_rows(const Forest *forest, const ForestPlan *plan, ForestKernel kernel)
+{
+	Forest		trial = *forest;
+	const char *name;
+
+	trial.plan = plan;
+	return !forest_set_kernel(&trial, kernel) || trial.kernel == walk_kernel(forest, &name);
+}
+
+size_t
+forest_plan_build(const Forest *forest, ForestKernel kernel, void *memory)
+{
+	ForestPlan *plan = memory;
+	uint64_t	keys = keys_room(forest);
+
+	if (forest_plan_room(forest, kernel) == 0)
 		return 0;
-	planner.plan->size = aligned(planner.plan->size);
-	return planner.plan->size;
+	memset(memory, 0, forest_plan_room(forest, kernel));
+	if (ranks_room(forest, kernel) == 0 || !make_ranks(forest, plan))
+	{
+		memset(plan, 0, sizeof(ForestPlan));
+		plan->size = aligned(sizeof(ForestPlan));
+	}
+	if (keys > 0 && walks_rows(forest, plan, kernel))
+	{
+		plan->keys = plan->size;
+		plan->size += keys;
+		memset((char *) plan + plan->keys, 0, keys);
+		keys_write(forest, (char *) plan + plan->keys);
+	}
+	return plan->num_groups > 0 || plan->keys > 0 ? plan->size : 0;
 }

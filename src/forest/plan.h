@@ -1,11 +1,12 @@
 /*
  * plan.h
- *		The plan: a forest laid out for kernels that decide all nodes of a tree
- *		at once.  Private to src/forest.
+ *		The plan: a forest laid out once more, for kernels that decide all nodes
+ *		of a tree at once, by ranks, and for that of keys.  Private to src/forest.
  *
  * A plan is made from a checked image, by the process that puts the image into
  * memory (plan.c), and never stored: image and certificate know nothing of it.
- * Like an image it holds no pointers.
+ * Like an image it holds no pointers.  It has what the kernels in use need: ranks, keys
+ * (keys.c) or both.
  *
  * Ranks.  x < cut is decided by whole numbers of 8 bits, exactly.  With the
  * distinct cuts of a feature in order, rank(x) is how many of them are <= x, and
@@ -121,7 +122,7 @@ typedef struct ForestPlan
 	uint64_t	size;			/* bytes, header included */
 	uint32_t	num_slots;
 	uint32_t	num_short;		/* slots of one block, which is their number's */
-	uint32_t	num_groups;
+	uint32_t	num_groups;		/* 0: there are no ranks */
 	uint32_t	kind;			/* PlanLeaves */
 	uint32_t	num_categorical;	/* features */
 	uint32_t	num_few;		/* few twins; 0: the nodes use too many */
@@ -139,6 +140,7 @@ typedef struct ForestPlan
 	uint64_t	categories;		/* PlanCategories [] */
 	uint64_t	few;			/* PlanTree [num_groups * 8]: with twins for slots, nodes at
 								 * plan_few_place() */
+	uint64_t	keys;			/* see keys.c; 0: there are none */
 } ForestPlan;
 
 /*
@@ -175,5 +177,11 @@ plan_leaf_size(uint32_t kind)
 /* A section of a plan. */
 #define PLAN_SECTION(plan, type, section) \
 	((const type *) ((const char *) (plan) + (plan)->section))
+
+/* keys.c: bytes that the kernel of keys needs; 0: it is not for this forest. */
+extern uint64_t keys_size(const Forest *forest);
+
+/* Write them, into zeros. */
+extern void keys_write(const Forest *forest, void *keys);
 
 #endif							/* PG_RISK_FOREST_PLAN_H */

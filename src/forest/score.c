@@ -47,10 +47,15 @@ forest_scratch_size(const Forest *forest)
 {
 	const ForestHeader *header = forest->header;
 	size_t		num_starts = 0;
+	size_t		walked;
+	size_t		words = 0;
 
 	if (header->max_depth > PLAN_LEVELS || header->num_leaf_vectors > 0)
 		num_starts = header->num_trees + PLAN_GROUP;
-	return forest_slots_size(forest) + 2 * num_starts * sizeof(uint32_t);
+	walked = forest_slots_size(forest) + 2 * num_starts * sizeof(uint32_t);
+	if (forest->plan != NULL && forest->plan->keys > 0)
+		words = header->num_slots * sizeof(uint64_t);
+	return words > walked ? words : walked;
 }
 
 void

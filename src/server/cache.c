@@ -404,10 +404,10 @@ prepare(const void *image, Size size, Loading *loading)
 		return damage;
 
 	forest_open(&forest, loading->image);
-	room = forest_plan_room(&forest);
+	room = forest_plan_room(&forest, FOREST_KERNEL_AUTO);
 	loading->plan = room > 0 && room <= cache->arena_size ?
 		allocate_aligned(room, MCXT_ALLOC_NO_OOM) : NULL;
-	loading->plan_size = loading->plan ? forest_plan_build(&forest, loading->plan) : 0;
+	loading->plan_size = loading->plan ? forest_plan_build(&forest, FOREST_KERNEL_AUTO, loading->plan) : 0;
 	return NULL;
 }
 

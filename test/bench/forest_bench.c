@@ -11,8 +11,8 @@
  *
  *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions | matrix | LIBRARY.so]
  *
- * Prints two lines for each kernel that the forest and the processor have, the
- * one that the server would take first: "row" and "batch", with the median
+ * Prints two lines for each kernel that the forest and the processor have, each with
+ * the plan made for it, the one that the server would take first: "row" and "batch", with the median
  * nanoseconds a row of each side over the repetitions, their ratio, and in how
  * many rows a margin differs in any bit (0 is what the forest promises), or the
  * largest difference of two contributions.  One thread; rows are random, a tenth
@@ -32,7 +32,8 @@
 
 #define NUM_ROWS		2000
 #define REPETITIONS		9
-#define NUM_KERNELS		3
+#define NUM_KERNELS		4
+#define NUM_VECTORS		3
 #define NUM_SIDES		(NUM_KERNELS + 1)
 #define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
 #define EXPLAINED_ROWS	64		/* contributions take libxgboost longer */
@@ -325,12 +326,23 @@ typedef struct Side
 	int			differing;		/* rows */
 } Side;
 
+/* Give the forest the plan that a kernel needs, if it can have one; it stays. */
+static void
+make_plan(Forest *forest, ForestKernel kernel)
+{
+	size_t		room = forest_plan_room(forest, kernel);
+	void	   *plan = aligned_alloc(64, (room + 63) & ~(size_t) 63);
+
+	if (room > 0 && plan != NULL && forest_plan_build(forest, kernel, plan) > 0)
+		forest_use_plan(forest, plan);
+}
+
 /* The forest with each kernel that there is, and the code if there is any; returns their number. */
 static int
 find_sides(const Forest *forest, const Rival *rival, bool batch, Side *sides)
 {
 	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
-	FOREST_KERNEL_WALK};
+	FOREST_KERNEL_KEYS, FOREST_KERNEL_WALK};
 	int			count = 0;
 	int			i;
 
@@ -340,6 +352,7 @@ find_sides(const Forest *forest, const Rival *rival, bool batch, Side *sides)
 
 		side->forest = *forest;
 		side->compiled = false;
+		make_plan(&side->forest, kernels[i]);
 		count += forest_set_kernel(&side->forest, kernels[i]);
 		side->name = side->forest.kernel_name;
 	}
@@ -381,13 +394,18 @@ compare(const char *name, const Forest *forest, const Rival *rival, bool batch)
 	float	   *rows = allocate((size_t) NUM_ROWS * header->num_features * sizeof(float));
 	float	   *expected = allocate(NUM_ROWS * width);
 	float	   *margins = allocate(NUM_ROWS * width);
-	void	   *scratch = allocate(forest_batch_scratch_size(forest));
+	void	   *scratch;
+	size_t		scratch_size = 0;
 	double		theirs[REPETITIONS];
 	Side		sides[NUM_SIDES];
 	int			num_sides = find_sides(forest, rival, batch, sides);
 	int			i;
 	int			k;
 
+	for (k = 0; k < num_sides; k++)
+		if (scratch_size < forest_batch_scratch_size(&sides[k].forest))
+			scratch_size = forest_batch_scratch_size(&sides[k].forest);
+	scratch = allocate(scratch_size);
 	fill_rows(rows, header->num_features);
 	run_xgboost(rival, rows, rows_a_call, header, expected);
 	for (k = 0; k < num_sides; k++)
@@ -412,17 +430,6 @@ compare(const char *name, const Forest *forest, const Rival *rival, bool batch)
 	free(expected);
 	free(margins);
 	free(scratch);
-}
-
-/* Make the forest's plan, if it has one; it stays. */
-static void
-make_plan(Forest *forest)
-{
-	size_t		room = forest_plan_room(forest);
-	void	   *plan = aligned_alloc(64, (room + 63) & ~(size_t) 63);
-
-	if (room > 0 && plan != NULL && forest_plan_build(forest, plan) > 0)
-		forest_use_plan(forest, plan);
 }
 
 /* Largest difference of two contributions, and the largest of them. */
@@ -455,7 +462,7 @@ largest_difference(const ForestHeader *header, const float *expected, const doub
 static void
 compare_contributions(const char *name, const Forest *forest, BoosterHandle booster, bool batch)
 {
-	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
+	static const ForestKernel kernels[NUM_VECTORS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
 	FOREST_KERNEL_WALK};
 	const ForestHeader *header = forest->header;
 	size_t		rows_a_call = batch ? EXPLAINED_ROWS : 1;
@@ -464,14 +471,14 @@ compare_contributions(const char *name, const Forest *forest, BoosterHandle boos
 	float	   *expected = allocate(count * sizeof(float));
 	double	   *found = allocate(count * sizeof(double));
 	double		theirs[REPETITIONS];
-	Side		sides[NUM_KERNELS];
-	void	   *scratch[NUM_KERNELS];
+	Side		sides[NUM_VECTORS];
+	void	   *scratch[NUM_VECTORS];
 	int			num_sides = 0;
 	int			i;
 	int			k;
 
 	fill_rows(rows, header->num_features);
-	for (k = 0; k < NUM_KERNELS; k++)
+	for (k = 0; k < NUM_VECTORS; k++)
 		if (forest_has_kernel(kernels[k]))
 		{
 			sides[num_sides].forest = *forest;
@@ -546,7 +553,6 @@ main(int argc, char **argv)
 	forest_open(&forest, image);
 	if (strtoul(argv[3], NULL, 10) != forest.header->num_features)
 		fail(argv[2], "another number of features");
-	make_plan(&forest);
 	rival.booster = load_booster(argv[1]);
 	xgboost(XGProxyDMatrixCreate(&rival.proxy));
 	rival.matrix = strcmp(mode, "matrix") == 0;

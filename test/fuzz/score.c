@@ -85,17 +85,17 @@ score_fill_rows(const void *image, float *rows, uint32_t num_rows, Random *rando
 		rows[i] = odd_number(&forest, random);
 }
 
-/* The forest's plan, moved to memory of exactly its size; NULL: it has none. */
+/* The forest's plan for a kernel, moved to memory of exactly its size; NULL: it has none. */
 static void *
-make_plan(const Forest *forest)
+make_plan(const Forest *forest, ForestKernel kernel)
 {
-	size_t		room = forest_plan_room(forest);
+	size_t		room = forest_plan_room(forest, kernel);
 	void	   *memory = NULL;
 	void	   *plan = NULL;
 	size_t		size = 0;
 
 	if (room > 0 && posix_memalign(&memory, 64, room) == 0)
-		size = forest_plan_build(forest, memory);
+		size = forest_plan_build(forest, kernel, memory);
 	if (size > 0 && posix_memalign(&plan, 64, size) == 0)
 		memcpy(plan, memory, size);
 	free(memory);
@@ -200,23 +200,25 @@ void
 score_image(const void *image, const float *rows, uint32_t num_rows)
 {
 	Forest		forest;
-	void	   *plan;
 	float	   *expected;
 	double	   *contributions = NULL;
 
 	forest_open(&forest, image);
-	plan = make_plan(&forest);
-	forest_use_plan(&forest, plan);
 	expected = reference_margins(&forest, rows, num_rows);
 	for (ForestKernel kernel = FOREST_KERNEL_WALK; kernel <= FOREST_KERNEL_AVX512; kernel++)
 	{
-		if (!forest_set_kernel(&forest, kernel))
-			continue;
-		score_rows(&forest, rows, num_rows, expected);
-		if (forest_explains(&forest))
-			explain_likewise(&forest, rows, num_rows, &contributions);
+		void	   *plan = make_plan(&forest, kernel);
+
+		forest_use_plan(&forest, plan);
+		if (forest_set_kernel(&forest, kernel))
+		{
+			score_rows(&forest, rows, num_rows, expected);
+			if (forest_explains(&forest))
+				explain_likewise(&forest, rows, num_rows, &contributions);
+		}
+		forest_use_plan(&forest, NULL);
+		free(plan);
 	}
 	free(contributions);
 	free(expected);
-	free(plan);
 }

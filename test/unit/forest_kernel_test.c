@@ -16,6 +16,7 @@ static const struct
 	const char *name;
 }			kernels[] = {
 	{FOREST_KERNEL_WALK, "walk"},
+	{FOREST_KERNEL_KEYS, "keys"},
 	{FOREST_KERNEL_AVX2, "AVX2"},
 	{FOREST_KERNEL_AVX512, "AVX-512"},
 };
@@ -39,13 +40,13 @@ allocate_aligned(size_t size)
 	return block;
 }
 
-/* The plan of a forest, moved from where it was built; NULL: it has none. */
+/* The plan of a forest for a kernel, moved from where it was built; NULL: it has none. */
 static void *
-make_plan(const Forest *forest)
+make_plan(const Forest *forest, ForestKernel kernel)
 {
-	size_t		room = forest_plan_room(forest);
+	size_t		room = forest_plan_room(forest, kernel);
 	void	   *memory = room > 0 ? allocate_aligned(room) : NULL;
-	size_t		size = room > 0 ? forest_plan_build(forest, memory) : 0;
+	size_t		size = room > 0 ? forest_plan_build(forest, kernel, memory) : 0;
 	void	   *plan = NULL;
 
 	if (size > 0)
@@ -102,7 +103,18 @@ count_row_differences(const Forest *forest, const float *rows, size_t num_rows,
 	return differences;
 }
 
-/* Some rows by all kernels against the reference; returns rows that differ. */
+/* Has the forest, with its plan, a kernel of ranks? */
+static bool
+has_ranks(const Forest *forest)
+{
+	Forest		other = *forest;
+
+	return forest_set_kernel(&other, FOREST_KERNEL_AVX512) ||
+		forest_set_kernel(&other, FOREST_KERNEL_AVX2);
+}
+
+/* Some rows by all kernels that there are with the plan in use against the reference;
+ * returns rows that differ. */
 static uint64_t
 score_rows(const ForestSource *source, const Forest *forest, size_t num_rows)
 {
@@ -150,42 +162,49 @@ count_differences(const ForestSource *source, const Forest *forest, uint64_t num
 	return differences;
 }
 
+/* With the plan for a kernel; *ranked: it has ranks. */
+static uint64_t
+score_planned(const ForestSource *source, const Forest *forest, ForestKernel kernel,
+			  uint64_t num_rows, bool *ranked)
+{
+	Forest		planned = *forest;
+	void	   *plan = make_plan(forest, kernel);
+	uint64_t	differences;
+
+	forest_use_plan(&planned, plan);
+	*ranked = has_ranks(&planned);
+	differences = count_differences(source, &planned, num_rows * rows_wanted);
+	free(plan);
+	return differences;
+}
+
 /*
- * Score made-up rows of a source with all kernels.  has_plan: what must come
- * out when a plan is asked for, on processors with kernels of ranks.
+ * Score made-up rows of a source with all kernels.  has_plan: does the plan have
+ * ranks, on processors with kernels of ranks?
  */
 static uint64_t
 score_source(const ForestSource *source, bool has_plan, uint64_t num_rows, bool *planned)
 {
 	Forest		forest;
 	void	   *image = open_source(source, &forest);
-	void	   *plan;
+	bool		ranked;
 	uint64_t	differences;
 
 	if (image == NULL)
 		return num_rows;
-	plan = make_plan(&forest);
-	*planned = plan != NULL || !has_plan;
-	if (plan != NULL)
-		*planned = has_plan;
-	forest_use_plan(&forest, plan);
-	differences = count_differences(source, &forest, num_rows * rows_wanted);
-	free(plan);
+	differences = score_planned(source, &forest, FOREST_KERNEL_KEYS, num_rows, &ranked);
+	differences += score_planned(source, &forest, FOREST_KERNEL_AUTO, num_rows, &ranked);
+	*planned = ranked == has_plan;
 	free(image);
 	free_all();
 	return differences;
 }
 
-/* Does this processor make plans at all? */
+/* Does this processor have ranks at all? */
 static bool
 processor_plans(void)
 {
-	Forest		forest;
-	void	   *image = open_source(&stump_source, &forest);
-	bool		plans = image != NULL && forest_plan_room(&forest) > 0;
-
-	free(image);
-	return plans;
+	return forest_has_kernel(FOREST_KERNEL_AVX2) || forest_has_kernel(FOREST_KERNEL_AVX512);
 }
 
 /* Made-up forests of a kind, scored by all kernels. */
@@ -205,17 +224,17 @@ check_spec(const ModelSpec *spec, bool has_plan, uint32_t rounds, uint32_t num_r
 	}
 	ok(differences == 0 && all_planned, "kernels and reference agree: %s, %u trees, depth %u, "
 	   "%u features%s (%llu differ)", spec->name, spec->num_trees, spec->max_depth,
-	   spec->num_features, all_planned ? "" : "; there is a plan or none, against expectation",
+	   spec->num_features, all_planned ? "" : "; there are ranks or none, against expectation",
 	   (unsigned long long) differences);
 }
 
 /* ---- shapes ---- */
 
-/* All depths and numbers of trees around the size of a group. */
+/* All depths and numbers of trees around the sizes of groups. */
 static void
 test_depths(void)
 {
-	static const uint32_t num_trees[] = {1, 7, 8, 9, 65};
+	static const uint32_t num_trees[] = {1, 7, 8, 9, 16, 65};
 	ModelSpec	spec = {.name = "numeric",.kind = FOREST_TREES,.num_features = 12,
 	.num_outputs = 1,.missing = NAN};
 	size_t		i;
@@ -466,22 +485,11 @@ test_all_specs(void)
 
 	for (i = 0; i < NUM_SPECS; i++)
 	{
-		ForestSource *source = random_source(&specs[i]);
-		uint32_t	differences = 0;
-		Forest		forest;
-		void	   *image = open_source(source, &forest);
-		void	   *plan = image != NULL ? make_plan(&forest) : NULL;
+		bool		planned;
+		uint64_t	differences = score_source(random_source(&specs[i]), true, 300, &planned);
 
-		if (image != NULL)
-		{
-			forest_use_plan(&forest, plan);
-			differences = count_differences(source, &forest, 300 * rows_wanted);
-		}
-		ok(differences == 0, "kernels and reference agree: %s (%u differ)", specs[i].name,
-		   differences);
-		free(plan);
-		free(image);
-		free_all();
+		ok(differences == 0, "kernels and reference agree: %s (%llu differ)", specs[i].name,
+		   (unsigned long long) differences);
 	}
 }
 
@@ -516,7 +524,7 @@ test_choice(void)
 	ok(!forest_set_kernel(&forest, FOREST_KERNEL_AVX2) &&
 	   !forest_set_kernel(&forest, FOREST_KERNEL_AVX512), "without a plan there is only the walk");
 	ok(strcmp(forest.kernel_name, "walk") == 0, "which is used");
-	plan = make_plan(&forest);
+	plan = make_plan(&forest, FOREST_KERNEL_AUTO);
 	forest_use_plan(&forest, plan);
 	ok((plan != NULL) == (strcmp(forest.kernel_name, "walk") != 0), "a plan is used if there is one");
 	ok(forest_set_kernel(&forest, FOREST_KERNEL_WALK) &&
@@ -525,10 +533,63 @@ test_choice(void)
 	free(image);
 
 	image = open_source(random_source(&spec), &forest);
-	ok(forest_plan_room(&forest) == 0 && strcmp(forest.kernel_name, "linear") == 0,
+	ok(forest_plan_room(&forest, FOREST_KERNEL_AUTO) == 0 && strcmp(forest.kernel_name, "linear") == 0,
 	   "a linear forest has no plan");
 	free(image);
 	free_all();
+}
+
+/* What a made-up forest is scored by with the plan for a kernel; NULL: this kernel cannot. */
+static const char *
+kernel_of(const ModelSpec *spec, ForestKernel kernel)
+{
+	Forest		forest;
+	void	   *image = open_source(random_source(spec), &forest);
+	void	   *plan = image != NULL ? make_plan(&forest, kernel) : NULL;
+	const char *name = NULL;
+
+	if (image != NULL)
+		forest_use_plan(&forest, plan);
+	if (image != NULL && forest_set_kernel(&forest, kernel))
+		name = forest.kernel_name;
+	free(plan);
+	free(image);
+	free_all();
+	return name;
+}
+
+/* Which forests keys are for, and which take them of themselves. */
+static void
+test_keys_choice(void)
+{
+	ModelSpec	wide = {.name = "wide",.kind = FOREST_TREES,.num_trees = 200,.num_splits = 63,
+	.num_features = 3000,.num_outputs = 1,.missing = NAN,.max_depth = 6};
+	ModelSpec	deep = wide;
+	ModelSpec	stumps = wide;
+	ModelSpec	categories = wide;
+	ModelSpec	vectors = wide;
+	ModelSpec	narrow = wide;
+	const char *name = kernel_of(&wide, FOREST_KERNEL_AUTO);
+
+	ok(name != NULL && strcmp(name, "keys") == 0, "many slots: keys, on any processor");
+	deep.num_splits = 9;
+	deep.chain = true;
+	deep.max_depth = 0;
+	stumps.max_depth = 1;
+	categories.categorical = 10;
+	categories.max_category = 5;
+	categories.set_size = 2;
+	vectors.vectors = true;
+	ok(kernel_of(&deep, FOREST_KERNEL_KEYS) == NULL && kernel_of(&stumps, FOREST_KERNEL_KEYS) == NULL &&
+	   kernel_of(&categories, FOREST_KERNEL_KEYS) == NULL &&
+	   kernel_of(&vectors, FOREST_KERNEL_KEYS) == NULL,
+	   "no keys: nine levels, one, categories, vector leaves");
+	narrow.num_features = 20;
+	name = kernel_of(&narrow, FOREST_KERNEL_KEYS);
+	ok(name != NULL && strcmp(name, "keys") == 0, "keys can be asked for");
+	name = kernel_of(&narrow, FOREST_KERNEL_AUTO);
+	ok(name != NULL && (strcmp(name, "keys") != 0) == processor_plans(),
+	   "few slots: ranks, where the processor has them");
 }
 
 /* Has some kernel that there is scored less than the long mode wants? */
@@ -550,6 +611,7 @@ main(void)
 	size_t		i;
 
 	test_choice();
+	test_keys_choice();
 	do
 	{
 		test_depths();
