@@ -172,19 +172,16 @@ step(uint64_t number, uint64_t node, const uint64_t *words)
 #endif
 }
 
-/* Walk `count` trees, a constant, and add their leaves in tree order. */
+/* Walk `count` trees to their leaves; count and top_levels are constants. */
 static ALWAYS_INLINE void
-add_trees(const Forest *forest, uint32_t first, uint32_t count, uint32_t top_levels,
-		  const uint64_t *words, float *margins)
+walk_trees(const uint64_t *trees, uint32_t count, uint32_t top_levels, const uint64_t *words,
+		   const float **leaves)
 {
 	const size_t stride = tree_size(top_levels) / sizeof(uint64_t);
-	const uint64_t *trees = PLAN_SECTION(forest->plan, uint64_t, keys) + first * stride;
-	const ForestTree *outputs = &forest->trees[first];
 	const KeyBlock *blocks[LANES];
 	uint64_t	at[LANES];
 	uint32_t	level;
 	uint32_t	lane;
-	float		sum = margins[0];	/* of a single output, kept in a register */
 
 #pragma GCC unroll 16
 	for (lane = 0; lane < count; lane++)
@@ -208,15 +205,29 @@ add_trees(const Forest *forest, uint32_t first, uint32_t count, uint32_t top_lev
 #pragma GCC unroll 16
 		for (lane = 0; lane < count; lane++)
 			at[lane] = step(at[lane], blocks[lane]->nodes[at[lane]], words);
+#pragma GCC unroll 16
+	for (lane = 0; lane < count; lane++)
+		leaves[lane] = &blocks[lane]->leaves[at[lane] - (1 << LEVELS)];
+}
+
+/* Add the leaves of trees in their order. */
+static ALWAYS_INLINE void
+add_leaves(const Forest *forest, uint32_t first, uint32_t count, const float *const *leaves,
+		   float *margins)
+{
+	const ForestTree *trees = &forest->trees[first];
+	float		sum = margins[0];	/* of a single output, kept in a register */
+	uint32_t	lane;
+
 	if (forest->header->num_outputs > 1)
 	{
 		for (lane = 0; lane < count; lane++)
-			margins[outputs[lane].output] += blocks[lane]->leaves[at[lane] - (1 << LEVELS)];
+			margins[trees[lane].output] += *leaves[lane];
 		return;
 	}
 #pragma GCC unroll 16
 	for (lane = 0; lane < count; lane++)
-		sum += blocks[lane]->leaves[at[lane] - (1 << LEVELS)];
+		sum += *leaves[lane];
 	margins[0] = sum;
 }
 
@@ -224,14 +235,23 @@ add_trees(const Forest *forest, uint32_t first, uint32_t count, uint32_t top_lev
 static ALWAYS_INLINE void
 add_forest(const Forest *forest, const float *row, void *scratch, float *margins, uint32_t top_levels)
 {
+	const uint64_t *trees = PLAN_SECTION(forest->plan, uint64_t, keys);
+	size_t		stride = tree_size(top_levels) / sizeof(uint64_t);
 	uint32_t	num_trees = forest->header->num_trees;
+	const float *leaves[LANES];
 	uint32_t	i;
 
 	fill_words(forest, row, scratch);
 	for (i = 0; num_trees - i >= LANES; i += LANES)
-		add_trees(forest, i, LANES, top_levels, scratch, margins);
+	{
+		walk_trees(trees + i * stride, LANES, top_levels, scratch, leaves);
+		add_leaves(forest, i, LANES, leaves, margins);
+	}
 	for (; i < num_trees; i++)
-		add_trees(forest, i, 1, top_levels, scratch, margins);
+	{
+		walk_trees(trees + i * stride, 1, top_levels, scratch, leaves);
+		add_leaves(forest, i, 1, leaves, margins);
+	}
 }
 
 #define DEFINE_KERNEL(depth, top_levels) \
