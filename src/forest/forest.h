@@ -211,6 +211,20 @@ extern bool forest_has_kernel(ForestKernel kernel);
  * or the processor cannot. */
 extern bool forest_set_kernel(Forest *forest, ForestKernel kernel);
 
+/*
+ * Prove that all kernels that this processor has for the forest and its plan, one
+ * row at a time and many, give the reference's margins, bit for bit, on rows
+ * made from the image (prove.c).  A proof is FOREST_PROOF_ROUNDS calls, round 0 first,
+ * with the same working memory.  Returns the kernel that does not, the walk before
+ * others; FOREST_KERNEL_AUTO: all do.
+ */
+#define FOREST_PROOF_ROUNDS		2
+
+extern ForestKernel forest_prove(const Forest *forest, uint32_t round, void *memory);
+
+/* Bytes of working memory that forest_prove() wants, aligned to 8. */
+extern size_t forest_proof_room(const Forest *forest);
+
 /* ---- scoring ---- */
 
 /* Bytes of scratch space that forest_margins() wants, aligned to 8. */

@@ -224,7 +224,7 @@ static const char *
 check_split(CheckState *state, const ForestNode *node)
 {
 	const ForestHeader *header = state->forest.header;
-	uint32_t	slot = node->step & ((UINT32_C(1) << header->slot_bits) - 1);
+	uint32_t	slot = forest_slot_of_node(&state->forest, node);
 	uint32_t	flags;
 
 	if (slot == 0 || slot >= header->num_slots)

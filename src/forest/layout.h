@@ -75,6 +75,16 @@ forest_tree_size(const Forest *forest, uint32_t tree)
 	return end - forest->trees[tree].root;
 }
 
+/* The slot that an inner node asks. */
+static inline uint32_t
+forest_slot_of_node(const Forest *forest, const ForestNode *node)
+{
+	return node->step & ((UINT32_C(1) << forest->header->slot_bits) - 1);
+}
+
+/* score.c: the node after an inner one, decided from the row. */
+extern uint32_t forest_reference_next(const Forest *forest, uint32_t at, const float *row);
+
 /*
  * 1 when the slot's bit is in the set that starts at `set`, else 0.  For a bit
  * past the end some word is read all the same, and its answer dropped.

@@ -201,18 +201,11 @@ find_features(Planner *planner)
 	return true;
 }
 
-/* The slot of the image that a node asks. */
-static uint32_t
-slot_of_node(const Forest *forest, const ForestNode *node)
-{
-	return node->step & ((UINT32_C(1) << forest->header->slot_bits) - 1);
-}
-
 /* Does a node split by categories? */
 static bool
 is_categorical(const Forest *forest, const ForestNode *node)
 {
-	return node->step != 0 && slot_of_node(forest, node) >= forest->first_categorical;
+	return node->step != 0 && forest_slot_of_node(forest, node) >= forest->first_categorical;
 }
 
 /* The feature that a node of the image compares; NULL: it is a leaf or categorical. */
@@ -221,7 +214,7 @@ feature_of_node(Planner *planner, const ForestNode *node)
 {
 	if (node->step == 0 || is_categorical(planner->forest, node))
 		return NULL;
-	return &planner->features[planner->feature_of_slot[slot_of_node(planner->forest, node)]];
+	return &planner->features[planner->feature_of_slot[forest_slot_of_node(planner->forest, node)]];
 }
 
 /* Collect the cuts of each feature, sort them, drop doubles. */
@@ -370,7 +363,7 @@ decision_of(Planner *planner, const ForestNode *node)
 {
 	const Forest *forest = planner->forest;
 	const PlanFeature *feature = feature_of_node(planner, node);
-	uint32_t	slot = slot_of_node(forest, node);
+	uint32_t	slot = forest_slot_of_node(forest, node);
 	uint32_t	low = 0;
 	uint32_t	high;
 	Decision	decision = {0, PLAN_MISSING, true};	/* never right */
@@ -560,7 +553,7 @@ last_place(const Planner *planner, const uint32_t (*at)[2 * PLAN_NODES], uint32_
 		const ForestNode *node = &forest->nodes[at[i / PLAN_NODES][i % PLAN_NODES]];
 
 		if (i % PLAN_NODES > 0 && is_categorical(forest, node) &&
-			planner->feature_of_slot[slot_of_node(forest, node)] == feature &&
+			planner->feature_of_slot[forest_slot_of_node(forest, node)] == feature &&
 			last < forest->category_sets[node->value.set])
 			last = forest->category_sets[node->value.set];
 	}
@@ -574,7 +567,7 @@ write_set(const Forest *forest, const ForestNode *node, uint64_t *words, uint64_
 	const uint32_t *set = forest->category_sets + node->value.set;
 	uint32_t	place;
 
-	if ((forest->slots[slot_of_node(forest, node)].flags & FOREST_SLOT_MISSING_LEFT) == 0)
+	if ((forest->slots[forest_slot_of_node(forest, node)].flags & FOREST_SLOT_MISSING_LEFT) == 0)
 		words[0] |= bit;
 	for (place = 1; place < set[0]; place++)
 		if (forest_in_set(set, place))
@@ -622,7 +615,7 @@ write_words(Planner *planner, const uint32_t (*at)[2 * PLAN_NODES], PlanCategori
 			const ForestNode *node = &forest->nodes[at[tree][i]];
 
 			if (is_categorical(forest, node) &&
-				planner->feature_of_slot[slot_of_node(forest, node)] == categories->feature)
+				planner->feature_of_slot[forest_slot_of_node(forest, node)] == categories->feature)
 				write_set(forest, node, words + tree, UINT64_C(1) << i);
 		}
 	return true;

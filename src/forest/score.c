@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "layout.h"
 #include "pure.h"
 
 #ifdef __FAST_MATH__
@@ -136,29 +137,32 @@ reference_in_set(const uint32_t *set, float value)
 	return bit < set[0] && (set[1 + bit / 32] >> (bit % 32) & 1) != 0;
 }
 
-/* The leaf of a tree in which a row ends; decides each node from the row. */
+/* See layout.h. */
+uint32_t
+forest_reference_next(const Forest *forest, uint32_t at, const float *row)
+{
+	const ForestNode *node = &forest->nodes[at];
+	const ForestSlot *slot = &forest->slots[forest_slot_of_node(forest, node)];
+	float		value = row[slot->feature];
+	bool		left;
+
+	if (isnan(value) || value == forest->header->missing)
+		left = (slot->flags & FOREST_SLOT_MISSING_LEFT) != 0;
+	else if (slot->flags & FOREST_SLOT_CATEGORICAL)
+		left = !reference_in_set(forest->category_sets + node->value.set, value);
+	else
+		left = value < node->value.cut;
+	return at + (node->step >> forest->header->slot_bits) + (left ? 0 : 1);
+}
+
+/* The leaf of a tree in which a row ends. */
 static uint32_t
 reference_leaf(const Forest *forest, const ForestTree *tree, const float *row)
 {
-	const ForestHeader *header = forest->header;
 	uint32_t	at = tree->root;
 
 	while (forest->nodes[at].step != 0)
-	{
-		const ForestNode *node = &forest->nodes[at];
-		const ForestSlot *slot = &forest->slots[node->step &
-												((UINT32_C(1) << header->slot_bits) - 1)];
-		float		value = row[slot->feature];
-		bool		left;
-
-		if (isnan(value) || value == header->missing)
-			left = (slot->flags & FOREST_SLOT_MISSING_LEFT) != 0;
-		else if (slot->flags & FOREST_SLOT_CATEGORICAL)
-			left = !reference_in_set(forest->category_sets + node->value.set, value);
-		else
-			left = value < node->value.cut;
-		at += (node->step >> header->slot_bits) + (left ? 0 : 1);
-	}
+		at = forest_reference_next(forest, at, row);
 	return at;
 }
 

@@ -2,7 +2,8 @@
  * score.c
  *		Scoring with images that were accepted: rows of every kind of number,
  *		memory of exactly the promised sizes, and all kernels, row by row and in
- *		batches, against the reference; explanations against each other.
+ *		batches, against the reference; the proof of a plan, which must find
+ *		nothing; explanations against each other.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define MANY_FEATURES	4096
 #define EXPLAINED_ALONE	3		/* rows; others are explained in a batch only */
+#define MANY_ROWS		129		/* with so many, the forest is proved, too */
 
 /* Equal bit for bit, but for the bits of what is not a number. */
 static bool
@@ -33,7 +35,7 @@ score_num_rows(const void *image, Random *random)
 {
 	if (((const ForestHeader *) image)->num_features > MANY_FEATURES)
 		return 1;
-	return random_below(random, 10) == 0 ? 129 : 17;
+	return random_below(random, 10) == 0 ? MANY_ROWS : 17;
 }
 
 /* A number to score: missing, special, a category, or one from the nodes. */
@@ -195,6 +197,22 @@ reference_margins(const Forest *forest, const float *rows, uint32_t num_rows)
 	return margins;
 }
 
+/* Nothing is wrong with the forest and its plan. */
+static void
+prove(const Forest *forest)
+{
+	void	   *memory = guard_malloc(forest_proof_room(forest));
+
+	for (uint32_t round = 0; round < FOREST_PROOF_ROUNDS; round++)
+	{
+		ForestKernel wrong = forest_prove(forest, round, memory);
+
+		if (wrong != FOREST_KERNEL_AUTO)
+			fuzz_fail("kernel %d and reference disagree on rows of the proof", (int) wrong);
+	}
+	free(memory);
+}
+
 /* See fuzz.h. */
 void
 score_image(const void *image, const float *rows, uint32_t num_rows)
@@ -210,6 +228,8 @@ score_image(const void *image, const float *rows, uint32_t num_rows)
 		void	   *plan = make_plan(&forest, kernel);
 
 		forest_use_plan(&forest, plan);
+		if (num_rows == MANY_ROWS)
+			prove(&forest);
 		if (forest_set_kernel(&forest, kernel))
 		{
 			score_rows(&forest, rows, num_rows, expected);

@@ -2,11 +2,14 @@
  * forest_kernel_test.c
  *		Unit tests of the kernels of the forest core (src/forest): each that
  *		this processor has gives the reference's margins in every bit, for
- *		forests of every shape and rows on and beside their thresholds.
+ *		forests of every shape and rows on and beside their thresholds.  And the
+ *		proof of a plan: it finds nothing wrong with any of these, and does
+ *		with most damage.
  *
  * PG_RISK_LONG=1 scores over ten million rows with each.
  */
 #include "forest_models.h"
+#include "plan.h"
 
 #define LONG_ROWS	10000000
 
@@ -113,22 +116,29 @@ has_ranks(const Forest *forest)
 		forest_set_kernel(&other, FOREST_KERNEL_AVX2);
 }
 
-/* Some rows by all kernels that there are with the plan in use against the reference;
- * returns rows that differ. */
-static uint64_t
-score_rows(const ForestSource *source, const Forest *forest, size_t num_rows)
+/* Made-up rows of a source, and the reference's margins. */
+static void
+make_rows(const ForestSource *source, const Forest *forest, size_t num_rows, float **rows, float **expected)
 {
 	uint32_t	outputs = source->num_outputs;
-	float	   *rows = malloc(num_rows * source->num_features * sizeof(float));
-	float	   *expected = malloc(num_rows * outputs * sizeof(float));
+	size_t		i;
+
+	*rows = malloc(num_rows * source->num_features * sizeof(float));
+	*expected = malloc(num_rows * outputs * sizeof(float));
+	for (i = 0; i < num_rows; i++)
+	{
+		random_row(source, *rows + i * source->num_features);
+		forest_margins_reference(forest, *rows + i * source->num_features, *expected + i * outputs);
+	}
+}
+
+/* Some rows by all kernels against what is expected; returns rows that differ. */
+static uint64_t
+score_by_kernels(const Forest *forest, const float *rows, size_t num_rows, const float *expected)
+{
 	uint64_t	differences = 0;
 	size_t		i;
 
-	for (i = 0; i < num_rows; i++)
-	{
-		random_row(source, rows + i * source->num_features);
-		forest_margins_reference(forest, rows + i * source->num_features, expected + i * outputs);
-	}
 	for (i = 0; i < NUM_KERNELS; i++)
 	{
 		Forest		other = *forest;
@@ -139,6 +149,19 @@ score_rows(const ForestSource *source, const Forest *forest, size_t num_rows)
 		differences += count_batch_differences(&other, rows, num_rows, expected);
 		rows_scored[i] += num_rows;
 	}
+	return differences;
+}
+
+/* Made-up rows, likewise. */
+static uint64_t
+score_rows(const ForestSource *source, const Forest *forest, size_t num_rows)
+{
+	float	   *rows;
+	float	   *expected;
+	uint64_t	differences;
+
+	make_rows(source, forest, num_rows, &rows, &expected);
+	differences = score_by_kernels(forest, rows, num_rows, expected);
 	free(rows);
 	free(expected);
 	return differences;
@@ -162,6 +185,20 @@ count_differences(const ForestSource *source, const Forest *forest, uint64_t num
 	return differences;
 }
 
+/* Prove a forest with its plan; returns the kernel that is wrong. */
+static ForestKernel
+prove(const Forest *forest)
+{
+	void	   *memory = malloc(forest_proof_room(forest));
+	ForestKernel wrong = FOREST_KERNEL_AUTO;
+	uint32_t	round;
+
+	for (round = 0; round < FOREST_PROOF_ROUNDS && wrong == FOREST_KERNEL_AUTO; round++)
+		wrong = forest_prove(forest, round, memory);
+	free(memory);
+	return wrong;
+}
+
 /* With the plan for a kernel; *ranked: it has ranks. */
 static uint64_t
 score_planned(const ForestSource *source, const Forest *forest, ForestKernel kernel,
@@ -174,12 +211,13 @@ score_planned(const ForestSource *source, const Forest *forest, ForestKernel ker
 	forest_use_plan(&planned, plan);
 	*ranked = has_ranks(&planned);
 	differences = count_differences(source, &planned, num_rows * rows_wanted);
+	differences += prove(&planned) != FOREST_KERNEL_AUTO;
 	free(plan);
 	return differences;
 }
 
 /*
- * Score made-up rows of a source with all kernels.  has_plan: does the plan have
+ * Score made-up rows of a source with all kernels, and prove them.  has_plan: does the plan have
  * ranks, on processors with kernels of ranks?
  */
 static uint64_t
@@ -510,6 +548,229 @@ test_negative_zero(void)
 	   "kernels and reference agree: a sum of -0");
 }
 
+/* ---- the proof ---- */
+
+/* The parts of a plan that decide what a row scores. */
+typedef enum PlanPart
+{
+	PART_SLOTS,
+	PART_CUTS,
+	PART_MISSING,
+	PART_FEW_SLOTS,
+	PART_FEW_CUTS,
+	PART_RECORD_SLOTS,
+	PART_RECORD_CUTS,
+	PART_LEAVES,
+	PART_THRESHOLDS,
+	PART_CATEGORIES,
+	PART_KEYS,
+	NUM_PARTS
+} PlanPart;
+
+static const char *const part_names[NUM_PARTS] = {"slots", "cuts", "missing", "slots of few twins",
+"cuts of few twins", "slots of records", "cuts of records", "leaves", "thresholds", "categories", "keys"};
+
+/* What was done to a plan: a byte has another value. */
+typedef struct Damage
+{
+	uint8_t    *byte;			/* NULL: this plan has no such part */
+	uint8_t		before;
+	bool		upper;			/* it decides at the root or right below */
+} Damage;
+
+/* Give a byte another value below the limit. */
+static void
+damage_byte(Damage *damage, void *byte, uint32_t limit)
+{
+	damage->byte = byte;
+	damage->before = *damage->byte;
+	*damage->byte = (damage->before + 1 + random_below(limit - 1)) % limit;
+}
+
+/* Turn one of a byte's lowest bits. */
+static void
+damage_bit(Damage *damage, void *byte, uint32_t num_bits)
+{
+	damage->byte = byte;
+	damage->before = *damage->byte;
+	*damage->byte ^= 1 << random_below(num_bits);
+}
+
+/* Damage a part of the upper levels. */
+static void
+damage_upper(ForestPlan *plan, PlanPart part, uint32_t tree, uint32_t node, Damage *damage)
+{
+	PlanGroup  *group = (PlanGroup *) ((char *) plan + plan->groups) + tree / PLAN_GROUP;
+	PlanTree   *few = (PlanTree *) ((char *) plan + plan->few) + tree;
+	uint32_t	place = plan_few_place(plan, node);
+
+	if (part == PART_SLOTS && plan->num_slots > 1)
+		damage_byte(damage, &group->trees[tree % PLAN_GROUP].slots[node], plan->num_slots);
+	else if (part == PART_CUTS)
+		damage_byte(damage, &group->trees[tree % PLAN_GROUP].cuts[node], 256);
+	else if (part == PART_MISSING)
+	{
+		damage->byte = (uint8_t *) &group->missing_left[tree % PLAN_GROUP] + node / 8;
+		damage->before = *damage->byte;
+		*damage->byte ^= 1 << node % 8;
+	}
+	else if (part == PART_FEW_SLOTS && plan->num_few > 1)
+		damage_byte(damage, &few->slots[place], plan->num_few);
+	else if (part == PART_FEW_CUTS && plan->num_few > 1)
+		damage_byte(damage, &few->cuts[place], 256);
+}
+
+/* Damage what is below them, or what all trees share: of ranks. */
+static void
+damage_lower(ForestPlan *plan, PlanPart part, uint32_t tree, uint32_t node, Damage *damage)
+{
+	char	   *leaf = (char *) plan + plan->leaves + (tree * PLAN_NODES + node) * plan_leaf_size(plan->kind);
+	float	   *thresholds = (float *) ((char *) plan + plan->cuts);
+	PlanCategories *categories = (PlanCategories *) ((char *) plan + plan->categories);
+	uint32_t	threshold = random_below((plan->few_slots - plan->cuts) / sizeof(float));
+
+	if (part == PART_RECORD_SLOTS && plan->kind == PLAN_RECORDS)
+		damage_byte(damage, &((PlanRecord *) leaf)->slots[random_below(3)], plan->num_slots);
+	else if (part == PART_RECORD_CUTS && plan->kind == PLAN_RECORDS)
+		damage_byte(damage, &((PlanRecord *) leaf)->cuts[random_below(3)], 256);
+	else if (part == PART_LEAVES && plan->kind == PLAN_RECORDS)
+		damage_bit(damage, (uint8_t *) &((PlanRecord *) leaf)->leaves[random_below(4)] + 2, 7);
+	else if (part == PART_LEAVES && plan->kind == PLAN_LEAVES)
+		damage_bit(damage, leaf + 2, 7);
+	else if (part == PART_THRESHOLDS && !isnan(thresholds[threshold]))
+		damage_byte(damage, &thresholds[threshold], 256);
+	else if (part == PART_CATEGORIES && plan->num_categorical > 0)
+	{
+		categories += random_below(PLAN_SECTION(plan, uint32_t, category_begins)[plan->num_groups]);
+		damage_bit(damage, (uint64_t *) ((char *) plan + categories->words) +
+				   random_below(categories->last) * PLAN_GROUP + tree % PLAN_GROUP, 8);
+	}
+}
+
+/* Damage a bit that leads from a node of keys, or a high one of a leaf. */
+static void
+damage_keys(ForestPlan *plan, Damage *damage)
+{
+	uint32_t   *words = (uint32_t *) ((char *) plan + plan->keys);
+
+	damage_bit(damage, (uint8_t *) &words[random_below((plan->size - plan->keys) / sizeof(uint32_t))] + 2, 7);
+}
+
+/* How often damage was made, changed a score, was found. */
+typedef struct Found
+{
+	uint32_t	made;
+	uint32_t	mattered;
+	uint32_t	found;
+	uint32_t	missed_above;	/* of what decides at the root or right below */
+} Found;
+
+/* Damage a plan again and again, and count what the proof finds of what changes scores. */
+static void
+damage_plan(const ForestSource *source, const Forest *forest, ForestPlan *plan, Found *counts)
+{
+	float	   *rows;
+	float	   *expected;
+	uint32_t	i;
+
+	make_rows(source, forest, 300, &rows, &expected);
+	for (i = 0; i < NUM_PARTS * 12; i++)
+	{
+		Found	   *count = &counts[i % NUM_PARTS];
+		Damage		damage = {NULL, 0, false};
+		uint32_t	tree = random_below(source->num_trees);
+		uint32_t	node = 1 + random_below(i % 24 < 12 ? 3 : PLAN_NODES - 1);
+		bool		found;
+		bool		matters;
+
+		if (plan->num_groups > 0)
+			damage_upper(plan, i % NUM_PARTS, tree, node, &damage);
+		damage.upper = damage.byte != NULL && node < 4;
+		if (damage.byte == NULL && plan->num_groups > 0)
+			damage_lower(plan, i % NUM_PARTS, tree, node, &damage);
+		if (i % NUM_PARTS == PART_KEYS && plan->keys > 0)
+			damage_keys(plan, &damage);
+		if (damage.byte == NULL)
+			continue;
+		found = prove(forest) != FOREST_KERNEL_AUTO;
+		matters = found || score_by_kernels(forest, rows, 300, expected) > 0;
+		*damage.byte = damage.before;
+		count->made++;
+		count->mattered += matters;
+		count->found += found;
+		count->missed_above += matters && !found && damage.upper;
+	}
+	free(rows);
+	free(expected);
+}
+
+/* The proof finds what is wrong with a plan. */
+static void
+test_damage(void)
+{
+	static const ModelSpec shapes[] = {
+		{.name = "leaves",.num_trees = 30,.num_splits = 63,.num_features = 12,.max_depth = 6},
+		{.name = "more slots",.num_trees = 30,.num_splits = 63,.num_features = 90,.max_depth = 6},
+		{.name = "records",.num_trees = 20,.num_splits = 200,.num_features = 20,.max_depth = 8},
+		{.name = "starts",.num_trees = 20,.num_splits = 120,.num_features = 20,.max_depth = 11},
+		{.name = "categories",.num_trees = 30,.num_splits = 63,.num_features = 12,.max_depth = 6,
+		.categorical = 40,.max_category = 30,.set_size = 10},
+		{.name = "long rows",.num_trees = 8,.num_splits = 20,.num_features = 30000,.max_depth = 6},
+	};
+	Found		counts[NUM_PARTS] = {{0, 0, 0, 0}};
+	Found		all = {0, 0, 0, 0};
+	uint32_t	i;
+
+	for (i = 0; i < 2 * sizeof(shapes) / sizeof(shapes[0]); i++)
+	{
+		ModelSpec	spec = shapes[i / 2];
+		ForestSource *source;
+		Forest		forest;
+		void	   *image;
+		void	   *plan;
+
+		spec.kind = FOREST_TREES;
+		spec.num_outputs = 1;
+		spec.missing = i % 2 == 0 ? NAN : 1.0f;
+		source = random_source(&spec);
+		image = open_source(source, &forest);
+		plan = make_plan(&forest, FOREST_KERNEL_AUTO);
+		forest_use_plan(&forest, plan);
+		if (plan != NULL)
+			damage_plan(source, &forest, plan, counts);
+		free(plan);
+		free(image);
+		free_all();
+	}
+	for (i = 0; i < NUM_PARTS; i++)
+	{
+		printf("# damaged %s: %u, of which %u changed scores, of which %u were found\n", part_names[i],
+			   counts[i].made, counts[i].mattered, counts[i].found);
+		all.mattered += counts[i].mattered;
+		all.found += counts[i].found;
+		all.missed_above += counts[i].missed_above;
+	}
+	ok(all.missed_above == 0, "damage of the two upper levels is found (%u not)", all.missed_above);
+	ok(all.found >= all.mattered / 10 * 9, "so is most other (%u of %u)", all.found, all.mattered);
+}
+
+/* A forest that not even the walk scores as the reference does is known by that. */
+static void
+test_wrong_walk(void)
+{
+	ModelSpec	spec = {.name = "categories",.kind = FOREST_TREES,.num_trees = 10,.num_splits = 30,
+	.num_features = 5,.num_outputs = 1,.missing = NAN,.categorical = 50,.max_category = 30,.set_size = 10};
+	Forest		forest;
+	void	   *image = open_source(random_source(&spec), &forest);
+
+	ok(prove(&forest) == FOREST_KERNEL_AUTO, "a forest without a plan is proved");
+	forest.first_categorical = forest.header->num_slots;
+	forest_use_plan(&forest, NULL);
+	ok(prove(&forest) == FOREST_KERNEL_WALK, "a walk that takes categories for numbers is not");
+	free(image);
+	free_all();
+}
+
 /* ---- the choice of a kernel ---- */
 
 static void
@@ -612,6 +873,8 @@ main(void)
 
 	test_choice();
 	test_keys_choice();
+	test_damage();
+	test_wrong_walk();
 	do
 	{
 		test_depths();
