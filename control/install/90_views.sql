@@ -4,11 +4,11 @@
 
 CREATE FUNCTION risk.cache_entries(
 	OUT image_sha256 bytea, OUT image_bytes bigint, OUT plan_bytes bigint, OUT in_use integer,
-	OUT loaded_at timestamptz, OUT last_used_at timestamptz)
+	OUT loaded_at timestamptz, OUT last_used_at timestamptz, OUT refused_kernel text)
 	RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'risk_cache_entries';
 COMMENT ON FUNCTION risk.cache_entries() IS
-	'Forest images in shared memory, of all databases of the server';
+	'Forest images in shared memory, of all databases of the server; refused_kernel: one that gave other bits than the reference, so there is no plan';
 
 CREATE FUNCTION risk.cache_status(
 	OUT cache_bytes bigint, OUT used_bytes bigint, OUT images integer,
@@ -63,7 +63,7 @@ CREATE VIEW risk.model_versions_info AS
 COMMENT ON VIEW risk.model_versions_info IS 'Registered versions: what they are, where they came from, what was proved about them';
 
 CREATE VIEW risk.cached_models AS
-	SELECT v.model, v.version, r.role, c.image_bytes, c.plan_bytes, c.in_use, c.loaded_at, c.last_used_at,
+	SELECT v.model, v.version, r.role, c.image_bytes, c.plan_bytes, c.refused_kernel, c.in_use, c.loaded_at, c.last_used_at,
 		   encode(c.image_sha256, 'hex') AS image_sha256
 	FROM risk.cache_entries() AS c
 	LEFT JOIN risk.model_versions AS v ON v.image_sha256 = c.image_sha256

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "layout.h"
 #include "pure.h"
 
 #define LANES			16		/* trees walked at once */
@@ -80,9 +81,7 @@ keys_size(const Forest *forest)
 static uint64_t
 word_of(const Forest *forest, const ForestNode *node)
 {
-	uint32_t	slot = node->step & ((UINT32_C(1) << forest->header->slot_bits) - 1);
-
-	return (uint64_t) (key_of(node->value.cut) - 1) << 32 | slot;
+	return (uint64_t) (key_of(node->value.cut) - 1) << 32 | forest_slot_of_node(forest, node);
 }
 
 /*

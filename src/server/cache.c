@@ -5,8 +5,9 @@
  *
  * An image stands with its plan behind it, the forest laid out for this
  * processor: that is made here, from the image that has been checked, and
- * nowhere else.  A plan is a convenience: where it has no room, the image is
- * scored without.
+ * nowhere else; and all kernels that may score with the two are proved here.  A
+ * plan is a convenience: where it has no room, or some kernel gives other bits
+ * with it than the reference, the image is scored without.
  *
  * The arena is one block of main shared memory, so an image has the same
  * address in every process.  An entry is a slot in a fixed array; the entries
@@ -16,8 +17,8 @@
  * Locking.  `lock` protects everything but the atomics of an entry: shared to
  * look an image up by its hash, exclusive to add or evict.  It is never held
  * across I/O, allocation of backend memory, or anything that can raise an
- * error.  An image is checked and its plan made in private memory; both are
- * copied, without the lock, between reserving their place and publishing the
+ * error.  An image is checked, its plan made and both proved in private memory; they
+ * are copied, without the lock, between reserving their place and publishing the
  * hash, where nothing can fail.
  *
  * Reclaiming.  Who reads an image holds a pin (for the rest of its transaction;
@@ -64,6 +65,7 @@ typedef struct CacheEntry
 	Size		offset;			/* of the image in the arena */
 	Size		image_size;
 	Size		plan_size;		/* 0: no plan */
+	ForestKernel refused;		/* see CacheClaim */
 	bool		published;		/* hash is valid: the image may be found */
 	TimestampTz loaded_at;
 	uint8		hash[IMAGE_HASH_LENGTH];
@@ -83,13 +85,14 @@ typedef struct CacheShared
 static CacheShared *cache = NULL;
 static char *arena = NULL;
 
-/* An image that has been checked and its plan, in private memory. */
+/* An image that has been checked and its plan, both proved, in private memory. */
 typedef struct Loading
 {
 	void	   *image;
 	Size		image_size;
 	void	   *plan;
 	Size		plan_size;		/* 0: no plan */
+	ForestKernel refused;		/* see CacheClaim */
 } Loading;
 
 /* Bytes of an image and of what stands before its plan. */
@@ -190,6 +193,7 @@ make_claim(CacheClaim *claim, int slot, uint64 state)
 	claim->image = arena + entry->offset;
 	claim->plan = entry->plan_size == 0 ? NULL :
 		arena + entry->offset + plan_distance(entry->image_size);
+	claim->refused = entry->refused;
 	touch(entry);
 }
 
@@ -299,13 +303,13 @@ find_gap(Size size, int *position, Size *offset)
 }
 
 /*
- * Reserve room for an image and a plan: an entry that holds one pin, ours, and
- * cannot be found yet.  False when the images in use leave no room.
+ * Reserve room for an image, and for its plan or none: an entry that holds one pin,
+ * ours, and cannot be found yet.  False when the images in use leave no room.
  */
 static bool
-reserve_locked(Size image_size, Size plan_size, CacheClaim *claim)
+reserve_locked(const Loading *loading, Size plan_size, CacheClaim *claim)
 {
-	Size		size = plan_distance(image_size) + plan_size;
+	Size		size = plan_distance(loading->image_size) + plan_size;
 	int			position;
 	Size		offset;
 	uint16		slot;
@@ -327,8 +331,9 @@ reserve_locked(Size image_size, Size plan_size, CacheClaim *claim)
 
 	entry = &cache->entries[slot];
 	entry->offset = offset;
-	entry->image_size = image_size;
+	entry->image_size = loading->image_size;
 	entry->plan_size = plan_size;
+	entry->refused = loading->refused;
 	entry->published = false;
 	make_claim(claim, slot, pg_atomic_fetch_add_u64(&entry->state, 1));
 	return true;
@@ -385,15 +390,31 @@ allocate_aligned(Size size, int flags)
 	return memory ? (void *) CACHE_ALIGN((uintptr_t) memory) : NULL;
 }
 
+/* Prove all kernels of a forest with its plan; returns one that is wrong, see forest.h. */
+static ForestKernel
+prove(const Forest *forest)
+{
+	void	   *memory = allocate_aligned(forest_proof_room(forest), 0);
+	ForestKernel wrong = FOREST_KERNEL_AUTO;
+
+	for (uint32 round = 0; round < FOREST_PROOF_ROUNDS && wrong == FOREST_KERNEL_AUTO; round++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		wrong = forest_prove(forest, round, memory);
+	}
+	return wrong;
+}
+
 /*
- * Check an image, in a copy that nobody else can change, and make its plan.
- * Returns what is wrong with the image, NULL if nothing is.
+ * Check an image, in a copy that nobody else can change, make its plan, and prove
+ * both.  Returns what is wrong with the image, NULL if nothing is.
  */
 static const char *
 prepare(const void *image, Size size, Loading *loading)
 {
 	const char *damage;
 	Forest		forest;
+	ForestKernel wrong;
 	Size		room;
 
 	loading->image = allocate_aligned(size, 0);
@@ -408,7 +429,16 @@ prepare(const void *image, Size size, Loading *loading)
 	loading->plan = room > 0 && room <= cache->arena_size ?
 		allocate_aligned(room, MCXT_ALLOC_NO_OOM) : NULL;
 	loading->plan_size = loading->plan ? forest_plan_build(&forest, FOREST_KERNEL_AUTO, loading->plan) : 0;
-	return NULL;
+	forest_use_plan(&forest, loading->plan_size ? loading->plan : NULL);
+	wrong = prove(&forest);
+	if (wrong != FOREST_KERNEL_AUTO && wrong != FOREST_KERNEL_WALK)
+	{
+		loading->plan_size = 0;
+		loading->refused = wrong;
+		forest_use_plan(&forest, NULL);
+		wrong = prove(&forest);
+	}
+	return wrong == FOREST_KERNEL_AUTO ? NULL : "its margins are not those of the reference";
 }
 
 /*
@@ -425,8 +455,8 @@ publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
 	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
 	found = find_locked(hash, claim);
 	if (!found)
-		reserved = reserve_locked(loading->image_size, loading->plan_size, &ours) ||
-			reserve_locked(loading->image_size, 0, &ours);
+		reserved = reserve_locked(loading, loading->plan_size, &ours) ||
+			reserve_locked(loading, 0, &ours);
 	LWLockRelease(cache->lock);
 	if (!reserved)
 		return found;
@@ -543,8 +573,8 @@ risk_cache_entries(PG_FUNCTION_ARGS)
 	{
 		CacheEntry *entry = &copies[i];
 		bytea	   *hash = palloc(VARHDRSZ + IMAGE_HASH_LENGTH);
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		Datum		values[7];
+		bool		nulls[7] = {false};
 
 		SET_VARSIZE(hash, VARHDRSZ + IMAGE_HASH_LENGTH);
 		memcpy(VARDATA(hash), entry->hash, IMAGE_HASH_LENGTH);
@@ -554,6 +584,8 @@ risk_cache_entries(PG_FUNCTION_ARGS)
 		values[3] = Int32GetDatum((int32) STATE_PINS(pg_atomic_read_u64(&entry->state)));
 		values[4] = TimestampTzGetDatum(entry->loaded_at);
 		values[5] = TimestampTzGetDatum((TimestampTz) pg_atomic_read_u64(&entry->last_used));
+		nulls[6] = entry->refused == FOREST_KERNEL_AUTO;
+		values[6] = nulls[6] ? (Datum) 0 : CStringGetTextDatum(guc_kernel_name(entry->refused));
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

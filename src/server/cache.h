@@ -5,6 +5,7 @@
 #ifndef PG_RISK_CACHE_H
 #define PG_RISK_CACHE_H
 
+#include "../forest/forest.h"
 #include "problem.h"
 
 #define IMAGE_HASH_LENGTH 32		/* SHA-256 */
@@ -21,6 +22,8 @@ typedef struct CacheClaim
 	uint32		tenure;
 	const void *image;
 	const void *plan;			/* NULL: none */
+	ForestKernel refused;		/* the kernel whose margins were wrong with the plan, which
+								 * there is none for that; FOREST_KERNEL_AUTO: no such */
 } CacheClaim;
 
 extern void cache_shmem_request(void);

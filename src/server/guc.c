@@ -46,6 +46,17 @@ static const struct config_enum_entry kernels[] = {
 	{NULL, 0, false}
 };
 
+/* What pg_risk.kernel calls a kernel. */
+const char *
+guc_kernel_name(int kernel)
+{
+	const struct config_enum_entry *entry = kernels;
+
+	while (entry->val != kernel)
+		entry++;
+	return entry->name;
+}
+
 static bool
 check_kernel(int *newval, void **extra, GucSource source)
 {

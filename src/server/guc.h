@@ -31,6 +31,8 @@ extern TimestampTz guc_clock;
 
 extern void guc_define(void);
 
+extern const char *guc_kernel_name(int kernel);
+
 /* Set settings {name, value} until AtEOXact_GUC(true, what this returns), or the
  * end of the (sub)transaction. */
 extern int	guc_settle(const char *const settings[][2], int count);

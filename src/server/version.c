@@ -342,15 +342,29 @@ pin_claimed(Version *version)
 	return version->pinned;
 }
 
+/* Tell that a plan was refused when the version's image was loaded. */
+static void
+warn_of_plan(const Version *version)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("kernel \"%s\" gives other scores than the reference for version \"%s\" of model \"%s\"",
+					guc_kernel_name(version->claim.refused), version->name, version->model),
+			 errdetail("Its plan is not used. Its trees are walked instead, so scores are right, but take longer."),
+			 errhint("Please report this to the authors of pg_risk, with the model file and the name of the processor.")));
+}
+
 /* Pin the version's image, loading it when it is nowhere. */
 static bool
 pin_image(Version *version, Problem *problem)
 {
 	CacheClaim	claim;
+	bool		found;
 
 	if (pin_claimed(version))
 		return true;
-	if (!cache_find(version->image_hash, &claim))
+	found = cache_find(version->image_hash, &claim);
+	if (!found)
 	{
 		bytea	   *image = catalog_read_image(version->id);
 		bytea	   *hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(image)));
@@ -374,6 +388,8 @@ pin_image(Version *version, Problem *problem)
 	forest_use_plan(&version->forest, claim.plan);
 	version->kernel = FOREST_KERNEL_AUTO;
 	choose_kernel(version);
+	if (!found && claim.refused != FOREST_KERNEL_AUTO)
+		warn_of_plan(version);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 # The cache: one copy of each image, least recently used out first, what a
 # transaction uses stays, a clear error when nothing can go, little memory of
-# a connection's own; and no damaged image, whatever the damage, harms anybody.
+# a connection's own; no damaged image, whatever the damage, harms anybody, nor
+# does a plan that is wrong.
 
 use strict;
 use warnings;
@@ -197,5 +198,78 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM risk.cache_entries() WHERE
 	0, 'nothing is in use afterwards');
 like($node->safe_psql('postgres', score('v2')), qr/^\{/, 'the other models score');
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'no process died');
+
+# A plan that is wrong is not used, which is told once; a forest that is scored wrongly
+# even so, not at all.  A library that is loaded first sees to both: where libraries do not
+# hide their functions, its own stand for those of the extension.
+SKIP:
+{
+	my $libdir = $node->config_data('--pkglibdir');
+	my $compile = join ' ', map { $node->config_data($_) } ('--cc', '--cppflags');
+	my $source = $node->basedir . '/wrong.c';
+	my ($stdout, $stderr);
+
+	skip 'needs a processor with kernels', 6 unless slurp_file('/proc/cpuinfo') =~ /\bavx2\b/;
+	skip 'functions of the extension are hidden', 6
+		unless qx(nm -D '$libdir/pg_risk.so' 2>/dev/null) =~ / T forest_plan_build$/m;
+	append_to_file($source, <<~'C');
+		#include "postgres.h"
+		#include "fmgr.h"
+		#include <dlfcn.h>
+		#include "plan.h"
+
+		PG_MODULE_MAGIC;
+
+		#define FUNCTION(name)	dlsym(dlopen(EXTENSION, RTLD_NOW | RTLD_NOLOAD), name)
+
+		/* All leaves are too large. */
+		size_t
+		forest_plan_build(const Forest *forest, ForestKernel kernel, void *memory)
+		{
+			size_t		(*build) (const Forest *, ForestKernel, void *) = FUNCTION("forest_plan_build");
+			size_t		size = build(forest, kernel, memory);
+			ForestPlan *plan = memory;
+
+			for (uint32_t i = 0; size > 0 && i < plan->num_groups * PLAN_GROUP * PLAN_NODES; i++)
+				((float *) ((char *) memory + plan->leaves))[i] += 1;
+			return size;
+		}
+
+		/* Of eleven trees one is left out. */
+		void
+		forest_margins_reference(const Forest *forest, const float *row, float *margins)
+		{
+			void		(*score) (const Forest *, const float *, float *) = FUNCTION("forest_margins_reference");
+			ForestHeader header = *forest->header;
+			Forest		other = *forest;
+
+			header.num_trees -= header.num_trees == 11;
+			other.header = &header;
+			score(&other, row, margins);
+		}
+		C
+	system("$compile -w -fPIC -shared -I" . $node->config_data('--includedir-server') .
+		" -I$FindBin::RealBin/../../src/forest -DEXTENSION='\"$libdir/pg_risk.so\"' -o $source.so $source") == 0 or die;
+
+	my $wrong = PgRisk->server('wrong', conf => "pg_risk.worker_naptime = '1d'");
+	$wrong->append_conf('postgresql.conf', "shared_preload_libraries = '$source.so, pg_risk'");
+	$wrong->start;
+	$wrong->install('postgres');
+	$wrong->safe_psql('postgres', "SELECT risk.create_model('m')");
+	$_->safe_psql('postgres', "SELECT risk.register_model('m', 'ten', " . forest(10, 2) . ')') for ($node, $wrong);
+	$wrong->safe_psql('postgres', "SELECT risk.register_model('m', 'eleven', " . forest(11, 2) . ')');
+	$wrong->psql('postgres', score('ten'), stdout => \$stdout, stderr => \$stderr);
+	like($stderr, qr/WARNING:  kernel "avx2" gives other scores than the reference for version "ten" of model "m"/,
+		'a plan with which scores would be wrong is told');
+	is($stdout, $node->safe_psql('postgres', score('ten')), 'scores are right all the same');
+	$wrong->psql('postgres', score('ten'), stderr => \$stderr);
+	is($stderr, '', 'it is told once');
+	is($wrong->safe_psql('postgres', 'SELECT version, plan_bytes, refused_kernel FROM risk.cached_models'),
+		'ten|0|avx2', 'and shown');
+	is($wrong->safe_psql('postgres', "SELECT risk.version_kernel('m', 'ten')"), 'walk', 'the trees are walked');
+	$wrong->psql('postgres', score('eleven'), stderr => \$stderr);
+	like($stderr, qr/ERROR:  forest image of a model version is damaged: its margins are not those of the reference/,
+		'what is walked wrongly is an error');
+}
 
 done_testing();
