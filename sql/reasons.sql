@@ -203,6 +203,10 @@ SELECT * FROM risk.explain_batch('why', 'SELECT id, amount FROM many');
 SELECT * FROM risk.explain_batch('why', 'SELECT id, 1 AS a FROM many', 'without');
 SELECT * FROM risk.contributions_batch('why', 'SELECT id, 1 AS a FROM many', 'without');
 SELECT * FROM risk.contributions_batch('classes', 'SELECT 1 AS a, 2 AS b', 'v1');
+-- calls for each row of a table leave no memory behind
+CREATE FUNCTION held() RETURNS numeric LANGUAGE sql AS $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'ExecutorState' $$;
+SELECT count(*), max(held) - min(held) < 200000 AS bounded FROM (SELECT held() FROM many AS m, risk.explain_transaction('why', m, top => 1) OFFSET 0) AS s;
+DROP FUNCTION held();
 -- the largest movers, with the reasons of both versions
 SELECT m.entity_id, m.reasons_a = as_stored(t, 'v1') AS same_a, m.reasons_b = as_stored(t, 'v2') AS same_b
 FROM risk.largest_movers('why', 'v1', 'v2', 'many', top => 3) AS m JOIN many AS t ON t.id::text = m.entity_id ORDER BY abs(m.difference) DESC, m.entity_id;

@@ -362,7 +362,8 @@ risk_explain_transaction(PG_FUNCTION_ARGS)
 	Decision	decision;
 	Reason	   *reasons;
 
-	InitMaterializedSRF(fcinfo, 0);
+	/* To find out the result's columns would leave memory behind in each call of a query. */
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (!score_call(fcinfo, CALL_UNLOGGED, false, &decision))
 		return (Datum) 0;
 	reasons = find_reasons(PG_GETARG_TEXT_PP(0), decision.scorer->version, decision.features,
