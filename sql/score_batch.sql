@@ -115,6 +115,14 @@ END $$;
 SELECT entity_id, count(*) FROM risk.score_batch('batch', 'SELECT *, seen() AS seen FROM payment', 'v2', id_column => 'seen') GROUP BY 1 ORDER BY 1;
 SELECT entity_id, count(*) FROM risk.score_versions('batch', 'v3', 'v1', 'SELECT *, seen() AS seen FROM payment LIMIT 1500', id_column => 'seen') GROUP BY 1 ORDER BY 1;
 SELECT * FROM risk.score_batch('batch', 'SELECT *, 1 / (3000 - id) AS part FROM payment');
+-- large ids make small blocks, also those that nobody wants
+CREATE FUNCTION held() RETURNS bigint LANGUAGE sql AS $$ SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk block' $$;
+SELECT count(*), max(rtrim(entity_id)::bigint) < 20000000 AS bounded, max(rtrim(entity_id)::bigint) > 10000000 AS used
+FROM risk.score_batch('batch', 'SELECT rpad(held()::text, 1000000) AS id, amount, hour, country FROM payment LIMIT 100');
+SELECT (r ->> 'value')::float8 < 20000000 AS bounded, (r ->> 'value')::float8 > 5000000 AS used
+FROM risk.explain_versions('batch', 'v1', 'v2', $$ SELECT CASE WHEN i < 95 THEN repeat('x', 1000000) ELSE 'last' END AS id, held() AS amount, 3 AS hour, 'FR' AS country
+	FROM generate_series(1, 95) AS i $$, '{last}', top => NULL), jsonb_array_elements(reasons_a) AS r WHERE r ->> 'feature' = 'amount';
+DROP FUNCTION held();
 SET statement_timeout = '100ms';
 SELECT * FROM risk.score_batch('batch', 'SELECT generate_series(1, 1000000000) AS id, 1 AS amount, 2 AS hour, ''FR'' AS country');
 RESET statement_timeout;

@@ -279,7 +279,8 @@ batch_receive(TupleTableSlot *slot, DestReceiver *self)
 		if (!block_take(&batch->rows, slot, &problem))
 			problem_raise(&problem);
 	}
-	if (batch->rows.num_rows == batch->rows.capacity)
+	if (batch->rows.num_rows == batch->rows.capacity ||
+		MemoryContextMemAllocated(batch->block, true) >= BLOCK_BYTES)
 		score_block(batch);
 	MemoryContextSwitchTo(before);
 	return true;
