@@ -576,10 +576,22 @@ SELECT share('count(*) > 1');
 SELECT share('sum(amount) OVER () > 1');
 SELECT share('generate_series(1, 2) > 1');
 SELECT share('amount > $1');
+-- what the parser would run to make a value of a literal, too, as whoever declares or looks up
+CREATE FUNCTION tell(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'run by somebody else'; RETURN true; END $$;
+CREATE DOMAIN told AS int CHECK (tell(VALUE));
+CREATE TYPE pair AS (first told, second int);
+CREATE TYPE state AS ENUM ('open', 'paid');
+ALTER TABLE pays ADD path told[], ADD pair pair, ADD state state;
+SELECT share('amount > 1 AND ''(1,2)''::public.pair IS NOT NULL');
+SELECT share('path = ''{1}''');
+SELECT share('ARRAY[pair] = ''{"(1,2)"}''');
+SELECT share('state IN (''open'', ''paid'') AND NOT state = ANY (''{paid}'') AND num_nulls(''none'', state) = 0 AND coalesce(country, ''-'') = ''-''');
+SELECT condition FROM risk.rolling_features_info WHERE set_name = 'n' AND width = '1 hour';
 SELECT risk.drop_rolling_features('pays');
 DROP TABLE pays;
-DROP FUNCTION own, share;
-DROP DOMAIN odd;
+DROP TYPE pair, state;
+DROP DOMAIN odd, told;
+DROP FUNCTION own, share, tell;
 
 -- tiles are for what is no condition: where only that is asked for, as in scoring
 CREATE TABLE hot (id int, k text, at timestamptz, v float8, PRIMARY KEY (id));

@@ -8,6 +8,11 @@
  * expression, without subqueries, of columns of the table and of PostgreSQL's own
  * immutable functions and operators; its text means the same in every session,
  * and never becomes a part of a query.
+ *
+ * Nor does parsing it run anybody's code.  A literal becomes a value as soon as its
+ * type is known, by that type's input function, which evaluates the checks of domains
+ * in composites and arrays.  So the parser is given parameters for literals, and asks
+ * here when it knows what they are to be.
  */
 #include "postgres.h"
 
@@ -16,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -73,6 +79,94 @@ parse_expression(const char *text)
 	return target->val;
 }
 
+/* ---- literals ---- */
+
+/* Put parameters with negative numbers in the places of literals, which are listed. */
+static bool
+take_literals(Node *node, void *context)
+{
+	List	  **literals = context;
+	A_Const    *literal = (A_Const *) node;
+
+	if (!node)
+		return false;
+	if (!IsA(node, A_Const) || literal->isnull || !IsA(&literal->val, String))
+		return raw_expression_tree_walker(node, take_literals, context);
+	*literals = lappend(*literals, makeConst(UNKNOWNOID, -1, InvalidOid, -2, CStringGetDatum(strVal(&literal->val)), false, false));
+	llast_node(Const, *literals)->location = literal->location;
+	StaticAssertStmt(sizeof(ParamRef) <= sizeof(A_Const), "a parameter stands where a literal did");
+	*(ParamRef *) node = (ParamRef) {.type = T_ParamRef,.number = -list_length(*literals),.location = literal->location};
+	return false;
+}
+
+/* The parser's hook for parameters.  NULL: it is none of ours. */
+static Node *
+literal_param(ParseState *pstate, ParamRef *ref)
+{
+	Param	   *param;
+
+	if (ref->number >= 0)
+		return NULL;
+	param = makeNode(Param);
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = ref->number;
+	param->paramtype = UNKNOWNOID;
+	param->paramtypmod = -1;
+	param->location = ref->location;
+	return (Node *) param;
+}
+
+static Const *
+param_literal(const Param *param, List *literals)
+{
+	return list_nth_node(Const, literals, -param->paramid - 1);
+}
+
+/* The parser's hook for their types. */
+static Node *
+literal_value(ParseState *pstate, Param *param, Oid type, int32 typmod, int location)
+{
+	Oid			plain = getBaseType(type);
+
+	if (OidIsValid(get_element_type(plain)))
+		plain = get_element_type(plain);
+	if (plain >= FirstNormalObjectId && !type_is_enum(plain))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("literals in a condition cannot be of type %s", format_type_be(type)),
+				 errhint("They are of types of PostgreSQL only, or of enums. A generated column can hold what others compute."),
+				 parser_errposition(pstate, param->location)));
+	return coerce_type(pstate, (Node *) param_literal(param, pstate->p_ref_hook_state), UNKNOWNOID, type, typmod,
+					   COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, location);
+}
+
+/* Put those that need no type back. */
+static Node *
+put_literals(Node *node, void *context)
+{
+	if (node && IsA(node, Param))
+		return (Node *) param_literal((Param *) node, context);
+	return node ? expression_tree_mutator(node, put_literals, context) : NULL;
+}
+
+/* An expression of columns of a table, as the parser understands it. */
+static Node *
+transform(ParseState *pstate, Node *raw)
+{
+	List	   *literals = NIL;
+	Node	   *expr;
+
+	(void) take_literals(raw, &literals);
+	pstate->p_paramref_hook = literal_param;
+	pstate->p_coerce_param_hook = literal_value;
+	pstate->p_ref_hook_state = literals;
+	expr = transformExpr(pstate, raw, EXPR_KIND_SELECT_TARGET);
+	expr = coerce_to_boolean(pstate, expr, "share()");
+	return put_literals(expr, literals);
+}
+
+/* ---- what is allowed ---- */
+
 static bool
 is_foreign(Oid function, void *context)
 {
@@ -104,8 +198,7 @@ analyze(Relation rel, const char *text)
 	pstate->p_sourcetext = text;
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
-	expr = transformExpr(pstate, parse_expression(text), EXPR_KIND_SELECT_TARGET);
-	expr = coerce_to_boolean(pstate, expr, "share()");
+	expr = transform(pstate, parse_expression(text));
 	assign_expr_collations(pstate, expr);
 	if (pstate->p_hasSubLinks || pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
 		ereport(ERROR,
