@@ -189,7 +189,7 @@ BEGIN
 	WHERE extract(year FROM w) * 12 + extract(month FROM w) < 0 OR extract(day FROM w) < 0
 		OR w - date_trunc('day', w) < '0' OR (w <= '0' AND n <= cardinality(s.windows)) OR w > '1000 years' LIMIT 1;
 	IF FOUND THEN
-		RAISE EXCEPTION 'windows must be longer than zero, and delay not less than zero'
+		RAISE EXCEPTION 'windows must be longer than zero, delay not less than zero, and both at most 1000 years'
 			USING ERRCODE = 'invalid_parameter_value', DETAIL = format('Found %s.', what),
 				  HINT = 'For example windows => ''{10 minutes,1 hour,7 days}''.';
 	END IF;
@@ -397,7 +397,7 @@ CREATE FUNCTION risk.alter_rolling_features(
 	time_zone text DEFAULT NULL,
 	create_index boolean DEFAULT false)
 RETURNS text[]
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
 #variable_conflict use_variable
 DECLARE
 	s risk.rolling_sets;
@@ -405,7 +405,13 @@ BEGIN
 	PERFORM risk.require_writes();
 	s := risk.require_rolling_set(source, name);
 	IF time_zone IS NOT NULL THEN
-		PERFORM now() AT TIME ZONE time_zone;
+		BEGIN
+			PERFORM set_config('TimeZone', time_zone, true);	-- as long as this runs
+		EXCEPTION WHEN invalid_parameter_value THEN
+			RAISE EXCEPTION 'there is no time zone "%"', time_zone
+				USING ERRCODE = 'invalid_parameter_value',
+					  HINT = 'SELECT name FROM pg_timezone_names lists those that exist; abbreviations, such as CEST, are none.';
+		END;
 	END IF;
 	s.key := coalesce(key::text[], s.key);
 	s.event_time := coalesce(event_time, s.event_time);
@@ -581,7 +587,7 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value', HINT = 'Say whose: model => ''...''.';
 	END IF;
 	RETURN QUERY EXECUTE format('SELECT %s, t.%I::timestamptz, %s, %s FROM %s AS t%s',
-		coalesce(identity, 'to_jsonb(t)'), happened, merged,
+		coalesce(identity, 'to_jsonb(t.*)'), happened, merged,
 		coalesce(judged || ', l.label_time, l.source', 'NULL::boolean, NULL::timestamptz, NULL::text'),
 		source, query)
 		USING coalesce("from", '-infinity'), coalesce("to", 'infinity'), coalesce(known_as_of, false),

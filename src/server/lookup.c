@@ -362,7 +362,7 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 {
 	Oid			source = PG_GETARG_OID(0);
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	bool		is_row = type_is_rowtype(type);
+	bool		is_row = OidIsValid(type) && type_is_rowtype(type);
 	List	   *queries = call_queries(fcinfo, source);
 	JsonbParseState *state = NULL;
 	ListCell   *cell;
@@ -370,11 +370,6 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 	Datum	   *values = NULL;
 	bool	   *row_nulls = NULL;
 
-	if (!is_row && getBaseType(type) != JSONBOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("a value of type %s is not a row of the table", format_type_be(type)),
-				 errhint("Pass a row or jsonb; for a key and a moment, risk.rolling_features(source, key, as_of).")));
 	if (is_row)
 	{
 		HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
@@ -385,6 +380,11 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 		row_nulls = palloc(sizeof(bool) * tupdesc->natts);
 		heap_deform_tuple(&tuple, tupdesc, values, row_nulls);
 	}
+	else if (!OidIsValid(type) || getBaseType(type) != JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a value of type %s is not a row of the table", OidIsValid(type) ? format_type_be(type) : "unknown"),
+				 errhint("Pass a row or jsonb; for a key and a moment, risk.rolling_features(source, key, as_of).")));
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	foreach(cell, queries)
 	{

@@ -13,10 +13,12 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "rolling_names.h"
+#include "rolling_run.h"
 
 /* What is asked for by a name of its own, after the core's aggregates. */
 enum
@@ -427,6 +429,21 @@ texts_argument(FunctionCallInfo fcinfo, int arg)
 	return texts;
 }
 
+/* Errors: 42883 different values of an item's column could not be counted. */
+static void
+check_values(Oid source, const RollingItem *item)
+{
+	AttrNumber	attnum = rolling_takes_id(item->aggregate) ? get_attnum(source, item->column) : InvalidAttrNumber;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (attnum == InvalidAttrNumber)
+		return;
+	get_atttypetypmodcoll(source, attnum, &type, &typmod, &collation);
+	(void) rolling_ids_create(CurrentMemoryContext, getBaseType(type), collation);
+}
+
 PG_FUNCTION_INFO_V1(risk_rolling_column_features);
 
 /* (source, name, key, value, windows, aggregates, delay): the rows of
@@ -455,6 +472,7 @@ risk_rolling_column_features(PG_FUNCTION_ARGS)
 	{
 		RollingItem item = rolling_read_item(lfirst(cell), PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)));
 
+		check_values(PG_GETARG_OID(0), &item);
 		for (int i = 0; i < num_widths; i++)
 		{
 			/* The last two are of conditions. */
