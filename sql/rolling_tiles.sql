@@ -254,6 +254,7 @@ CREATE UNLOGGED TABLE passing (k text, ts timestamptz);
 INSERT INTO passing SELECT 'hot', '2026-01-03'::timestamptz - i * interval '1 minute' FROM generate_series(1, 1000) AS i;
 SELECT risk.create_rolling_features('passing', 'k', 'ts', create_index => true);
 CALL risk.refresh_rolling_features('passing');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
 SELECT * FROM lookups('passing');
 ALTER TABLE passing SET LOGGED;
 CALL risk.refresh_rolling_features('passing');
@@ -402,8 +403,19 @@ SELECT risk.alter_rolling_features('parties', 'k', aggregates => '{distinct(p),"
 CALL risk.refresh_rolling_features('parties');
 SELECT * FROM lookups('parties');
 
--- Damage is told.
+-- A child has rows that triggers do not see.  When it has gone, all is as before.
 SELECT risk.alter_rolling_features('parties', 'k', aggregates => '{distinct(p)}');
+CREATE TABLE party_child () INHERITS (parties);
+INSERT INTO party_child SELECT * FROM parties WHERE ts > '2026-01-02 23:00' LIMIT 1;
+CALL risk.refresh_rolling_features('parties');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+SELECT * FROM lookups('parties');
+DROP TABLE party_child;
+CALL risk.refresh_rolling_features('parties');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'parties'::regclass;
+SELECT * FROM lookups('parties');
+
+-- Damage is told.
 CALL risk.refresh_rolling_features('parties');
 UPDATE risk.rolling_distincts SET counts = counts || '\x01';
 SELECT risk.rolling_features('parties', 'hot'::text, '2026-01-03 01:30');
@@ -480,6 +492,17 @@ SELECT * FROM lookup('keyed'::regclass, ROW('00000000-0000-0000-0000-00000000000
 INSERT INTO keyed VALUES (2, NULL, '2999-01-01', 'z', 1);
 CALL risk.refresh_rolling_features('keyed');
 SELECT set_name, built_until <= now() AS until_now FROM risk.rolling_tiles_info WHERE source = 'keyed'::regclass ORDER BY 1;
+-- Nor do all keys wait for a plan of their own, up to a moment that has moved on.
+INSERT INTO keyed SELECT 10 + i % 4, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s', 'y', i FROM generate_series(1, 1000) AS i;
+CALL risk.refresh_rolling_features('keyed');
+SELECT count(DISTINCT t.key) AS keys, bool_and(t.xmin::text::bigint > g.xmin::text::bigint) AS planned_before
+FROM risk.rolling_tilings AS g JOIN risk.rolling_tiles AS t USING (tiling)
+WHERE g.source = 'keyed'::regclass AND g.set_name = 'k' AND t.key IN (SELECT risk.tile_key('keyed', 'k', ROW(b, a)) FROM keyed WHERE a >= 10);
+
+-- What has no tiles says why.
+CREATE TABLE others (f float8, day date, ts timestamptz, k int);
+SELECT risk.create_rolling_features('others', 'f', 'ts', create_index => true), risk.create_rolling_features('others', 'k', 'day', create_index => true);
+SELECT set_name, problem FROM risk.rolling_tiles_info WHERE source = 'others'::regclass ORDER BY 1;
 
 -- Rights: totals are of all rows, so they are for who sees all of them.
 CREATE ROLE risk_test_tiler;
@@ -516,6 +539,7 @@ RESET ROLE;
 SELECT * FROM lookups('seen');
 SELECT risk.advance_tiles('seen', 'k', '2026-01-01', '\x01');
 ALTER TABLE seen FORCE ROW LEVEL SECURITY;
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'seen'::regclass AND set_name = 'k';
 SELECT * FROM lookups('seen');
 
 -- Wrong use.
@@ -527,10 +551,10 @@ BEGIN;
 CALL risk.refresh_rolling_features('seen');
 ROLLBACK;
 SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
-SELECT (risk.begin_refresh('seen', 'k')).name;		-- a refresh that is cancelled here
+SELECT (risk.begin_refresh('seen', 'k')).event_time;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, parts, keyed, seen;
+DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, parts, keyed, others, seen;
 SELECT risk.sweep_tiles();
 SELECT count(*) FROM risk.rolling_distincts;
 DROP OWNED BY risk_test_tiler;

@@ -196,7 +196,8 @@ COMMENT ON FUNCTION risk.refresh_step(regclass, text, timestamptz, bytea) IS
 	'A step of risk.refresh_rolling_features(). Errors: 42704 no such set, 42501 not allowed.';
 
 -- Begin a refresh: its set, and triggers if there are none yet.
-CREATE FUNCTION risk.begin_refresh(source regclass, name text) RETURNS risk.rolling_sets
+CREATE FUNCTION risk.begin_refresh(source regclass, name text, OUT key text[], OUT event_time text, OUT now timestamptz)
+	RETURNS record
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -204,13 +205,15 @@ DECLARE
 BEGIN
 	PERFORM risk.require_writes();
 	s := risk.require_rolling_set(source, name);
+	key := s.key;
+	event_time := s.event_time;
+	now := risk.clock();
 	IF NOT risk.make_late_triggers(source, s.event_time) THEN
 		RAISE EXCEPTION 'table "%" is locked', source
 			USING ERRCODE = 'lock_not_available', HINT = 'Try again when nobody writes to it for long.';
 	END IF;
 	DELETE FROM risk.rolling_refreshes AS r WHERE r.source = source AND r.set_name = name;
 	INSERT INTO risk.rolling_refreshes (source, set_name, pid, started_at) VALUES (source, name, pg_backend_pid(), clock_timestamp());
-	RETURN s;
 END $$;
 COMMENT ON FUNCTION risk.begin_refresh(regclass, text) IS
 	'Begin a refresh of a set. Errors: 42704 no such set, 42501 not allowed, 55P03 the table is locked.';
@@ -231,7 +234,7 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
 	this text;
-	s risk.rolling_sets;
+	s record;
 	until timestamptz;
 	query text;
 	keys bytea[];
@@ -245,7 +248,9 @@ BEGIN
 	FOR this IN SELECT t.name FROM risk.rolling_set_times(source) AS t WHERE name IS NULL OR t.name = name LOOP
 		s := risk.begin_refresh(source, this);
 		COMMIT;
-		EXECUTE pg_catalog.format('SELECT pg_catalog.max(t.%1$I)::timestamptz FROM %2$s AS t WHERE pg_catalog.isfinite(t.%1$I)', s.event_time, source) INTO until;
+		-- A row from the future must not make all others late.
+		EXECUTE pg_catalog.format('SELECT pg_catalog.max(t.%1$I)::timestamptz FROM %2$s AS t WHERE pg_catalog.isfinite(t.%1$I) AND t.%1$I OPERATOR(pg_catalog.<=) $1', s.event_time, source)
+			INTO until USING s.now;
 		WHILE until IS NOT NULL AND NOT risk.refresh_step(source, this, until) LOOP
 			COMMIT;
 			PERFORM pg_catalog.pg_sleep(0.02);
@@ -286,18 +291,17 @@ CREATE FUNCTION risk.tile_counters(source regclass, name text, OUT by_tiles bigi
 COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 	'Lookups in a set of rolling features since the server started: answered by tiles, or by rows alone, and the rows and changes that they read';
 
-CREATE FUNCTION risk.tiles_missing_index(source regclass, name text) RETURNS text
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_missing_index';
-COMMENT ON FUNCTION risk.tiles_missing_index(regclass, text) IS
-	'What keeps counts of different values of a set from being answered by tiles: a command that makes the missing index; NULL: nothing';
+CREATE FUNCTION risk.tiles_problem(source regclass, name text) RETURNS text
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_problem';
+COMMENT ON FUNCTION risk.tiles_problem(regclass, text) IS
+	'What keeps lookups in a set from being answered by tiles, but for triggers: why there can be none, or a command that makes the index that counts of different values need; NULL: nothing';
 
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
-		   CASE WHEN EXISTS (SELECT FROM (SELECT s.source::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(s.source)) AS p (relid)
-							 WHERE (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, s.event_time) AS g WHERE g.tgenabled = 'A') < 3)
-						AND risk.rolling_column_kind(s.source, s.event_time) <> 'date'
-				THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them'
-				ELSE risk.tiles_missing_index(s.source, s.name) END AS problem,
+		   coalesce(risk.tiles_problem(s.source, s.name),
+					CASE WHEN EXISTS (SELECT FROM (SELECT s.source::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(s.source)) AS p (relid)
+									  WHERE (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, s.event_time) AS g WHERE g.tgenabled = 'A') < 3)
+						 THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END) AS problem,
 		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
 		   t.planned > t.built AS waiting,
 		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) + coalesce(c.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,

@@ -21,6 +21,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
@@ -135,6 +136,14 @@ set_columns(LiveIndex *result, const LiveQuery *query, Relation rel)
 		getBaseType(TupleDescAttr(RelationGetDescr(rel), result->time - 1)->atttypid) == query->spec.time_type;
 }
 
+/* Are all of its rows its own?  A table is said to have children from the first one on until
+ * it is analyzed without. */
+static bool
+has_no_children(Relation rel)
+{
+	return !rel->rd_rel->relhassubclass || find_inheritance_children(RelationGetRelid(rel), NoLock) == NIL;
+}
+
 /* partition: the table may be one.  In the query's memory. */
 LiveIndex *
 live_index_find(const LiveQuery *query, bool partition)
@@ -151,7 +160,7 @@ live_index_find(const LiveQuery *query, bool partition)
 	result->stored = palloc(sizeof(AttrNumber) * (num_columns + 1));
 	result->values = palloc(sizeof(Datum) * (num_columns + 1));
 	result->nulls = palloc(sizeof(bool) * (num_columns + 1));
-	if (rel && rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
+	if (rel && rel->rd_rel->relkind == RELKIND_RELATION && has_no_children(rel) &&
 		(partition || !rel->rd_rel->relispartition) && set_columns(result, query, rel))
 	{
 		List	   *indexes = RelationGetIndexList(rel);

@@ -34,6 +34,7 @@
 #include "live_extrema.h"
 #include "live_query.h"
 #include "tile.h"
+#include "tile_build.h"
 #include "tile_shared.h"
 #include "tiling.h"
 
@@ -608,7 +609,7 @@ ask_for_tiles(LiveQuery *query, Tiling *tiling, const Datum *key, int64 time, co
 		until = reading->recent[reading->events % LIVE_RECENT_EVENTS];
 	if (reading->edges > MANY_EVENTS)
 		until = Max(until, reading->edges_until);
-	tile_request(tiling, bytes, lower[0], until);
+	tile_request(tiling, bytes, lower[0], tile_build_until(tiling, until));
 }
 
 /* Count a lookup as of a time, and ask for tiles if they would have spared it the

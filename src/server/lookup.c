@@ -599,13 +599,13 @@ risk_tiles_kept(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(tile_build_kept(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1))));
 }
 
-PG_FUNCTION_INFO_V1(risk_tiles_missing_index);
+PG_FUNCTION_INFO_V1(risk_tiles_problem);
 
-/* risk.tiles_missing_index(source, name) */
+/* risk.tiles_problem(source, name) */
 Datum
-risk_tiles_missing_index(PG_FUNCTION_ARGS)
+risk_tiles_problem(PG_FUNCTION_ARGS)
 {
-	char	   *problem = tiling_missing_index(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	char	   *problem = tiling_problem(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 
 	if (!problem)
 		PG_RETURN_NULL();

@@ -116,9 +116,10 @@ fence_passed(FullTransactionId fence, Snapshot snapshot)
 	return oldest >= U64FromFullTransactionId(fence);
 }
 
-/* Plan no further than now: a row from the future must not make all others late. */
-static int64
-sensible_plan(const Tiling *tiling, int64 until)
+/* A time up to which tiles can be asked for: no later than now, since a row from the
+ * future must not make all others late. */
+int64
+tile_build_until(const Tiling *tiling, int64 until)
 {
 	int64		now = clock_now();
 
@@ -139,7 +140,6 @@ prepare(Tiling *tiling, int64 until, Snapshot snapshot)
 {
 	Tiling		changed = *tiling;
 
-	until = sensible_plan(tiling, until);
 	if (tiling->id != 0 && TransactionIdIsCurrentTransactionId(tiling->written_by))
 		return false;
 	if (tiling->id != 0 && tiling->footing != tiling->stored_footing)
@@ -175,7 +175,7 @@ prepare(Tiling *tiling, int64 until, Snapshot snapshot)
 		changed.built = tiling->planned;
 		write_row(&changed, false);
 	}
-	return true;
+	return tiling->planned >= until;	/* or somebody else has planned less */
 }
 
 /* ---- building ---- */

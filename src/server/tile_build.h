@@ -15,6 +15,9 @@ extern void tile_build_step(void *unused);
  * transaction of its own.  True: that is done, or cannot be. */
 extern bool tile_build_advance(Oid source, const char *set, int64 until, const bytea *key);
 
+/* A time up to which tiles can be asked for, no later than now. */
+extern int64 tile_build_until(const Tiling *tiling, int64 until);
+
 /* From when on tiles of a set are kept; PG_INT64_MIN: all are. */
 extern int64 tile_build_kept(Oid source, const char *set);
 

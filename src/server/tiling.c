@@ -105,6 +105,28 @@ tiling_generation(void)
 
 /* ---- footing ---- */
 
+/* What the tiles of a set rest on, as bytes. */
+typedef struct Footing
+{
+	StringInfoData bytes;
+	bool		stands;			/* can they be trusted? */
+	const char *obstacle;		/* why not, if other triggers would not help; or NULL */
+} Footing;
+
+static void
+refuse(Footing *footing, const char *obstacle)
+{
+	footing->stands = false;
+	if (!footing->obstacle)
+		footing->obstacle = obstacle;
+}
+
+static void
+add_bytes(Footing *footing, const void *bytes, int length)
+{
+	appendBinaryStringInfo(&footing->bytes, bytes, length);
+}
+
 /* Is a trigger for an event time: is the column in its condition, and its argument? */
 static bool
 is_for_time(HeapTuple trigger, Relation triggers, AttrNumber attnum, const char *name)
@@ -126,9 +148,9 @@ is_for_time(HeapTuple trigger, Relation triggers, AttrNumber attnum, const char 
 		VARSIZE_ANY_EXHDR(arguments) == length && memcmp(VARDATA_ANY(arguments), name, length) == 0;
 }
 
-/* Add the triggers of a table that note late rows.  False: they do not see all. */
-static bool
-add_triggers(StringInfo footing, Oid relid, AttrNumber time, const char *name, Oid note_late)
+/* Add the triggers of a table that note late rows, if they see all. */
+static void
+add_triggers(Footing *footing, Oid relid, AttrNumber time, const char *name, Oid note_late)
 {
 	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -148,18 +170,18 @@ add_triggers(StringInfo footing, Oid relid, AttrNumber time, const char *name, O
 			!is_for_time(tuple, triggers, time, name))
 			continue;
 		seen |= trigger->tgtype & all;
-		appendBinaryStringInfo(footing, (const char *) &trigger->oid, sizeof(Oid));
-		appendBinaryStringInfo(footing, (const char *) &touched, sizeof(touched));
+		add_bytes(footing, &trigger->oid, sizeof(Oid));
+		add_bytes(footing, &touched, sizeof(touched));
 	}
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);
-	return seen == all;
+	if (seen != all)
+		refuse(footing, NULL);
 }
 
-/* Add a column, with the transaction that last touched what it is; its number, or
- * 0 if its values are not simply there. */
+/* Add a column, with the transaction that last touched what it is; its number. */
 static AttrNumber
-add_column(StringInfo footing, Oid relid, const char *name)
+add_column(Footing *footing, Oid relid, const char *name)
 {
 	HeapTuple	tuple = SearchSysCacheAttName(relid, name);
 	Form_pg_attribute attribute;
@@ -167,47 +189,63 @@ add_column(StringInfo footing, Oid relid, const char *name)
 	AttrNumber	attnum;
 
 	if (!HeapTupleIsValid(tuple))
+	{
+		refuse(footing, NULL);
 		return InvalidAttrNumber;
+	}
 	attribute = (Form_pg_attribute) GETSTRUCT(tuple);
 	touched = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	attnum = compat_is_virtual(attribute) ? InvalidAttrNumber : attribute->attnum;
-	appendBinaryStringInfo(footing, (const char *) &attnum, sizeof(attnum));
-	appendBinaryStringInfo(footing, (const char *) &touched, sizeof(touched));
+	attnum = attribute->attnum;
+	if (compat_is_virtual(attribute))
+		refuse(footing, psprintf("column \"%s\" is virtual", name));
+	add_bytes(footing, &attnum, sizeof(attnum));
+	add_bytes(footing, &touched, sizeof(touched));
 	ReleaseSysCache(tuple);
 	return attnum;
 }
 
-/* Add a table: its file, the places of the columns, and the triggers.  False: its
- * rows could change unseen, as those of an unlogged one do in a crash. */
-static bool
-add_table(StringInfo footing, const Tiling *tiling, Oid relid, Oid note_late)
+/* Rows of some tables change unseen, as those of an unlogged one do in a crash. */
+static void
+check_table(Footing *footing, Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		refuse(footing, psprintf("\"%s\" is a foreign table", name));
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		refuse(footing, psprintf("table \"%s\" is unlogged", name));
+	if (rel->rd_rel->relforcerowsecurity)
+		refuse(footing, psprintf("table \"%s\" forces row-level security upon its owner", name));
+}
+
+/* Add a table: its file, the places of the columns, and the triggers. */
+static void
+add_table(Footing *footing, const Tiling *tiling, Oid relid, Oid note_late)
 {
 	const LiveQuery *query = tiling->query;
 	const LiveQuery *counted = tiling->counted;
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	AttrNumber	attnum = InvalidAttrNumber;
 	const char *name = NULL;
-	bool		stands;
 
 	if (!rel)
-		return false;
-	stands = (rel->rd_rel->relkind == RELKIND_RELATION || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		rel->rd_rel->relpersistence == RELPERSISTENCE_PERMANENT && !rel->rd_rel->relforcerowsecurity;
-	appendBinaryStringInfo(footing, (const char *) &relid, sizeof(Oid));
-	appendBinaryStringInfo(footing, (const char *) &rel->rd_rel->relfilenode, sizeof(Oid));
+	{
+		refuse(footing, NULL);
+		return;
+	}
+	check_table(footing, rel);
+	add_bytes(footing, &relid, sizeof(Oid));
+	add_bytes(footing, &rel->rd_rel->relfilenode, sizeof(Oid));
 	for (int i = 0; counted && i < counted->spec.num_ids; i++)
-		stands = add_column(footing, relid, counted->columns[i]) > 0 && stands;
+		(void) add_column(footing, relid, counted->columns[i]);
 	for (int i = 0; i < query->spec.num_values + query->num_keys + 1; i++)
 	{
 		name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
-		if (!name)				/* a condition, which is not added up */
-			continue;
-		attnum = add_column(footing, relid, name);
-		stands = stands && attnum > 0;
+		if (name)				/* no condition, which is not added up */
+			attnum = add_column(footing, relid, name);
 	}
-	stands = stands && add_triggers(footing, relid, attnum, name, note_late);
+	add_triggers(footing, relid, attnum, name, note_late);
 	relation_close(rel, AccessShareLock);
-	return stands;
 }
 
 /* ---- what is tiled ---- */
@@ -374,30 +412,44 @@ tiling_has_bytes(Oid type, Oid collation)
 	}
 }
 
-/* What the tiles of a set would rest on.  False: on nothing. */
-static bool
-find_footing(const Tiling *tiling, int64 *result)
+/* Have keys and times bytes? */
+static void
+check_types(Footing *footing, const LiveQuery *query)
+{
+	if (query->time_column != query->spec.time_type)
+		refuse(footing, psprintf("event times are of type %s", format_type_be(query->time_column)));
+	for (int i = 0; i < query->num_keys; i++)
+	{
+		Oid			type = query->inputs[i].type;
+
+		if (!tiling_has_bytes(type, InvalidOid))
+			refuse(footing, psprintf("keys are of type %s", format_type_be(type)));
+		else if (!tiling_has_bytes(type, query->key_collations[i]))
+			refuse(footing, "keys are of a nondeterministic collation");
+	}
+}
+
+/* What the tiles of a set would rest on. */
+static Footing
+find_footing(const Tiling *tiling)
 {
 	static const Oid no_arguments[1] = {InvalidOid};
 	const LiveQuery *query = tiling->query;
 	Oid			note_late = LookupFuncName(list_make2(makeString("risk"), makeString("note_late")), 0, no_arguments, true);
 	List	   *tables = find_all_inheritors(query->source, NoLock, NULL);
-	StringInfoData footing;
-	bool		stands = OidIsValid(note_late) && query->time_column == query->spec.time_type;
+	Footing		footing = {.stands = OidIsValid(note_late)};
 	ListCell   *cell;
 
-	initStringInfo(&footing);
-	for (int i = 0; i < query->num_keys; i++)
-		stands = stands && tiling_has_bytes(query->inputs[i].type, query->key_collations[i]);
-	/* Of children that are no partitions triggers may see nothing. */
-	stands = stands && (list_length(tables) == 1 || get_rel_relkind(query->source) == RELKIND_PARTITIONED_TABLE);
+	initStringInfo(&footing.bytes);
+	check_types(&footing, query);
+	if (list_length(tables) > 1 && get_rel_relkind(query->source) != RELKIND_PARTITIONED_TABLE)
+		refuse(&footing, "the table has children that are no partitions");	/* whose changes triggers do not see */
 	foreach(cell, tables)
 	{
 		live_watch(lfirst_oid(cell));
-		stands = stands && add_table(&footing, tiling, lfirst_oid(cell), note_late);
+		add_table(&footing, tiling, lfirst_oid(cell), note_late);
 	}
-	*result = (int64) hash_bytes_extended((unsigned char *) footing.data, footing.len, 0);
-	return stands;
+	return footing;
 }
 
 const char *
@@ -413,8 +465,11 @@ tiling_stands(Tiling *tiling)
 	{
 		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk footing", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext caller = MemoryContextSwitchTo(context);
+		Footing		footing = find_footing(tiling);
 
-		tiling->stands = find_footing(tiling, &tiling->footing);
+		tiling->footing = (int64) hash_bytes_extended((unsigned char *) footing.bytes.data, footing.bytes.len, 0);
+		tiling->stands = footing.stands;
+		tiling->obstacle = footing.obstacle ? MemoryContextStrdup(cache_context, footing.obstacle) : NULL;
 		tiling->footing_known = true;
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
@@ -549,15 +604,13 @@ tiling_find(Oid source, const char *set)
 	return NULL;
 }
 
-char *
-tiling_missing_index(Oid source, const char *set)
+/* The command that makes an index, without which different values cannot be counted. */
+static char *
+missing_index(const Tiling *tiling)
 {
-	Tiling	   *tiling = tiling_find(source, set);
-	LiveQuery  *query = tiling ? tiling->query : NULL;
+	LiveQuery  *query = tiling->query;
 	StringInfoData command;
 
-	if (!tiling || !tiling_stands(tiling))
-		return NULL;
 	for (int i = 0; i < query->spec.num_features; i++)
 	{
 		const RollingAsked *feature = &query->spec.features[i];
@@ -568,13 +621,25 @@ tiling_missing_index(Oid source, const char *set)
 		column = query->columns[query->spec.num_values + feature->column];
 		initStringInfo(&command);
 		appendStringInfo(&command, "distinct(%s) is answered by rows: CREATE INDEX ON %s (", column,
-						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)));
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(query->source)), get_rel_name(query->source)));
 		for (int j = 0; j < query->num_keys; j++)
 			appendStringInfo(&command, "%s, ", quote_identifier(query->inputs[j].column));
 		appendStringInfo(&command, "%s, %s)", quote_identifier(column), quote_identifier(tiling_time(tiling)));
 		return command.data;
 	}
 	return NULL;
+}
+
+char *
+tiling_problem(Oid source, const char *set)
+{
+	Tiling	   *tiling = tiling_find(source, set);
+
+	if (!tiling)
+		return NULL;
+	if (tiling_stands(tiling))
+		return missing_index(tiling);
+	return tiling->obstacle ? psprintf("there can be no tiles: %s", tiling->obstacle) : NULL;
 }
 
 /* Is the row visible where it was when it was read?  As long as nothing is known to

@@ -33,6 +33,7 @@ typedef struct Tiling
 								 * can be answered (distinct.c); NULL: none */
 	bool		footing_known;
 	bool		stands;			/* could tiles of its events be trusted? */
+	const char *obstacle;		/* why not, if triggers would not help; or NULL */
 	int64		footing;		/* what they would rest on */
 
 	/* The row of risk.rolling_tilings; id 0: there is none. */
@@ -70,9 +71,9 @@ extern const TilingTables *tiling_tables(void);
 extern List *tiling_list(Oid relid, int64 *late_before);
 extern Tiling *tiling_find(Oid source, const char *set);
 
-/* What index is missing, so that different values of a column could be counted; NULL:
- * none is. */
-extern char *tiling_missing_index(Oid source, const char *set);
+/* What keeps lookups from being answered by tiles, but for triggers: why there can be
+ * none, or what index is missing; NULL: nothing. */
+extern char *tiling_problem(Oid source, const char *set);
 
 /* The column of event time. */
 extern const char *tiling_time(const Tiling *tiling);
