@@ -582,6 +582,7 @@ SELECT share('count(*) > 1');
 SELECT share('sum(amount) OVER () > 1');
 SELECT share('generate_series(1, 2) > 1');
 SELECT share('amount > $1');
+SELECT share('amount > 1 / 0');
 -- what the parser would run to make a value of a literal, too, as whoever declares or looks up
 CREATE FUNCTION tell(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'run by somebody else'; RETURN true; END $$;
 CREATE DOMAIN told AS int CHECK (tell(VALUE));
@@ -593,6 +594,10 @@ SELECT share('path = ''{1}''');
 SELECT share('ARRAY[pair] = ''{"(1,2)"}''');
 SELECT share('state IN (''open'', ''paid'') AND NOT state = ANY (''{paid}'') AND num_nulls(''none'', state) = 0 AND coalesce(country, ''-'') = ''-''');
 SELECT condition FROM risk.rolling_features_info WHERE set_name = 'n' AND width = '1 hour';
+-- one that cannot be evaluated fails who declares or looks up, not who writes
+ALTER TABLE pays ALTER country TYPE int USING 1;
+INSERT INTO pays (id, card, at) VALUES (5, 'x', '2026-01-01 00:40');
+SELECT risk.rolling_features('pays', 'x'::text, '2026-01-01 01:00', 'n');
 SELECT risk.drop_rolling_features('pays');
 DROP TABLE pays;
 DROP TYPE pair, state;

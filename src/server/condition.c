@@ -266,6 +266,7 @@ risk_rolling_condition(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {false};
 
 	AtEOXact_GUC(true, nest);
+	(void) expression_planner(copyObject(expr));	/* what is constant can fail */
 	foreach(cell, vars)
 	{
 		AttrNumber	attnum = lfirst_node(Var, cell)->varattno;

@@ -471,8 +471,6 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 	}
 	if (!check_types(query, zone, problem))
 		return NULL;
-	if (query->expressions)
-		prepare_conditions(query);
 	query->free_plan.func = free_plan;
 	query->free_plan.arg = query;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &query->free_plan);
@@ -505,7 +503,8 @@ add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted
 /*
  * Queries for those of the wanted features (NULL entries are none) that are
  * declared on a table, or on one that it is a partition of.  problem NULL: sets
- * with one are left out.
+ * with one are left out, and conditions are not made ready.  That can fail, which is
+ * nothing to those who write into the table.
  *
  * Problems: 42703 a column of the source is gone, 42804 its type has changed.
  */
@@ -513,6 +512,7 @@ List *
 live_queries(Oid relid, const char *const *wanted, int num_wanted, Problem *problem)
 {
 	List	   *queries = add_queries(NIL, relid, wanted, num_wanted, problem);
+	ListCell   *cell;
 
 	if (get_rel_relispartition(relid))
 	{
@@ -524,6 +524,13 @@ live_queries(Oid relid, const char *const *wanted, int num_wanted, Problem *prob
 			if (!(problem && problem->sqlstate))
 				queries = add_queries(queries, lfirst_oid(ancestor), wanted, num_wanted, problem);
 		}
+	}
+	foreach(cell, queries)
+	{
+		LiveQuery  *query = lfirst(cell);
+
+		if (problem && query->expressions)
+			prepare_conditions(query);
 	}
 	return queries;
 }

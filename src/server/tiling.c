@@ -483,7 +483,7 @@ make_tiling(LiveQuery *query)
 	Tiling	   *tiling = palloc0(sizeof(Tiling));
 
 	tiling->query = query;
-	query->expressions = false; /* conditions are not added up, and could fail */
+	query->expressions = false; /* conditions are not added up, nor ready */
 	find_columns(tiling);
 	find_extrema(tiling);
 	tiling->counted = find_counted(query);
