@@ -175,7 +175,7 @@ prepare(Tiling *tiling, int64 until, Snapshot snapshot)
 		changed.built = tiling->planned;
 		write_row(&changed, false);
 	}
-	return tiling->planned >= until;	/* or somebody else has planned less */
+	return true;
 }
 
 /* ---- building ---- */
@@ -422,7 +422,7 @@ advance(Oid source, const char *set, int64 until, const bytea *key, int64 from)
 	done = !tiling || !tiling_stands(tiling);
 	if (!done && prepare(tiling, until, snapshot))
 	{
-		done = true;
+		done = key || tiling->planned >= until; /* or somebody else has planned less */
 		if (key)
 			build(tiling_find(source, set), key, from);
 	}
