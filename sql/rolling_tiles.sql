@@ -455,6 +455,27 @@ SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'bursts'::regclass;
 SELECT bursts_differ();
 SELECT lookups_by_tiles > 20 AS by_tiles FROM risk.rolling_tiles_info WHERE source = 'bursts'::regclass;
 
+-- No edge of a window is in front of one.
+CREATE TABLE days (k text, day date, v numeric, at timestamp GENERATED ALWAYS AS (day::timestamp) STORED);
+INSERT INTO days SELECT 'hot', date '2026-01-01' + i / 200, nullif(i % 7, 0) / 10.0 FROM generate_series(0, 200 * 20 - 1) AS i;
+SELECT risk.create_rolling_features('days', 'k', 'at', 'v', '{3 days}', '{count,sum,avg,min,max}', create_index => true);
+CALL risk.refresh_rolling_features('days');
+CREATE FUNCTION looked_up(OUT how text, OUT same boolean) RETURNS SETOF record LANGUAGE sql AS $$
+	SELECT string_agg(DISTINCT l.how, ' '), bool_and(l.same) FROM generate_series(0, 6) AS i, lookup('days'::regclass, 'hot'::text, '2026-01-17'::timestamptz + i * interval '12 hours') AS l $$;
+SELECT events FROM risk.tile_counters('days', 'k') \gset
+SELECT count(risk.rolling_features('days', 'hot'::text, '2026-01-17'::timestamptz + i * interval '12 hours')) FROM generate_series(0, 6) AS i;
+SELECT events - :events AS read FROM risk.tile_counters('days', 'k');
+SELECT * FROM looked_up();
+BEGIN;
+INSERT INTO days VALUES ('hot', '2026-01-16', 100), ('hot', '2026-01-17', -100);
+UPDATE days SET day = '2026-01-17' WHERE day = '2026-01-16' AND v = 0.6;
+DELETE FROM days WHERE day = '2026-01-15' AND v = 0.1;
+SELECT * FROM looked_up();
+COMMIT;
+CALL risk.refresh_rolling_features('days');
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'days'::regclass;
+SELECT * FROM looked_up();
+
 -- Partitions: an index of each.
 CREATE TABLE parts (k text, ts timestamptz, p text) PARTITION BY RANGE (ts);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
@@ -554,11 +575,11 @@ SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT (risk.begin_refresh('seen', 'k')).event_time;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
-DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, parts, keyed, others, seen;
+DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, days, parts, keyed, others, seen;
 SELECT risk.sweep_tiles();
 SELECT count(*) FROM risk.rolling_distincts;
 DROP OWNED BY risk_test_tiler;
 DROP ROLE risk_test_tiler;
-DROP FUNCTION lookups, lookup, look, after, damaged, bursts_differ;
+DROP FUNCTION lookups, lookup, look, after, damaged, bursts_differ, looked_up;
 DROP OPERATOR FAMILY upper_ops USING btree;
 DROP FUNCTION upper_cmp, upper_1, upper_2, upper_3, upper_4, upper_5 CASCADE;

@@ -9,7 +9,8 @@
  * reads rows, tiles and deltas, so what it writes follows from one state; writers
  * and lookups do not wait for any of that.
  *
- * A tile is made every TILE_EVENTS events of a key, between two instants.  Deltas
+ * A tile is made every TILE_EVENTS events of a key, between two instants; also before
+ * an instant of as many, so that there is one between it and any edge of a window.  Deltas
  * that tiles have passed by are folded in by making the tiles after them anew, from
  * the rows; then all deltas of the key that the snapshot sees are done with: what is
  * not in a tile is read as a row.  Tiles that no window reaches from the
@@ -26,9 +27,11 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -189,10 +192,18 @@ typedef struct Builder
 	ExtremaBuilder *extrema;	/* NULL: the set has none */
 	int64		first;			/* time of the first tile */
 	int64		known_until;	/* before this time what was made is right */
-	int64		since;			/* events since the last tile */
+	int64		tiled;			/* time of the last tile, */
+	int64		since;			/* and events since */
 	int64		last;			/* time of the last event */
 	Datum	   *values;			/* [num_columns] */
 	bool	   *nulls;
+
+	/* The first events of the last instant, which wait until it is known whether
+	 * there are so many that a tile comes before them; -1: there are. */
+	int			num_held;
+	MemoryContext held;
+	Datum	   *held_values;	/* [TILE_EVENTS][num_values of the query] */
+	bool	   *held_nulls;
 } Builder;
 
 /* Insert the tile of the events so far, which were before a time. */
@@ -204,18 +215,17 @@ insert_tile(Builder *builder, int64 time)
 	if (builder->extrema)
 		tile.extrema = tile_extrema_next(builder->extrema, &tile.seq);
 	tile_insert(builder->tiling, builder->key, &tile, false);
+	builder->tiled = time;
 	builder->since = 0;
 }
 
+/* Add an event to the totals. */
 static void
-build_event(void *arg, int64 time, const Datum *values, const bool *nulls)
+add_event(Builder *builder, const Datum *values, const bool *nulls)
 {
-	Builder    *builder = arg;
 	const Tiling *tiling = builder->tiling;
 	MemoryContext caller = MemoryContextSwitchTo(builder->scratch);
 
-	if (builder->since >= TILE_EVENTS && time > builder->last)
-		insert_tile(builder, builder->last + 1);
 	for (int i = 0; i < tiling->num_columns; i++)
 	{
 		builder->values[i] = values[tiling->values[i]];
@@ -225,9 +235,66 @@ build_event(void *arg, int64 time, const Datum *values, const bool *nulls)
 	if (builder->extrema)
 		tile_extrema_event(builder->extrema, values, nulls);
 	builder->since++;
-	builder->last = time;
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(builder->scratch);
+}
+
+/* Have an event of the last instant wait. */
+static void
+hold_event(Builder *builder, const Datum *values, const bool *nulls)
+{
+	const HistorySpec *spec = &builder->tiling->query->spec;
+	Datum	   *held = builder->held_values + builder->num_held * spec->num_values;
+	MemoryContext caller = MemoryContextSwitchTo(builder->held);
+
+	for (int i = 0; i < spec->num_values; i++)
+		held[i] = spec->values[i].type == NUMERICOID && !nulls[i] ? datumCopy(values[i], false, -1) : values[i];
+	memcpy(builder->held_nulls + builder->num_held * spec->num_values, nulls, spec->num_values);
+	builder->num_held++;
+	MemoryContextSwitchTo(caller);
+}
+
+/* Add those that wait. */
+static void
+add_held(Builder *builder)
+{
+	int			num_values = builder->tiling->query->spec.num_values;
+
+	for (int i = 0; i < builder->num_held; i++)
+		add_event(builder, builder->held_values + i * num_values, builder->held_nulls + i * num_values);
+	builder->num_held = 0;
+	MemoryContextReset(builder->held);
+}
+
+/* All events of the last instant are there. */
+static void
+end_instant(Builder *builder)
+{
+	add_held(builder);
+	if (builder->since >= TILE_EVENTS)
+		insert_tile(builder, builder->last + 1);
+}
+
+static void
+build_event(void *arg, int64 time, const Datum *values, const bool *nulls)
+{
+	Builder    *builder = arg;
+
+	if (time > builder->last)
+		end_instant(builder);
+	builder->last = time;
+	if (builder->num_held < 0)
+	{
+		add_event(builder, values, nulls);
+		return;
+	}
+	hold_event(builder, values, nulls);
+	if (builder->num_held < TILE_EVENTS)
+		return;
+	if (builder->tiled < time)
+		insert_tile(builder, time);
+	add_held(builder);
+	builder->num_held = -1;
 }
 
 /* The times that windows can reach from what is built, and from as much earlier. */
@@ -310,6 +377,7 @@ begin_tiles(Builder *builder, int64 from, int64 kept)
 	}
 	tile_reader_close(&reader);
 	delete_rows(tiling, builder->key, TILE_TOTALS, any ? begin + 1 : kept, PG_INT64_MAX);
+	builder->tiled = begin;
 	if (!any)
 	{
 		builder->first = begin;
@@ -340,7 +408,10 @@ read_as_owner(Builder *builder, Oid owner, const Datum *key, int64 from)
 	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION);
 	nesting = NewGUCNestLevel();
 	if (from < tiling->planned)
+	{
 		live_scan(tiling->query, key, &(LiveRange) {from, tiling->planned}, 1, &(LiveView) {0}, build_event, builder);
+		end_instant(builder);
+	}
 	if (tiling->counted)
 		distinct_build(tiling, builder->key, key, builder->first, builder->known_until);
 	AtEOXact_GUC(false, nesting);
@@ -376,8 +447,12 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 		.key = key,
 		.scratch = AllocSetContextCreate(context, "pg_risk tiled event", ALLOCSET_SMALL_SIZES),
 		.totals = totals_create(tiling->columns, tiling->num_columns),
+		.last = PG_INT64_MIN,
 		.values = palloc(sizeof(Datum) * (tiling->num_columns + 1)),
-		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1))
+		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1)),
+		.held = AllocSetContextCreate(context, "pg_risk held events", ALLOCSET_SMALL_SIZES),
+		.held_values = palloc(sizeof(Datum) * (TILE_EVENTS * tiling->query->spec.num_values + 1)),
+		.held_nulls = palloc(sizeof(bool) * (TILE_EVENTS * tiling->query->spec.num_values + 1))
 	};
 
 	if (tiling->num_extrema > 0)
