@@ -524,6 +524,12 @@ WHERE g.source = 'keyed'::regclass AND g.set_name = 'k' AND t.key IN (SELECT ris
 CREATE TABLE others (f float8, day date, ts timestamptz, k int);
 SELECT risk.create_rolling_features('others', 'f', 'ts', create_index => true), risk.create_rolling_features('others', 'k', 'day', create_index => true);
 SELECT set_name, problem FROM risk.rolling_tiles_info WHERE source = 'others'::regclass ORDER BY 1;
+-- Names of triggers differ where names of columns do.
+ALTER TABLE others ADD a_time_whose_name_is_as_long_as_the_name_of_a_column_may_be_1 timestamptz,
+	ADD a_time_whose_name_is_as_long_as_the_name_of_a_column_may_be_2 timestamptz;
+SELECT cardinality(risk.create_rolling_features('others', 'k', 'a_time_whose_name_is_as_long_as_the_name_of_a_column_may_be_' || i, name => 'long' || i,
+	windows => ARRAY[i * interval '1 day'], create_index => true)) FROM generate_series(1, 2) AS i;
+SELECT count(DISTINCT tgname) FROM pg_trigger WHERE tgrelid = 'others'::regclass;
 
 -- Rights: totals are of all rows, so they are for who sees all of them.
 CREATE ROLE risk_test_tiler;
@@ -551,6 +557,11 @@ SELECT risk.refresh_step('seen', 'k', now());
 SELECT risk.create_rolling_features('seen', 'k', 'ts', 'v', aggregates => '{count}', windows => '{3 hours}', name => 'theirs');
 RESET ROLE;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'seen'::regclass;
+DROP TRIGGER pg_risk_late_delete_ts ON seen;
+SET ROLE risk_test_tiler;
+CALL risk.refresh_rolling_features('seen', 'theirs');		-- who may not make triggers
+RESET ROLE;
+CALL risk.refresh_rolling_features('seen');
 ALTER TABLE seen ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON seen USING (v % 2 = 0);
 SET ROLE risk_test_tiler;

@@ -116,6 +116,15 @@ $$;
 COMMENT ON FUNCTION risk.late_triggers(oid, text) IS
 	'The triggers of a table for tiles of sets with such a column of event time, also those of what it is a partition of';
 
+CREATE FUNCTION risk.lacks_late_triggers(source oid, event_time text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	SELECT risk.rolling_column_kind(lacks_late_triggers.source, lacks_late_triggers.event_time) <> 'date'	-- which no tiles are for
+		AND EXISTS (SELECT FROM (SELECT lacks_late_triggers.source UNION SELECT relid FROM pg_partition_tree(lacks_late_triggers.source)) AS p (relid)
+					WHERE (SELECT count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, lacks_late_triggers.event_time) AS g WHERE g.tgenabled = 'A') < 3)
+$$;
+COMMENT ON FUNCTION risk.lacks_late_triggers(oid, text) IS
+	'Are triggers missing or disabled that tiles of sets with such a column of event time need?';
+
 -- The triggers of a source, one for each kind of change, enabled.  They take a lock
 -- that writers wait for, so they are not waited for long.  A partition can have its
 -- own besides those of its parents, which have other names.
@@ -139,7 +148,10 @@ BEGIN
 		SELECT t.tgname INTO name FROM risk.late_triggers(source, event_time) AS t
 		WHERE t.tgtype & bit <> 0 ORDER BY t.tgenabled <> 'A' LIMIT 1;
 		IF NOT FOUND THEN
-			name := format('pg_risk_late_%s_%s%s', lower(kind), parent, event_time)::name;
+			name := format('pg_risk_late_%s_%s%s', lower(kind), parent, event_time);
+			IF octet_length(name) > 63 THEN		-- what is cut off may be the difference
+				name := format('pg_risk_late_%s_%s%s', lower(kind), parent, md5(event_time));
+			END IF;
 			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (' || replace(format(condition, event_time), '%', '%%') || ') EXECUTE FUNCTION risk.note_late(%L)',
 				name, kind, source, event_time);
 		END IF;
@@ -208,7 +220,13 @@ BEGIN
 	key := s.key;
 	event_time := s.event_time;
 	now := risk.clock();
-	IF NOT risk.make_late_triggers(source, s.event_time) THEN
+	IF NOT has_table_privilege(risk.calling_role(), source, 'TRIGGER') THEN
+		IF risk.lacks_late_triggers(source, s.event_time) THEN
+			RAISE EXCEPTION 'permission denied for the triggers that tiles of table "%" need', source
+				USING ERRCODE = 'insufficient_privilege',
+					  HINT = format('Have who may make triggers there CALL risk.refresh_rolling_features(%L, %L).', source, name);
+		END IF;
+	ELSIF NOT risk.make_late_triggers(source, s.event_time) THEN
 		RAISE EXCEPTION 'table "%" is locked', source
 			USING ERRCODE = 'lock_not_available', HINT = 'Try again when nobody writes to it for long.';
 	END IF;
@@ -299,15 +317,16 @@ COMMENT ON FUNCTION risk.tiles_problem(regclass, text) IS
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
 		   coalesce(risk.tiles_problem(s.source, s.name),
-					CASE WHEN EXISTS (SELECT FROM (SELECT s.source::oid UNION SELECT relid FROM pg_catalog.pg_partition_tree(s.source)) AS p (relid)
-									  WHERE (SELECT pg_catalog.count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, s.event_time) AS g WHERE g.tgenabled = 'A') < 3)
+					CASE WHEN risk.lacks_late_triggers(s.source, s.event_time)
 						 THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END) AS problem,
-		   timestamptz '2000-01-01 00:00:00+00' + nullif(t.built, -9223372036854775808) * interval '1 microsecond' AS built_until,
+		   CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = s.source AND a.attname = s.event_time AND a.atttypid = 'timestamp'::regtype)
+				THEN (timestamp '2000-01-01 00:00:00' + b.built)::timestamptz ELSE timestamptz '2000-01-01 00:00:00+00' + b.built END AS built_until,
 		   t.planned > t.built AS waiting,
 		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) + coalesce(c.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,
 		   l.by_tiles AS lookups_by_tiles, l.by_rows AS lookups_by_rows, l.events AS events_read
 	FROM risk.rolling_sets AS s
 	LEFT JOIN risk.rolling_tilings AS t ON t.source = s.source AND t.set_name = s.name
+	CROSS JOIN LATERAL (SELECT nullif(t.built, -9223372036854775808) * interval '1 microsecond') AS b (built)
 	LEFT JOIN LATERAL (SELECT pg_catalog.count(DISTINCT i.key) AS keys, pg_catalog.count(*) AS tiles,
 							  pg_catalog.sum(pg_catalog.pg_column_size(i.*)) AS bytes
 					   FROM risk.rolling_tiles AS i WHERE i.tiling = t.tiling) AS n ON true
