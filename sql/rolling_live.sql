@@ -40,7 +40,9 @@ SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '
 SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', delay => '-1 day', name => 'n');
 SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{1 hour}', name => 'n');
 SELECT risk.create_rolling_features('transfers', 'from_addr', 'at', windows => '{2 hours,120 minutes}', name => 'n');
+CREATE INDEX transfers_other ON transfers (id COLLATE "POSIX", at);		-- which sorts by another collation
 SELECT risk.create_rolling_features('transfers', 'id', 'at');
+DROP INDEX transfers_other;
 SELECT risk.create_rolling_features('transfers', NULL::name, 'at');
 BEGIN;
 ALTER TABLE transfers ADD note json;

@@ -513,6 +513,8 @@ SELECT * FROM lookup('keyed'::regclass, ROW('00000000-0000-0000-0000-00000000000
 INSERT INTO keyed VALUES (2, NULL, '2999-01-01', 'z', 1);
 CALL risk.refresh_rolling_features('keyed');
 SELECT set_name, built_until <= now() AS until_now FROM risk.rolling_tiles_info WHERE source = 'keyed'::regclass ORDER BY 1;
+SELECT risk.refresh_step('keyed', 'k', '2999-01-01');
+SELECT timestamp '2000-01-01' + planned * interval '1 microsecond' <= clock_timestamp() AT TIME ZONE 'UTC' AS until_now FROM risk.rolling_tilings WHERE source = 'keyed'::regclass AND set_name = 'k';
 -- Nor do all keys wait for a plan of their own, up to a moment that has moved on.
 INSERT INTO keyed SELECT 10 + i % 4, '00000000-0000-0000-0000-00000000000f', '2026-01-01'::timestamp + i * interval '1 s', 'y', i FROM generate_series(1, 1000) AS i;
 CALL risk.refresh_rolling_features('keyed');

@@ -96,7 +96,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 	JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS m ON m.oid = c.relam,
 	LATERAL (SELECT array_agg(a.attname::text ORDER BY k.n) AS names
 			 FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, n)
-			 LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+			 LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attcollation = i.indcollation[k.n - 1]
 			 WHERE k.n <= cardinality(rolling_index.key) + 1) AS l
 	WHERE i.indrelid = rolling_index.source AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
 	AND i.indnkeyatts > cardinality(rolling_index.key)

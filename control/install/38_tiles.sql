@@ -202,7 +202,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	PERFORM risk.require_writes();
 	PERFORM risk.require_rolling_set(source, name);
-	RETURN risk.advance_tiles(source, name, until, key);
+	-- A time of the future would make all rows late.
+	RETURN risk.advance_tiles(source, name, least(until, risk.clock()), key);
 END $$;
 COMMENT ON FUNCTION risk.refresh_step(regclass, text, timestamptz, bytea) IS
 	'A step of risk.refresh_rolling_features(). Errors: 42704 no such set, 42501 not allowed.';
@@ -266,7 +267,7 @@ BEGIN
 	FOR this IN SELECT t.name FROM risk.rolling_set_times(source) AS t WHERE name IS NULL OR t.name = name LOOP
 		s := risk.begin_refresh(source, this);
 		COMMIT;
-		-- A row from the future must not make all others late.
+		-- The latest there is, but for rows from the future.
 		EXECUTE pg_catalog.format('SELECT pg_catalog.max(t.%1$I)::timestamptz FROM %2$s AS t WHERE pg_catalog.isfinite(t.%1$I) AND t.%1$I OPERATOR(pg_catalog.<=) $1', s.event_time, source)
 			INTO until USING s.now;
 		WHILE until IS NOT NULL AND NOT risk.refresh_step(source, this, until) LOOP
