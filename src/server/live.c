@@ -14,8 +14,10 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -67,6 +69,7 @@ enum
 static uint64 generation = 1;
 static Oid *watched = NULL;		/* relations whose changes count */
 static int	num_watched = 0;
+static bool detaching = false;	/* partitions, as this transaction has seen */
 
 static void
 relation_invalidated(Datum arg, Oid relid)
@@ -79,10 +82,31 @@ relation_invalidated(Datum arg, Oid relid)
 		generation++;
 }
 
+/* Partitions that are being detached are still there for older snapshots: what was
+ * made in a transaction that has seen such ones is not for the next. */
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	generation += detaching;
+	detaching = false;
+}
+
+static void
+note_detaching(Oid source)
+{
+	TransactionId since = InvalidTransactionId;
+
+	if (get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE)
+		(void) find_inheritance_children_extended(source, true, NoLock, &detaching, &since);
+}
+
 void
 live_init(void)
 {
 	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
+	RegisterXactCallback(transaction_ended, NULL);
 }
 
 uint64
@@ -488,6 +512,7 @@ add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted
 	HeapTuple	tuple;
 
 	live_watch(source);
+	note_detaching(source);
 	while (!(problem && problem->sqlstate) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		LiveQuery  *query = make_query(tuple, RelationGetDescr(rel), wanted, num_wanted, problem ? problem : &ignored);
