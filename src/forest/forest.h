@@ -187,6 +187,7 @@ typedef enum ForestKernel
 	FOREST_KERNEL_AUTO,			/* the fastest that there is */
 	FOREST_KERNEL_WALK,			/* any processor, any forest */
 	FOREST_KERNEL_KEYS,			/* keys, any processor; see keys.c */
+	FOREST_KERNEL_PLAIN,		/* ranks for many rows, any processor */
 	FOREST_KERNEL_AVX2,			/* ranks, with AVX2 */
 	FOREST_KERNEL_AVX512		/* ranks, with AVX-512 VBMI */
 } ForestKernel;

@@ -24,8 +24,6 @@
 
 #define NO_TREE		UINT32_MAX
 
-#define IMAGE_SLOTS		(2 * PLAN_MAX_SLOTS + 1)
-
 /* A feature in use: its distinct cuts, ascending, and where its parts begin. */
 typedef struct PlanFeature
 {
@@ -40,12 +38,12 @@ typedef struct Planner
 	const Forest *forest;
 	ForestPlan *plan;
 	uint32_t	num_features;	/* in use */
-	PlanFeature features[PLAN_MAX_SLOTS];
-	uint16_t	feature_of_slot[IMAGE_SLOTS];	/* by slot of the image */
-	uint8_t		slot_of_part[PLAN_MAX_SLOTS];
 	uint32_t	categorical[PLAN_MAX_CATEGORICAL];	/* place in the row */
 	uint64_t	room;			/* bytes that the plan may take */
 	/* working memory */
+	PlanFeature *features;		/* [num_slots of the image] */
+	uint16_t   *feature_of_slot;	/* likewise */
+	uint16_t   *slot_of_part;	/* [max_parts()] */
 	float	   *cuts;			/* [num_nodes] */
 	uint32_t   *positions;		/* [num_outputs]: where its next tree goes */
 	uint32_t   *order;			/* [num_groups * 8]: the tree at a position, or NO_TREE */
@@ -93,6 +91,16 @@ max_trees_size(const Forest *forest)
 		(sizeof(PlanGroup) + PLAN_GROUP * PLAN_NODES * plan_leaf_size(kind_of(forest)));
 }
 
+/* At most so many parts of features, which become slots. */
+static uint64_t
+max_parts(const Forest *forest)
+{
+	uint64_t	parts = forest->header->num_slots +
+		(uint64_t) forest->header->num_nodes / PLAN_MAX_CUTS;
+
+	return parts < PLAN_MAX_WIDE ? parts : PLAN_MAX_WIDE;
+}
+
 /*
  * Can this forest have ranks, as far as its header and slots tell?  Trees of
  * one or two levels, or an output each, are better walked than filled up.
@@ -102,7 +110,7 @@ can_rank(const Forest *forest)
 {
 	const ForestHeader *header = forest->header;
 
-	return header->kind == FOREST_TREES && header->num_slots <= IMAGE_SLOTS &&
+	return header->kind == FOREST_TREES && header->num_slots <= 2 * PLAN_MAX_WIDE + 1 &&
 		max_trees_size(forest) <= SMALL_PLAN + MAX_GROWTH * header->image_size;
 }
 
@@ -120,9 +128,10 @@ static uint64_t
 max_size(const Forest *forest)
 {
 	uint64_t	groups = max_groups(forest->header);
-	uint64_t	blocks = forest->header->num_nodes / PLAN_BLOCK + 2 * PLAN_MAX_SLOTS;
+	uint64_t	parts = max_parts(forest);
+	uint64_t	blocks = forest->header->num_nodes / PLAN_BLOCK + 2 * parts;
 
-	return aligned(sizeof(ForestPlan)) + 2 * aligned(PLAN_MAX_SLOTS * sizeof(uint32_t)) + PLAN_FEW +
+	return aligned(sizeof(ForestPlan)) + 2 * aligned(parts * sizeof(uint32_t)) + PLAN_FEW +
 		blocks * PLAN_BLOCK * sizeof(float) + aligned(groups * sizeof(uint32_t)) + max_trees_size(forest) +
 		groups * PLAN_GROUP * sizeof(PlanTree) + max_categories_size(forest);
 }
@@ -133,9 +142,10 @@ ranks_room(const Forest *forest, ForestKernel kernel)
 {
 	const ForestHeader *header = forest->header;
 
-	if (kernel == FOREST_KERNEL_KEYS || !kernel_wants_ranks() || !can_rank(forest))
+	if (kernel == FOREST_KERNEL_KEYS || !can_rank(forest))
 		return 0;
-	return max_size(forest) + header->num_nodes * sizeof(float) +
+	return max_size(forest) + header->num_slots * (sizeof(PlanFeature) + sizeof(uint16_t)) +
+		max_parts(forest) * sizeof(uint16_t) + header->num_nodes * sizeof(float) +
 		(header->num_outputs + max_groups(header) * PLAN_GROUP) * sizeof(uint32_t);
 }
 
@@ -180,11 +190,7 @@ find_features(Planner *planner)
 	for (i = 1; i < first_categorical; i++)
 	{
 		if (i == 1 || slots[i].feature != slots[i - 1].feature)
-		{
-			if (planner->num_features == PLAN_MAX_SLOTS)
-				return false;
 			planner->features[planner->num_features++].feature = slots[i].feature;
-		}
 		planner->feature_of_slot[i] = planner->num_features - 1;
 	}
 	for (; i < planner->forest->header->num_slots; i++)
@@ -317,7 +323,7 @@ write_slots(Planner *planner, bool short_ones, uint32_t *num_blocks)
 	}
 }
 
-/* All slots, the short ones first.  False: more than a byte can number. */
+/* All slots, the short ones first.  False: too many. */
 static bool
 make_slots(Planner *planner)
 {
@@ -333,7 +339,7 @@ make_slots(Planner *planner)
 
 		feature->first_part = num_parts;
 		num_parts += (feature->num_cuts + PLAN_MAX_CUTS - 1) / PLAN_MAX_CUTS;
-		if (num_parts > PLAN_MAX_SLOTS)
+		if (num_parts > PLAN_MAX_WIDE)
 			return false;
 	}
 	plan->features = aligned(sizeof(ForestPlan));
@@ -352,7 +358,7 @@ make_slots(Planner *planner)
 /* What a node of the plan asks. */
 typedef struct Decision
 {
-	uint8_t		slot;
+	uint16_t	slot;
 	int8_t		cut;
 	bool		missing_left;
 } Decision;
@@ -388,16 +394,20 @@ decision_of(Planner *planner, const ForestNode *node)
 
 /* Write the question of node `number` of a tree, in its upper levels or a record. */
 static void
-write_decision(PlanGroup *group, uint32_t tree, PlanRecord *records, uint32_t number,
-			   Decision decision)
+write_decision(ForestPlan *plan, uint32_t position, uint32_t number, Decision decision)
 {
+	PlanGroup  *group = (PlanGroup *) ((char *) plan + plan->groups) + position / PLAN_GROUP;
+	size_t		first = (size_t) position * PLAN_NODES;
+	uint32_t	tree = position % PLAN_GROUP;
 	uint32_t	above = number;
 	uint32_t	within = 1;
 	PlanRecord *record;
 
 	if (number < PLAN_NODES)
 	{
-		group->trees[tree].slots[number] = decision.slot;
+		group->trees[tree].slots[number] = (uint8_t) decision.slot;
+		if (plan_is_wide(plan))
+			((uint8_t *) plan + plan->high_slots)[first + number] = decision.slot >> 8;
 		group->trees[tree].cuts[number] = decision.cut;
 		if (decision.missing_left)
 			group->missing_left[tree] |= UINT64_C(1) << number;
@@ -408,8 +418,8 @@ write_decision(PlanGroup *group, uint32_t tree, PlanRecord *records, uint32_t nu
 		within = 2 * within + above % 2;
 		above /= 2;
 	}
-	record = &records[above - PLAN_NODES];
-	record->slots[within - 1] = decision.slot + (decision.missing_left ? 0 : PLAN_MAX_SLOTS);
+	record = (PlanRecord *) ((char *) plan + plan->leaves) + first + above - PLAN_NODES;
+	record->slots[within - 1] = decision.slot + (decision.missing_left ? 0 : plan_num_twins(plan));
 	record->cuts[within - 1] = decision.cut;
 }
 
@@ -439,7 +449,6 @@ write_tree(Planner *planner, const ForestTree *tree, uint32_t position)
 {
 	ForestPlan *plan = planner->plan;
 	const ForestNode *nodes = planner->forest->nodes;
-	PlanGroup  *group = (PlanGroup *) ((char *) plan + plan->groups) + position / PLAN_GROUP;
 	size_t		first = (size_t) position * PLAN_NODES;
 	float	   *leaves = (float *) ((char *) plan + plan->leaves) + first;
 	uint32_t   *starts = (uint32_t *) ((char *) plan + plan->leaves) + first;
@@ -451,8 +460,7 @@ write_tree(Planner *planner, const ForestTree *tree, uint32_t position)
 	spread_tree(planner->forest, tree, num_leaves, at);
 	for (i = 1; i < num_leaves; i++)
 		if (nodes[at[i]].step != 0)
-			write_decision(group, position % PLAN_GROUP, records, i,
-						   decision_of(planner, &nodes[at[i]]));
+			write_decision(plan, position, i, decision_of(planner, &nodes[at[i]]));
 	for (i = 0; i < num_leaves; i++)
 	{
 		uint32_t	node = at[num_leaves + i];
@@ -520,8 +528,11 @@ make_groups(Planner *planner)
 		planner->order[planner->positions[output_of(planner, &forest->trees[i])]++] = i;
 	plan->groups = plan->outputs + aligned((uint64_t) plan->num_groups * sizeof(uint32_t));
 	plan->leaves = plan->groups + (uint64_t) plan->num_groups * sizeof(PlanGroup);
-	plan->size = plan->leaves +
+	plan->high_slots = plan->leaves +
 		(uint64_t) plan->num_groups * PLAN_GROUP * PLAN_NODES * plan_leaf_size(plan->kind);
+	plan->size = plan->high_slots;
+	if (plan_is_wide(plan))
+		plan->size += (uint64_t) plan->num_groups * PLAN_GROUP * PLAN_NODES;
 }
 
 /* All trees, each at its position. */
@@ -726,15 +737,18 @@ make_ranks(const Forest *forest, ForestPlan *plan)
 	memset(&planner, 0, sizeof(planner));
 	planner.forest = forest;
 	planner.plan = plan;
-	planner.cuts = (float *) ((char *) plan + max_size(forest));
+	planner.features = (PlanFeature *) ((char *) plan + max_size(forest));
+	planner.cuts = (float *) (planner.features + header->num_slots);
 	planner.positions = (uint32_t *) (planner.cuts + header->num_nodes);
 	planner.order = planner.positions + header->num_outputs;
+	planner.feature_of_slot = (uint16_t *) (planner.order + max_groups(header) * PLAN_GROUP);
+	planner.slot_of_part = planner.feature_of_slot + header->num_slots;
 	planner.room = max_size(forest);
 	if (!find_features(&planner) || !make_slots(&planner))
 		return false;
 	make_groups(&planner);
 	write_trees(&planner);
-	if (forest_has_kernel(FOREST_KERNEL_AVX512))
+	if (forest_has_kernel(FOREST_KERNEL_AVX512) && !plan_is_wide(planner.plan))
 		number_twins(&planner);
 	if (!write_categories(&planner))
 		return false;

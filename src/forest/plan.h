@@ -28,6 +28,9 @@
  * for each node of level 6 its number in the image instead, from where the walk
  * goes on (walk.c).
  *
+ * Wide plans.  With more than 256 slots the upper bytes of their numbers stand in a
+ * section of their own.  Only kernels for many rows, which move no ranks, can use them.
+ *
  * Categories.  A group has for each categorical feature that its trees use a
  * table of words: what bit the nodes of 8 trees have when the row has this
  * category, one bit a node, in one cache line.  To the ranks such a node
@@ -48,7 +51,8 @@
 #define PLAN_LEVELS		6		/* decided at once */
 #define PLAN_NODES		64		/* of these levels, node 0 unused; as many leaves */
 #define PLAN_RECORD_LEVELS	2	/* decided by a record */
-#define PLAN_MAX_SLOTS	256
+#define PLAN_MAX_SLOTS	256		/* that a byte can number */
+#define PLAN_MAX_WIDE	(1 << 14)	/* slots of a wide plan */
 #define PLAN_FEW		64		/* twins that fit into one register */
 #define PLAN_MAX_CATEGORICAL	256 /* features */
 #define PLAN_MAX_CUTS	254		/* of a slot */
@@ -104,7 +108,7 @@ typedef struct PlanRecord
 /*
  * Every slot has a twin for each direction of missing values; to those nothing
  * has to be asked about what is missing.  Ranks of a row by twins: missing goes
- * left at once, right in the other half.
+ * left at once, right in the other half, which begins at plan_num_twins().
  */
 typedef struct PlanTwins
 {
@@ -135,6 +139,7 @@ typedef struct ForestPlan
 	uint32_t	outputs;		/* uint32_t [num_groups] */
 	uint64_t	groups;			/* PlanGroup [num_groups] */
 	uint64_t	leaves;			/* of the plan's kind: [num_groups * 8][64] */
+	uint64_t	high_slots;		/* uint8_t [num_groups * 8][64], of a wide plan */
 	uint64_t	category_features;	/* uint32_t [num_categorical]: place in the row */
 	uint64_t	category_begins;	/* uint32_t [num_groups + 1]: first of a group */
 	uint64_t	categories;		/* PlanCategories [] */
@@ -142,6 +147,20 @@ typedef struct ForestPlan
 								 * plan_few_place() */
 	uint64_t	keys;			/* see keys.c; 0: there are none */
 } ForestPlan;
+
+/* Are there more slots than a byte can number? */
+static inline bool
+plan_is_wide(const ForestPlan *plan)
+{
+	return plan->num_slots > PLAN_MAX_SLOTS;
+}
+
+/* The number of a slot's second twin less that of its first. */
+static inline uint32_t
+plan_num_twins(const ForestPlan *plan)
+{
+	return plan_is_wide(plan) ? plan->num_slots : PLAN_MAX_SLOTS;
+}
 
 /*
  * Where a node stands in a tree of few twins.  If such trees have leaves and no

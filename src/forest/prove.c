@@ -89,10 +89,9 @@ lay_out(const Forest *forest, Prover *prover, char *memory)
 	const ForestHeader *header = forest->header;
 	size_t		num_rows = rows_of_round(header);
 	size_t		used = 0;
-	size_t		scratch = forest_scratch_size(forest);
+	Forest		fastest = *forest;
 
-	if (scratch < KERNEL_BLOCK_SCRATCH + PLAN_ALIGNMENT)
-		scratch = KERNEL_BLOCK_SCRATCH + PLAN_ALIGNMENT;
+	forest_set_kernel(&fastest, FOREST_KERNEL_AUTO);	/* no other one wants more scratch space */
 	take(memory, &used, sizeof(Prover));
 	prover->begins = take(memory, &used, (header->num_slots + 1) * sizeof(uint32_t));
 	prover->values = take(memory, &used, num_values(header) * sizeof(uint32_t));
@@ -100,7 +99,7 @@ lay_out(const Forest *forest, Prover *prover, char *memory)
 	prover->rows = take(memory, &used, num_rows * header->num_features * sizeof(float));
 	prover->expected = take(memory, &used, num_rows * header->num_outputs * sizeof(float));
 	prover->margins = take(memory, &used, num_rows * header->num_outputs * sizeof(float));
-	prover->scratch = take(memory, &used, scratch);
+	prover->scratch = take(memory, &used, forest_batch_scratch_size(&fastest));
 	return used;
 }
 

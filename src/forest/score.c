@@ -83,7 +83,7 @@ forest_batch_scratch_size(const Forest *forest)
 	size_t		planes = 0;
 
 	if (forest->batch_kernel != NULL)
-		planes = KERNEL_BLOCK_SCRATCH + PLAN_ALIGNMENT;
+		planes = block_layout(forest).size + PLAN_ALIGNMENT;
 	return planes > forest_scratch_size(forest) ? planes : forest_scratch_size(forest);
 }
 

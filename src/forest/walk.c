@@ -22,6 +22,7 @@
 
 #define LANES			16		/* trees walked at once */
 #define LANE_STEPS		8		/* before asking which are at leaves */
+#define BLOCK_STEPS		3		/* of a block of rows, likewise */
 
 #define BITS_INFINITY	UINT32_C(0x7f800000)
 #define BITS_SIGN		UINT32_C(0x80000000)
@@ -209,13 +210,12 @@ add_leaves(const Forest *forest, const ForestTree *trees, const uint32_t *at,
 		margins[0] = sum;
 }
 
-/* What a walk over a row needs. */
+/* What a walk needs; the slots of a row may come later. */
 static ALWAYS_INLINE Walk
-start_walk(const Forest *forest, const float *row, uint32_t *slots)
+make_walk(const Forest *forest, const uint32_t *slots)
 {
 	Walk		walk;
 
-	forest_fill_slots(forest, row, slots);
 	walk.nodes = forest->nodes;
 	walk.slots = slots;
 	walk.category_sets = forest->category_sets;
@@ -223,6 +223,14 @@ start_walk(const Forest *forest, const float *row, uint32_t *slots)
 	walk.slot_mask = (UINT32_C(1) << forest->header->slot_bits) - 1;
 	walk.first_categorical = forest->first_categorical;
 	return walk;
+}
+
+/* What a walk over a row needs. */
+static ALWAYS_INLINE Walk
+start_walk(const Forest *forest, const float *row, uint32_t *slots)
+{
+	forest_fill_slots(forest, row, slots);
+	return make_walk(forest, slots);
 }
 
 /* All trees from where at[] says. */
@@ -284,6 +292,56 @@ add_started(const Forest *forest, const float *row, void *scratch, float *margin
 		add_leaves(forest, forest->trees, at, forest->header->num_trees, kind, margins);
 }
 
+/* The node after `at` for a row of many. */
+static ALWAYS_INLINE uint32_t
+next_of_row(Walk walk, const uint32_t *slots, uint32_t at, bool categories)
+{
+	walk.slots = slots;
+	return next_node(&walk, at, walk.nodes[at].step, categories);
+}
+
+/*
+ * One tree for many rows when a kernel of ranks has come to level 6: as finish_trees(), with
+ * rows for trees; but first, in a tree that has many nodes there, some steps of all rows.
+ */
+static ALWAYS_INLINE void
+add_block_started(const Forest *forest, uint32_t tree, const uint32_t *slots, uint32_t num_rows,
+				  uint32_t *at, float *margins, bool categories, LeafKind kind)
+{
+	Walk		walk = make_walk(forest, slots);
+	size_t		num_slots = forest->header->num_slots;
+	bool		many = forest_tree_size(forest, tree) > 4 * PLAN_NODES;
+	uint32_t	all_steps = many ? BLOCK_STEPS : 0;
+	uint32_t	list[KERNEL_BLOCK];
+	uint32_t	count = 0;
+	uint32_t	kept;
+	uint32_t	step;
+	uint32_t	i;
+
+	for (step = 0; step < all_steps; step++)
+#pragma GCC unroll 4
+		for (i = 0; i < num_rows; i++)
+			at[i] = next_of_row(walk, slots + i * num_slots, at[i], categories);
+	for (i = 0; i < num_rows && forest->trees[tree].depth > PLAN_LEVELS + all_steps; i++)
+	{
+		list[count] = i;
+		count += walk.nodes[at[i]].step != 0;
+	}
+	for (; count > 0; count = kept)
+		for (kept = 0, i = 0; i < count; i++)
+		{
+			uint32_t	row = list[i];
+			uint32_t	next = next_of_row(walk, slots + row * num_slots, at[row], categories);
+
+			at[row] = next;
+			list[kept] = row;
+			kept += walk.nodes[next].step != 0;
+		}
+	for (i = 0; i < num_rows; i++)
+		add_leaves(forest, &forest->trees[tree], &at[i], 1, kind,
+				   margins + (size_t) i * forest->header->num_outputs);
+}
+
 #define DEFINE_WALK(name, categories, kind) \
 static void \
 name(const Forest *forest, const float *row, void *scratch, float *margins) \
@@ -295,6 +353,13 @@ static void \
 name##_on(const Forest *forest, const float *row, void *scratch, float *margins) \
 { \
 	add_started(forest, row, scratch, margins, categories, kind); \
+} \
+\
+static void \
+name##_block(const Forest *forest, uint32_t tree, const uint32_t *slots, uint32_t num_rows, \
+			 uint32_t *at, float *margins) \
+{ \
+	add_block_started(forest, tree, slots, num_rows, at, margins, categories, kind); \
 }
 
 DEFINE_WALK(numeric_single, false, LEAF_SINGLE)
@@ -324,6 +389,21 @@ walk_on(const Forest *forest, const float *row, void *scratch, float *margins)
 	bool		categories = forest->first_categorical < forest->header->num_slots;
 
 	walks[categories][leaf_kind(forest)] (forest, row, scratch, margins);
+}
+
+/* See kernel.h. */
+void
+walk_block_on(const Forest *forest, uint32_t tree, const uint32_t *slots, uint32_t num_rows,
+			  uint32_t *at, float *margins)
+{
+	static void (*const walks[2][3]) (const Forest *, uint32_t, const uint32_t *, uint32_t,
+									  uint32_t *, float *) = {
+		{numeric_single_block, numeric_multi_block, numeric_vector_block},
+		{categorical_single_block, categorical_multi_block, categorical_vector_block}
+	};
+	bool		categories = forest->first_categorical < forest->header->num_slots;
+
+	walks[categories][leaf_kind(forest)] (forest, tree, slots, num_rows, at, margins);
 }
 
 /* The walk that a forest needs. */

@@ -41,6 +41,7 @@ static const struct config_enum_entry kernels[] = {
 	{"auto", FOREST_KERNEL_AUTO, false},
 	{"walk", FOREST_KERNEL_WALK, false},
 	{"keys", FOREST_KERNEL_KEYS, false},
+	{"plain", FOREST_KERNEL_PLAIN, false},
 	{"avx2", FOREST_KERNEL_AVX2, false},
 	{"avx512", FOREST_KERNEL_AVX512, false},
 	{NULL, 0, false}

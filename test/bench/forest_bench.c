@@ -342,7 +342,7 @@ static int
 find_sides(const Forest *forest, const Rival *rival, bool batch, Side *sides)
 {
 	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
-	FOREST_KERNEL_KEYS, FOREST_KERNEL_WALK};
+	FOREST_KERNEL_PLAIN, FOREST_KERNEL_WALK};
 	int			count = 0;
 	int			i;
 

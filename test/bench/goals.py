@@ -31,7 +31,7 @@ def at_most(text, limit, unit="x"):
     return Goal(text, limit, unit, at_least=False)
 
 
-AVX512, AVX2, PLAIN = "ranks, AVX-512", "ranks, AVX2", "keys"
+AVX512, AVX2, PLAIN = "ranks, AVX-512", "ranks, AVX2", "keys; ranks for batches"
 
 # "N / this" is how many times as long N takes; in process, "this" is the forest.  Their names
 # there: call, model, kernel.

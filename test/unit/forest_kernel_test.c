@@ -9,7 +9,7 @@
  * PG_RISK_LONG=1 scores over ten million rows with each.
  */
 #include "forest_models.h"
-#include "plan.h"
+#include "kernel.h"
 
 #define LONG_ROWS	10000000
 
@@ -20,6 +20,7 @@ static const struct
 }			kernels[] = {
 	{FOREST_KERNEL_WALK, "walk"},
 	{FOREST_KERNEL_KEYS, "keys"},
+	{FOREST_KERNEL_PLAIN, "plain"},
 	{FOREST_KERNEL_AVX2, "AVX2"},
 	{FOREST_KERNEL_AVX512, "AVX-512"},
 };
@@ -28,6 +29,7 @@ static const struct
 
 /* What the kernels have done so far. */
 static uint64_t rows_scored[NUM_KERNELS];
+static uint64_t rows_in_blocks[NUM_KERNELS][2][2][3];	/* by wide, categories, PlanLeaves */
 static uint64_t rows_wanted = 1;	/* multiplies the number of rows of a forest */
 
 /* ---- one forest ---- */
@@ -73,6 +75,7 @@ count_batch_differences(const Forest *forest, const float *rows, size_t num_rows
 	uint64_t	differences = 0;
 	size_t		i;
 
+	memset(scratch, 0x7f, forest_batch_scratch_size(forest));	/* any bytes, these the worst */
 	forest_margins_batch(forest, rows, num_rows, scratch, margins);
 	for (i = 0; i < num_rows; i++)
 		differences += !same_floats(margins + i * outputs, expected + i * outputs, outputs);
@@ -104,16 +107,6 @@ count_row_differences(const Forest *forest, const float *rows, size_t num_rows,
 	free(margins);
 	free(scratch);
 	return differences;
-}
-
-/* Has the forest, with its plan, a kernel of ranks? */
-static bool
-has_ranks(const Forest *forest)
-{
-	Forest		other = *forest;
-
-	return forest_set_kernel(&other, FOREST_KERNEL_AVX512) ||
-		forest_set_kernel(&other, FOREST_KERNEL_AVX2);
 }
 
 /* Made-up rows of a source, and the reference's margins. */
@@ -148,6 +141,9 @@ score_by_kernels(const Forest *forest, const float *rows, size_t num_rows, const
 		differences += count_row_differences(&other, rows, num_rows, expected);
 		differences += count_batch_differences(&other, rows, num_rows, expected);
 		rows_scored[i] += num_rows;
+		if (other.batch_kernel != NULL && num_rows >= KERNEL_BLOCK)
+			rows_in_blocks[i][plan_is_wide(forest->plan)][forest->plan->num_categorical > 0]
+				[forest->plan->kind] += num_rows;
 	}
 	return differences;
 }
@@ -199,7 +195,7 @@ prove(const Forest *forest)
 	return wrong;
 }
 
-/* With the plan for a kernel; *ranked: it has ranks. */
+/* With the plan for a kernel; *ranked: it has those. */
 static uint64_t
 score_planned(const ForestSource *source, const Forest *forest, ForestKernel kernel,
 			  uint64_t num_rows, bool *ranked)
@@ -209,7 +205,7 @@ score_planned(const ForestSource *source, const Forest *forest, ForestKernel ker
 	uint64_t	differences;
 
 	forest_use_plan(&planned, plan);
-	*ranked = has_ranks(&planned);
+	*ranked = planned.plan != NULL && planned.plan->num_groups > 0;
 	differences = count_differences(source, &planned, num_rows * rows_wanted);
 	differences += prove(&planned) != FOREST_KERNEL_AUTO;
 	free(plan);
@@ -217,8 +213,7 @@ score_planned(const ForestSource *source, const Forest *forest, ForestKernel ker
 }
 
 /*
- * Score made-up rows of a source with all kernels, and prove them.  has_plan: does the plan have
- * ranks, on processors with kernels of ranks?
+ * Score made-up rows of a source with all kernels, and prove them.  has_plan: has the plan ranks?
  */
 static uint64_t
 score_source(const ForestSource *source, bool has_plan, uint64_t num_rows, bool *planned)
@@ -238,13 +233,6 @@ score_source(const ForestSource *source, bool has_plan, uint64_t num_rows, bool 
 	return differences;
 }
 
-/* Does this processor have ranks at all? */
-static bool
-processor_plans(void)
-{
-	return forest_has_kernel(FOREST_KERNEL_AVX2) || forest_has_kernel(FOREST_KERNEL_AVX512);
-}
-
 /* Made-up forests of a kind, scored by all kernels. */
 static void
 check_spec(const ModelSpec *spec, bool has_plan, uint32_t rounds, uint32_t num_rows)
@@ -256,8 +244,7 @@ check_spec(const ModelSpec *spec, bool has_plan, uint32_t rounds, uint32_t num_r
 
 	for (i = 0; i < rounds; i++)
 	{
-		differences += score_source(random_source(spec), has_plan && processor_plans(),
-									num_rows, &planned);
+		differences += score_source(random_source(spec), has_plan, num_rows, &planned);
 		all_planned = all_planned && planned;
 	}
 	ok(differences == 0 && all_planned, "kernels and reference agree: %s, %u trees, depth %u, "
@@ -282,14 +269,14 @@ test_depths(void)
 		{
 			spec.num_trees = num_trees[i];
 			spec.num_splits = 2u << spec.max_depth;
-			check_spec(&spec, true, 3, 60);
+			check_spec(&spec, true, 3, 200);
 		}
 	spec.name = "lopsided";
 	spec.chain = true;
 	for (spec.num_splits = 6; spec.num_splits <= 21; spec.num_splits += 3)
 	{
 		spec.max_depth = spec.num_splits;
-		check_spec(&spec, true, 3, 60);
+		check_spec(&spec, true, 3, 200);
 	}
 	spec.name = "numeric";
 	spec.max_depth = 6;
@@ -311,6 +298,7 @@ test_slots(void)
 {
 	static const uint32_t num_features[] = {1, 15, 16, 17, 32, 33, 48, 49, 63, 64, 65, 127, 128,
 	129, 255, 256};
+	static const uint32_t num_wide[] = {257, 300, 1000, 5000};
 	ModelSpec	spec = {.name = "features",.kind = FOREST_TREES,.num_trees = 60,
 	.num_splits = 150,.num_outputs = 1,.missing = NAN};
 	size_t		i;
@@ -325,10 +313,16 @@ test_slots(void)
 	spec.max_depth = 6;
 	for (spec.num_features = 30; spec.num_features <= 34; spec.num_features++)
 		check_spec(&spec, true, 1, 100);
+	spec.name = "wide";
+	for (i = 0; i < sizeof(num_wide) / sizeof(num_wide[0]); i++)
+	{
+		spec.num_features = num_wide[i];
+		for (spec.max_depth = 6; spec.max_depth <= 10; spec.max_depth += 2)
+			check_spec(&spec, true, 1, 300);
+	}
 	spec.name = "too many features";
-	spec.num_features = 257;
-	check_spec(&spec, false, 1, 100);
-	spec.num_features = 1000;
+	spec.num_trees = 400;
+	spec.num_features = 40000;
 	check_spec(&spec, false, 1, 100);
 }
 
@@ -363,7 +357,7 @@ test_thresholds(void)
 		uint64_t	differences;
 
 		limit_thresholds(source, counts[i]);
-		differences = score_source(source, processor_plans(), 600, &planned);
+		differences = score_source(source, true, 600, &planned);
 		ok(differences == 0 && planned, "kernels and reference agree: %u thresholds (%llu differ)",
 		   counts[i], (unsigned long long) differences);
 	}
@@ -396,9 +390,36 @@ test_late_twins(void)
 	uint64_t	differences;
 
 	spread_features(source);
-	differences = score_source(source, processor_plans(), 600, &planned);
+	differences = score_source(source, true, 600, &planned);
 	ok(differences == 0 && planned, "kernels and reference agree: too many twins in the last tree, "
 	   "and categories (%llu differ)", (unsigned long long) differences);
+}
+
+/* Categories beside more numeric features than a byte can number. */
+static void
+test_wide_categories(void)
+{
+	ModelSpec	spec = {.name = "wide, categories",.kind = FOREST_TREES,.num_trees = 30,
+	.num_splits = 60,.num_features = 405,.num_outputs = 1,.missing = NAN,
+	.categorical = 20,.max_category = 40,.set_size = 15};
+	uint32_t	next = 0;
+	uint32_t	i;
+	uint32_t	k;
+
+	for (spec.max_depth = 6; spec.max_depth <= 10; spec.max_depth += 2)
+	{
+		ForestSource *source = random_source(&spec);
+		bool		planned = true;
+		uint64_t	differences;
+
+		for (i = 0; i < source->num_trees; i++)
+			for (k = 0; k < source->trees[i].num_nodes; k++)
+				((int32_t *) source->trees[i].feature)[k] = source->trees[i].categorical[k] ?
+					400 + k % 5 : (int32_t) (next++ % 400);
+		differences = score_source(source, true, 600, &planned);
+		ok(differences == 0 && planned, "kernels and reference agree: categories beside 400 "
+		   "features, depth %u (%llu differ)", spec.max_depth, (unsigned long long) differences);
+	}
 }
 
 /* Let the upper levels of a subtree ask the last 30 features only. */
@@ -433,7 +454,7 @@ test_few_above_many(void)
 		source = random_source(&spec);
 		for (k = 0; k < source->num_trees; k++)
 			narrow_upper_levels(&source->trees[k], 0, 0, spec.num_features);
-		differences = score_source(source, processor_plans(), 600, &planned);
+		differences = score_source(source, true, 600, &planned);
 		ok(differences == 0 && planned, "kernels and reference agree: few twins above depth %u, "
 		   "%u features (%llu differ)", spec.max_depth, spec.num_features, (unsigned long long) differences);
 	}
@@ -489,6 +510,8 @@ test_categories(void)
 		}
 	}
 	spec.name = "categories, many outputs";
+	spec.max_category = 30;
+	spec.set_size = 16;
 	spec.max_depth = 6;
 	spec.num_outputs = 5;
 	check_spec(&spec, true, 3, 200);
@@ -511,7 +534,7 @@ test_vectors(void)
 		spec.categorical = spec.max_depth == 8 ? 40 : 0;
 		spec.max_category = 20;
 		spec.set_size = 10;
-		check_spec(&spec, true, 3, 100);
+		check_spec(&spec, true, 3, 300);
 	}
 }
 
@@ -544,7 +567,7 @@ test_negative_zero(void)
 	tree.condition = condition;
 	source.trees = &tree;
 	source.base_margins = minus_zero;
-	ok(score_source(&source, processor_plans(), 20, &planned) == 0 && planned,
+	ok(score_source(&source, true, 20, &planned) == 0 && planned,
 	   "kernels and reference agree: a sum of -0");
 }
 
@@ -603,7 +626,7 @@ damage_upper(ForestPlan *plan, PlanPart part, uint32_t tree, uint32_t node, Dama
 	PlanTree   *few = (PlanTree *) ((char *) plan + plan->few) + tree;
 	uint32_t	place = plan_few_place(plan, node);
 
-	if (part == PART_SLOTS && plan->num_slots > 1)
+	if (part == PART_SLOTS && plan->num_slots > 1 && !plan_is_wide(plan))
 		damage_byte(damage, &group->trees[tree % PLAN_GROUP].slots[node], plan->num_slots);
 	else if (part == PART_CUTS)
 		damage_byte(damage, &group->trees[tree % PLAN_GROUP].cuts[node], 256);
@@ -779,14 +802,18 @@ test_choice(void)
 	void	   *image = open_source(&stump_source, &forest);
 	void	   *plan;
 
-	ok(!forest_set_kernel(&forest, FOREST_KERNEL_AVX2) &&
+	ok(!forest_set_kernel(&forest, FOREST_KERNEL_PLAIN) &&
+	   !forest_set_kernel(&forest, FOREST_KERNEL_AVX2) &&
 	   !forest_set_kernel(&forest, FOREST_KERNEL_AVX512), "without a plan there is only the walk");
 	ok(strcmp(forest.kernel_name, "walk") == 0, "which is used");
 	plan = make_plan(&forest, FOREST_KERNEL_AUTO);
 	forest_use_plan(&forest, plan);
-	ok((plan != NULL) == (strcmp(forest.kernel_name, "walk") != 0), "a plan is used if there is one");
+	ok(plan != NULL && strcmp(forest.kernel_name, "walk") != 0, "a plan is used");
 	ok(forest_set_kernel(&forest, FOREST_KERNEL_WALK) &&
 	   strcmp(forest.kernel_name, "walk") == 0, "the walk can be asked for all the same");
+	ok(forest_set_kernel(&forest, FOREST_KERNEL_PLAIN) && forest.batch_kernel != NULL &&
+	   strcmp(forest.kernel_name, "walk; ranks for batches") == 0,
+	   "with ranks for batches, on any processor");
 	free(plan);
 	free(image);
 
@@ -829,7 +856,7 @@ test_keys_choice(void)
 	ModelSpec	narrow = wide;
 	const char *name = kernel_of(&wide, FOREST_KERNEL_AUTO);
 
-	ok(name != NULL && strcmp(name, "keys") == 0, "many slots: keys, on any processor");
+	ok(name != NULL && strncmp(name, "keys; ranks", 11) == 0, "many slots: keys for one row, on any processor");
 	deep.num_splits = 9;
 	deep.chain = true;
 	deep.max_depth = 0;
@@ -846,8 +873,9 @@ test_keys_choice(void)
 	name = kernel_of(&narrow, FOREST_KERNEL_KEYS);
 	ok(name != NULL && strcmp(name, "keys") == 0, "keys can be asked for");
 	name = kernel_of(&narrow, FOREST_KERNEL_AUTO);
-	ok(name != NULL && (strcmp(name, "keys") != 0) == processor_plans(),
-	   "few slots: ranks, where the processor has them");
+	ok(name != NULL && (strncmp(name, "ranks", 5) == 0) ==
+	   (forest_has_kernel(FOREST_KERNEL_AVX2) || forest_has_kernel(FOREST_KERNEL_AVX512)),
+	   "few slots: ranks, where the processor has them for one row");
 }
 
 /* Has some kernel that there is scored less than the long mode wants? */
@@ -860,6 +888,30 @@ wants_more(void)
 	for (i = 0; i < NUM_KERNELS; i++)
 		more = more || (rows_scored[i] > 0 && rows_scored[i] < LONG_ROWS);
 	return more;
+}
+
+/* A kernel of ranks has scored blocks of rows of all shapes of plans. */
+static void
+check_blocks(size_t kernel)
+{
+	uint32_t	missed = 0;
+	uint32_t	i;
+
+	for (i = 0; i < 12; i++)
+	{
+		bool		wide = i / 6 == 1;
+		bool		categories = i / 3 % 2 == 1;
+
+		if (categories && i % 3 == PLAN_RECORDS)
+			continue;			/* there is no such plan */
+		missed += rows_in_blocks[kernel][wide][categories][i % 3] == 0;
+	}
+	if (!forest_has_kernel(kernels[kernel].kernel))
+		printf("# no %s\n", kernels[kernel].name);
+	else
+		ok(missed == (kernels[kernel].kernel < FOREST_KERNEL_PLAIN ? 10 : 0),
+		   "%s: %llu rows, in batches of all shapes but %u", kernels[kernel].name,
+		   (unsigned long long) rows_scored[kernel], missed);
 }
 
 int
@@ -880,6 +932,7 @@ main(void)
 		test_kinds();
 		test_categories();
 		test_late_twins();
+		test_wide_categories();
 		test_few_above_many();
 		test_vectors();
 		test_negative_zero();
@@ -887,6 +940,6 @@ main(void)
 		rows_wanted = 100;
 	} while (mode != NULL && strcmp(mode, "1") == 0 && wants_more());
 	for (i = 0; i < NUM_KERNELS; i++)
-		printf("# %s: %llu rows\n", kernels[i].name, (unsigned long long) rows_scored[i]);
+		check_blocks(i);
 	return done_testing();
 }

@@ -1,0 +1,470 @@
+/*
+ * batch_block.h
+ *		Many rows at once, by ranks (plan.h): what the kernels for all widths of
+ *		vectors have in common.  Each includes it after it has defined
+ *			BATCH_KERNEL	its name (kernel.h)
+ *			TARGET			what the processor needs
+ *			Lanes			a vector of bytes, one for each of LANES rows
+ *			Words			the same vector of uint32_t
+ *			widen()			bytes as words
+ *			repeat()		bytes four times each
+ *			count_cuts()	how many of 16 cuts are <= a value
+ *			lowest()		the leaves below a lowest node
+ *			choose()		those below another one
+ *			add_block_leaves()	look up leaves of all rows and add them
+ *
+ * Rows are taken in blocks of 128.  A block's ranks are turned into planes: for
+ * each slot the bytes of all rows, once with missing values that go left and
+ * once with such that go right.  A tree is then evaluated from its lowest
+ * nodes upwards, for as many rows at the same time as two vectors hold: each row carries
+ * the number of the leaf that it would reach below a node, and a node's comparison
+ * chooses for each row between what its two children say.  No row is
+ * ever moved, so the cost of a node does not depend on where rows go.
+ *
+ * Leaves are looked up and added in tree order.  Records are
+ * decided row by row, while those of one tree are at hand; where a tree goes on below, all rows
+ * are walked to its leaves.  What categories say of 8 trees is found row by row, in words with
+ * a bit for each node, and turned into planes by node.
+ */
+
+#include <string.h>
+
+#include "layout.h"
+
+#define BLOCK	KERNEL_BLOCK
+#define STRIP	(2 * LANES)
+#define PARTS	(PLAN_GROUP * 8 / LANES)	/* vectors that hold a word for each tree of a group */
+
+/* A block of rows and its scratch space. */
+typedef struct Block
+{
+	const Forest *forest;
+	uint32_t	num_rows;
+	BlockLayout layout;
+	char	   *scratch;
+	float	   *margins;
+} Block;
+
+typedef uint64_t Longs __attribute__((vector_size(LANES)));
+
+/* A number for each row of a strip. */
+typedef struct Numbers
+{
+	Lanes		low;
+	Lanes		high;
+} Numbers;
+
+/* A tree, ready to be compared with a block. */
+typedef struct BlockTree
+{
+	uint32_t	planes[PLAN_NODES]; /* where the plane of a node begins */
+	uint32_t	cuts[PLAN_NODES];	/* four times the same byte */
+} BlockTree;
+
+/* ---- ranks ---- */
+
+/* The values of a feature, and the line of memory that comes next in each row. */
+static ALWAYS_INLINE void
+gather(const float *column, size_t stride, uint32_t num_rows, float *values)
+{
+	uint32_t	i;
+
+	for (i = 0; i < num_rows; i++)
+	{
+		values[i] = column[i * stride];
+		__builtin_prefetch(&column[i * stride + PLAN_ALIGNMENT / sizeof(float)]);
+	}
+}
+
+/* How many of a block of cuts are <= each value, one cut after the other. */
+TARGET static ALWAYS_INLINE void
+count_all(const float *values, const float *cuts, int32_t *counts)
+{
+	uint32_t	i;
+
+	memset(counts, 0, BLOCK * sizeof(int32_t));
+	for (; *cuts == *cuts; cuts++)
+		for (i = 0; i < BLOCK; i++)
+			counts[i] += values[i] >= *cuts;
+}
+
+/* Go on from pivots to the blocks that they tell. */
+TARGET static ALWAYS_INLINE void
+count_on(const float *values, const float *blocks, int32_t *counts)
+{
+	uint32_t	i;
+
+#pragma GCC unroll 4
+	for (i = 0; i < BLOCK; i++)
+	{
+		counts[i] *= PLAN_BLOCK;
+		counts[i] += count_cuts(values[i], blocks + counts[i]);
+	}
+}
+
+/* Write the planes of a block; rows past its end have any ranks. */
+TARGET static void
+rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *planes)
+{
+	const ForestPlan *plan = forest->plan;
+	const uint32_t *features = PLAN_SECTION(plan, uint32_t, features);
+	const uint32_t *blocks = PLAN_SECTION(plan, uint32_t, blocks);
+	float		declared = forest->header->missing;
+	float		values[BLOCK] __attribute__((aligned(64))) = {0};
+	int32_t		counts[BLOCK] __attribute__((aligned(64)));
+	uint32_t	slot;
+	uint32_t	i;
+
+	/* nodes that compare nothing have slot 0, if there are others or not */
+	memset(planes, PLAN_LEAST, BLOCK);
+	for (slot = 0; slot < plan->num_slots; slot++)
+	{
+		const float *cuts = PLAN_SECTION(plan, float, cuts) + blocks[slot] * PLAN_BLOCK;
+		int8_t	   *restrict left = planes + (size_t) slot * BLOCK;
+		int8_t	   *restrict right = left + (size_t) plan_num_twins(plan) * BLOCK;
+
+		gather(rows + features[slot], forest->header->num_features, num_rows, values);
+		count_all(values, cuts, counts);
+		if (slot >= plan->num_short)
+			count_on(values, cuts + PLAN_BLOCK, counts);
+		for (i = 0; i < BLOCK; i++)
+		{
+			bool		missing = (values[i] != values[i]) | (values[i] == declared);
+
+			left[i] = missing ? PLAN_LEAST : counts[i] + PLAN_LEAST;
+			right[i] = missing ? PLAN_MISSING : counts[i] + PLAN_LEAST;
+		}
+	}
+}
+
+/* ---- trees ---- */
+
+/*
+ * Make a tree ready: its nodes' planes and cuts in the form that nodes load.
+ * Not inlined, or the compiler takes them out of registers, which costs more.
+ */
+TARGET static __attribute__((noinline)) void
+prepare_tree(const ForestPlan *plan, size_t number, BlockTree *restrict tree)
+{
+	static const uint32_t bits[16] __attribute__((aligned(64))) = {
+		1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7,
+		1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15
+	};
+	const PlanGroup *group = PLAN_SECTION(plan, PlanGroup, groups) + number / PLAN_GROUP;
+	const PlanTree *source = &group->trees[number % PLAN_GROUP];
+	const uint8_t *high_slots = PLAN_SECTION(plan, uint8_t, high_slots) + number * PLAN_NODES;
+	uint64_t	missing_left = group->missing_left[number % PLAN_GROUP];
+	uint32_t	num_twins = plan_num_twins(plan);
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_NODES; i += LANES / 4)
+	{
+		Words		slots = widen(source->slots + i);
+		Words		goes_right = (Words) ((*(const Words *) bits & (uint32_t) (missing_left >> i)) == 0);
+
+		if (plan_is_wide(plan))
+			slots |= widen(high_slots + i) << 8;
+		*(Words *) (tree->planes + i) = (slots + (goes_right & num_twins)) * BLOCK;
+		*(Words *) (tree->cuts + i) = repeat(source->cuts + i);
+	}
+}
+
+/* ---- categories ---- */
+
+/* Make the bytes of 8 rows' words those of 8 words' rows, for some trees at once. */
+TARGET static ALWAYS_INLINE void
+transpose(Longs *words)
+{
+	uint32_t	width;
+	uint32_t	k;
+
+#pragma GCC unroll 3
+	for (width = 1; width < 8; width *= 2)
+	{
+		uint64_t	mask = UINT64_MAX / ((UINT64_C(1) << 8 * width) + 1);	/* every other `width` bytes */
+
+#pragma GCC unroll 8
+		for (k = 0; k < 8; k++)
+			if ((k & width) == 0)
+			{
+				Longs		swap = ((words[k] >> 8 * width) ^ words[k + width]) & mask;
+
+				words[k] ^= swap << 8 * width;
+				words[k + width] ^= swap;
+			}
+	}
+}
+
+/* The words of a group (PlanCategories) for 8 rows; places: of the first of them.  Those past
+ * the block's end have any places, and so some word of the tables. */
+TARGET static ALWAYS_INLINE void
+add_words(const ForestPlan *plan, uint32_t group, const uint32_t *places, Longs (*words)[8])
+{
+	const uint32_t *begins = PLAN_SECTION(plan, uint32_t, category_begins);
+	const PlanCategories *categories = PLAN_SECTION(plan, PlanCategories, categories);
+	uint32_t	i;
+	uint32_t	k;
+	uint32_t	part;
+
+#pragma GCC unroll 8
+	for (part = 0; part < PARTS; part++)
+#pragma GCC unroll 8
+		for (k = 0; k < 8; k++)
+			words[part][k] = (Longs) {0};
+	for (i = begins[group]; i < begins[group + 1]; i++)
+#pragma GCC unroll 8
+		for (k = 0; k < 8; k++)
+		{
+			const Longs *some = (const Longs *)
+				category_words(plan, &categories[i], places + (size_t) k * plan->num_categorical);
+
+#pragma GCC unroll 8
+			for (part = 0; part < PARTS; part++)
+				words[part][k] |= some[part];
+		}
+}
+
+/*
+ * What its words say of all rows, by tree and byte; asked: for each tree the nodes that send
+ * any row right.
+ */
+TARGET static void
+find_words(const Block *block, uint32_t group, Longs *asked)
+{
+	const ForestPlan *plan = block->forest->plan;
+	const uint32_t *places = (const uint32_t *) (block->scratch + block->layout.places);
+	uint8_t    *bytes = (uint8_t *) (block->scratch + block->layout.words);
+	uint32_t	row;
+	uint32_t	part;
+	uint32_t	i;
+	uint32_t	k;
+
+	memset(asked, 0, PARTS * sizeof(*asked));
+	for (row = 0; row < block->num_rows; row += 8)
+	{
+		Longs		words[PARTS][8];
+
+		add_words(plan, group, places + (size_t) row * plan->num_categorical, words);
+		for (part = 0; part < PARTS; part++)
+		{
+			uint8_t    *into = bytes + part * LANES * BLOCK + row;
+
+			for (k = 0; k < 8; k++)
+				asked[part] |= words[part][k];
+			transpose(words[part]);
+			for (k = 0; k < 8; k++)
+				for (i = 0; i < LANES / 8; i++)
+					memcpy(into + (i * 8 + k) * BLOCK, (const uint64_t *) &words[part][k] + i,
+						   sizeof(uint64_t));
+		}
+	}
+}
+
+/*
+ * Give the nodes of a group's tree that are asked for categories planes of their own, in which a
+ * row is missing where it goes right.  Without, a node sends none right.
+ */
+TARGET static void
+place_sets(const Block *block, uint32_t number, uint64_t asked, BlockTree *tree)
+{
+	const uint8_t *words = (const uint8_t *) block->scratch + block->layout.words + number * 8 * BLOCK;
+	uint32_t	i;
+
+	for (; asked != 0; asked &= asked - 1)
+	{
+		uint32_t	node = __builtin_ctzll(asked);
+		uint32_t	place = block->layout.sets + node * BLOCK;
+		const uint8_t *bytes = words + node / 8 * BLOCK;
+		int8_t	   *restrict plane = (int8_t *) block->scratch + place;
+		uint8_t		bit = 1 << node % 8;
+
+		for (i = 0; i < BLOCK; i++)
+			plane[i] = (bytes[i] & bit) != 0 ? PLAN_MISSING : PLAN_LEAST;
+		tree->planes[node] = place;
+	}
+}
+
+/* ---- leaves ---- */
+
+/* A lowest node. */
+TARGET static ALWAYS_INLINE Numbers
+subtree_1(const BlockTree *tree, const int8_t *ranks, uint32_t node)
+{
+	const Lanes *plane = (const Lanes *) (ranks + tree->planes[node]);
+	uint32_t	leaf = 2 * node - PLAN_NODES;
+
+	return (Numbers) {
+		lowest(plane, tree->cuts[node], leaf), lowest(plane + 1, tree->cuts[node], leaf)
+	};
+}
+
+/* A node of so many levels; those one level lower have another function. */
+#define DEFINE_SUBTREE(levels, lower) \
+TARGET static ALWAYS_INLINE Numbers \
+subtree_##levels(const BlockTree *tree, const int8_t *ranks, uint32_t node) \
+{ \
+	Numbers		left = subtree_##lower(tree, ranks, 2 * node); \
+	Numbers		right = subtree_##lower(tree, ranks, 2 * node + 1); \
+	const Lanes *plane = (const Lanes *) (ranks + tree->planes[node]); \
+	\
+	return (Numbers) { \
+		choose(plane, tree->cuts[node], left.low, right.low, 1 << lower), \
+		choose(plane + 1, tree->cuts[node], left.high, right.high, 1 << lower) \
+	}; \
+}
+
+DEFINE_SUBTREE(2, 1)
+DEFINE_SUBTREE(3, 2)
+DEFINE_SUBTREE(4, 3)
+DEFINE_SUBTREE(5, 4)
+DEFINE_SUBTREE(6, 5)
+
+/*
+ * The numbers of a strip's leaves.  If there are more strips, not inlined, or the compiler
+ * keeps all that nodes load for the next one, where there is no room for it.
+ */
+#if STRIP < BLOCK
+__attribute__((noinline))
+#else
+ALWAYS_INLINE
+#endif
+TARGET static void
+number_leaves(const BlockTree *tree, const int8_t *ranks, uint8_t *numbers)
+{
+	Numbers		some = subtree_6(tree, ranks, 1);
+
+	((Lanes *) numbers)[0] = some.low;
+	((Lanes *) numbers)[1] = some.high;
+}
+
+/* Decide the records that all rows have reached and add their leaves. */
+TARGET static ALWAYS_INLINE void
+add_records(const PlanRecord *records, const uint8_t *numbers, const int8_t *planes, float *sums)
+{
+	uint32_t	row;
+
+#pragma GCC unroll 4
+	for (row = 0; row < BLOCK; row++)
+		sums[row] += record_leaf(&records[numbers[row]], planes + row, BLOCK);
+}
+
+/* Note where all rows' walks go on, and walk them. */
+TARGET static ALWAYS_INLINE void
+walk_tree(const Forest *forest, uint32_t number, const uint8_t *numbers, const uint32_t *slots,
+		  uint32_t num_rows, float *margins)
+{
+	const uint32_t *starts = PLAN_SECTION(forest->plan, uint32_t, leaves) + (size_t) number * PLAN_NODES;
+	uint32_t	at[BLOCK];
+	uint32_t	row;
+
+	if (number >= forest->header->num_trees)
+		return;
+	for (row = 0; row < num_rows; row++)
+		at[row] = starts[numbers[row]];
+	walk_block_on(forest, number, slots, num_rows, at, margins);
+}
+
+/* ---- the kernel ---- */
+
+/* All that is known of the rows before the first tree. */
+TARGET static void
+open_block(const Block *block, const float *rows)
+{
+	const ForestHeader *header = block->forest->header;
+	const ForestPlan *plan = block->forest->plan;
+	uint32_t   *places = (uint32_t *) (block->scratch + block->layout.places);
+	uint32_t   *slots = (uint32_t *) (block->scratch + block->layout.slots);
+	uint32_t	i;
+
+	rank_block(block->forest, rows, block->num_rows, (int8_t *) block->scratch);
+	for (i = 0; i < block->num_rows && plan->num_categorical > 0; i++)
+		find_categories(block->forest, rows + (size_t) i * header->num_features,
+						places + (size_t) i * plan->num_categorical);
+	for (i = 0; i < block->num_rows && header->max_depth > PLAN_LEVELS && plan->kind == PLAN_STARTS; i++)
+		forest_fill_slots(block->forest, rows + (size_t) i * header->num_features,
+						  slots + (size_t) i * header->num_slots);
+}
+
+/* Add the leaves of a tree to all rows' sums, or margins where they are walked to. */
+TARGET static ALWAYS_INLINE void
+add_tree(const Block *block, uint32_t number, const BlockTree *tree, float *sums, PlanLeaves kind)
+{
+	const ForestPlan *plan = block->forest->plan;
+	const int8_t *planes = (const int8_t *) block->scratch;
+	size_t		first = (size_t) number * PLAN_NODES;
+	const PlanRecord *records = PLAN_SECTION(plan, PlanRecord, leaves) + first;
+	uint8_t		numbers[BLOCK] __attribute__((aligned(64)));
+	uint32_t	row;
+
+	if (kind == PLAN_RECORDS)
+		prefetch_tree(records + PLAN_NODES);
+	for (row = 0; row < BLOCK; row += STRIP)
+		number_leaves(tree, planes + row, numbers + row);
+	if (kind == PLAN_RECORDS)
+		add_records(records, numbers, planes, sums);
+	else if (kind == PLAN_LEAVES)
+		add_block_leaves(PLAN_SECTION(plan, float, leaves) + first, numbers, sums);
+	else
+		walk_tree(block->forest, number, numbers,
+				  (const uint32_t *) (block->scratch + block->layout.slots), block->num_rows,
+				  block->margins);
+}
+
+TARGET static ALWAYS_INLINE void
+add_trees(const Block *block, PlanLeaves kind)
+{
+	const Forest *forest = block->forest;
+	const ForestPlan *plan = forest->plan;
+	const uint32_t *outputs = PLAN_SECTION(plan, uint32_t, outputs);
+	uint32_t	num_outputs = forest->header->num_outputs;
+	Longs		asked[PARTS];
+	float		sums[BLOCK] __attribute__((aligned(64)));
+	BlockTree	tree __attribute__((aligned(64)));
+	uint32_t	group;
+	uint32_t	i;
+
+	for (group = 0; group < plan->num_groups; group++)
+	{
+		uint32_t	output = outputs[group];
+
+		if (kind != PLAN_STARTS && (group == 0 || outputs[group - 1] != output))
+			for (i = 0; i < BLOCK; i++)
+				sums[i] = forest->base_margins[output];
+		if (plan->num_categorical > 0)
+			find_words(block, group, asked);
+		for (i = 0; i < PLAN_GROUP; i++)
+		{
+			uint32_t	number = group * PLAN_GROUP + i;
+
+			prepare_tree(plan, number, &tree);
+			if (plan->num_categorical > 0)
+				place_sets(block, i, ((const uint64_t *) asked)[i], &tree);
+			add_tree(block, number, &tree, sums, kind);
+		}
+		if (kind != PLAN_STARTS && (group + 1 == plan->num_groups || outputs[group + 1] != output))
+			for (i = 0; i < block->num_rows; i++)
+				block->margins[(size_t) i * num_outputs + output] = sums[i];
+	}
+}
+
+#define DEFINE_KERNEL(name, kind) \
+TARGET static void \
+name(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch, float *margins) \
+{ \
+	Block		block = {forest, num_rows, block_layout(forest), scratch, margins}; \
+	\
+	open_block(&block, rows); \
+	add_trees(&block, kind); \
+}
+
+DEFINE_KERNEL(leaves_block, PLAN_LEAVES)
+DEFINE_KERNEL(records_block, PLAN_RECORDS)
+DEFINE_KERNEL(starts_block, PLAN_STARTS)
+
+BatchKernel
+BATCH_KERNEL(const ForestPlan *plan)
+{
+	static const BatchKernel kernels[] = {leaves_block, records_block, starts_block};
+
+	return kernels[plan->kind];
+}
