@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
@@ -588,6 +589,20 @@ risk_advance_tiles(PG_FUNCTION_ARGS)
 	until = convert(PG_GETARG_DATUM(2), TIMESTAMPTZOID, live_input(query, live_num_keys(query))->type);
 	PG_RETURN_BOOL(tile_build_advance(PG_GETARG_OID(0), name, DatumGetTimestamp(until),
 									  PG_ARGISNULL(3) ? NULL : PG_GETARG_BYTEA_P(3)));
+}
+
+PG_FUNCTION_INFO_V1(risk_require_no_transaction);
+
+/* risk.require_no_transaction(): PostgreSQL's own error, at the first COMMIT, says nothing. */
+Datum
+risk_require_no_transaction(PG_FUNCTION_ARGS)
+{
+	if (IsTransactionBlock())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("risk.refresh_rolling_features() cannot run inside a transaction block"),
+				 errhint("It commits as it goes: CALL it with autocommit on.")));
+	PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(risk_tiles_kept);
