@@ -1,7 +1,11 @@
 /*
  * batch_avx512.c
  *		Many rows at once, by ranks (batch_block.h), for AVX-512 with VBMI: comparisons
- *		into masks, and leaves looked up 16 rows at a time.
+ *		into masks, cuts and leaves looked up by permutations.
+ *
+ * A tree is evaluated from its root downwards.  On each level there is one comparison:
+ * each row's rank is picked from the planes of the level's nodes, by the masks of the
+ * comparisons above.  To pick takes half as much as to compare at all nodes.
  */
 #include "kernel.h"
 #include "rank.h"
@@ -15,9 +19,27 @@
 
 #define LANES			64
 #define FLOATS			16		/* of a register */
+#define STRIP			KERNEL_BLOCK	/* rows of two registers */
 
 typedef __m512i Lanes;
 typedef uint32_t Words __attribute__((vector_size(LANES)));
+typedef uint8_t Numbers __attribute__((vector_size(LANES)));
+
+/* A byte for each row. */
+typedef struct Bytes
+{
+	Lanes		low;
+	Lanes		high;
+} Bytes;
+
+/* The rows that go right on a level. */
+typedef struct Turns
+{
+	__mmask64	low;
+	__mmask64	high;
+} Turns;
+
+typedef Lanes Cuts;
 
 /* 16 bytes as words. */
 TARGET static ALWAYS_INLINE Words
@@ -26,13 +48,12 @@ widen(const uint8_t *bytes)
 	return (Words) _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *) bytes));
 }
 
-/* 16 bytes four times each. */
+/* The second twins of slots where missing goes right. */
 TARGET static ALWAYS_INLINE Words
-repeat(const int8_t *bytes)
+choose_twins(Words slots, uint32_t goes_right, uint32_t num_twins)
 {
-	__m512i		four_times = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
-
-	return (Words) _mm512_shuffle_epi8((__m512i) widen((const uint8_t *) bytes), four_times);
+	return (Words) _mm512_mask_add_epi32((__m512i) slots, goes_right, (__m512i) slots,
+										 _mm512_set1_epi32(num_twins));
 }
 
 /* How many of 16 cuts are <= value. */
@@ -42,26 +63,118 @@ count_cuts(float value, const float *cuts)
 	return _mm_popcnt_u32(_mm512_cmp_ps_mask(_mm512_set1_ps(value), _mm512_load_ps(cuts), _CMP_GE_OQ));
 }
 
-/* The rows that a node sends right. */
-TARGET static ALWAYS_INLINE __mmask64
-goes_right(const Lanes *ranks, uint32_t cut)
+/* How many of 16 cuts, of which the last is more than anything, are <= each value: four steps
+ * of a binary search, for which all cuts are in a register. */
+TARGET static ALWAYS_INLINE void
+count_all(const float *values, const float *cuts, int32_t *counts)
 {
-	return _mm512_cmpge_epi8_mask(*ranks, _mm512_set1_epi32(cut));
+	uint32_t	i;
+	uint32_t	step;
+
+	for (i = 0; i < KERNEL_BLOCK; i += FLOATS)
+	{
+		__m512		value = _mm512_load_ps(values + i);
+		__m512i		count = _mm512_setzero_si512();
+
+#pragma GCC unroll 4
+		for (step = PLAN_BLOCK / 2; step > 0; step /= 2)
+		{
+			__m512		cut = _mm512_permutexvar_ps(count, _mm512_loadu_ps(cuts + step - 1));
+
+			count = _mm512_mask_add_epi32(count, _mm512_cmp_ps_mask(value, cut, _CMP_GE_OQ), count,
+										  _mm512_set1_epi32(step));
+		}
+		_mm512_store_si512(counts + i, count);
+	}
 }
 
-/* Which of two leaves. */
-TARGET static ALWAYS_INLINE Lanes
-lowest(const Lanes *ranks, uint32_t cut, uint32_t leaf)
+TARGET static ALWAYS_INLINE void
+prepare_cuts(const int8_t *source, Cuts *cuts)
 {
-	(void) leaf;
-	return _mm512_maskz_mov_epi8(goes_right(ranks, cut), _mm512_set1_epi8(1));
+	*cuts = _mm512_load_si512(source);
 }
 
-/* The left child's leaf, or the right child's, which comes after all of the left one's. */
-TARGET static ALWAYS_INLINE Lanes
-choose(const Lanes *ranks, uint32_t cut, Lanes left, Lanes right, uint32_t num_left)
+/* The ranks of a node. */
+TARGET static ALWAYS_INLINE Bytes
+pick_0(const uint32_t *planes, const int8_t *ranks, const Turns *turns, uint32_t node,
+	   uint32_t distance)
 {
-	return _mm512_mask_add_epi8(left, goes_right(ranks, cut), right, _mm512_set1_epi8(num_left));
+	const Lanes *plane = (const Lanes *) (ranks + planes[node]);
+
+	(void) turns;
+	(void) distance;
+	return (Bytes) {plane[0], plane[1]};
+}
+
+/*
+ * Each row's rank of the node to which so many turns have led it.  The last one was from the
+ * parent to `node` or to that at a distance, earlier ones were twice as far.
+ */
+#define DEFINE_PICK(num_turns, last) \
+TARGET static ALWAYS_INLINE Bytes \
+pick_##num_turns(const uint32_t *planes, const int8_t *ranks, const Turns *turns, uint32_t node, \
+				 uint32_t distance) \
+{ \
+	Bytes		left = pick_##last(planes, ranks, turns, node, 2 * distance); \
+	Bytes		right = pick_##last(planes, ranks, turns, node + distance, 2 * distance); \
+	\
+	return (Bytes) { \
+		_mm512_mask_blend_epi8(turns[last].low, left.low, right.low), \
+		_mm512_mask_blend_epi8(turns[last].high, left.high, right.high) \
+	}; \
+}
+
+DEFINE_PICK(1, 0)
+DEFINE_PICK(2, 1)
+DEFINE_PICK(3, 2)
+DEFINE_PICK(4, 3)
+DEFINE_PICK(5, 4)
+
+/* What rows compare with on a level, by the number of the first leaf below their node. */
+TARGET static ALWAYS_INLINE Lanes
+cuts_of_level(Lanes cuts, uint32_t level)
+{
+	static const Numbers leaves = { /* as nodes below the lowest */
+		64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79,
+		80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95,
+		96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111,
+		112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127
+	};
+
+	return _mm512_permutexvar_epi8((Lanes) (leaves >> (PLAN_LEVELS - level)), cuts);
+}
+
+/* Let the nodes of a level decide; numbers: of the first leaf below. */
+TARGET static ALWAYS_INLINE void
+take_turns(Bytes ranks, Lanes cuts, Turns *turns, Bytes *numbers, uint32_t num_left)
+{
+	Lanes		offset = _mm512_set1_epi8(num_left);
+
+	turns->low = _mm512_cmpge_epi8_mask(ranks.low, _mm512_permutexvar_epi8(numbers->low, cuts));
+	turns->high = _mm512_cmpge_epi8_mask(ranks.high, _mm512_permutexvar_epi8(numbers->high, cuts));
+	numbers->low = _mm512_mask_add_epi8(numbers->low, turns->low, numbers->low, offset);
+	numbers->high = _mm512_mask_add_epi8(numbers->high, turns->high, numbers->high, offset);
+}
+
+#define TAKE_TURNS(level) \
+	take_turns(pick_##level(planes, ranks, turns, 1 << (level), 1), cuts_of_level(*cuts, level), \
+			   &turns[level], &some, PLAN_NODES / 2 >> (level))
+
+/* Not inlined: there are registers for this, but not for sums as well. */
+TARGET static __attribute__((noinline)) void
+number_leaves(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uint8_t *numbers)
+{
+	Turns		turns[PLAN_LEVELS];
+	Bytes		some = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+	TAKE_TURNS(0);
+	TAKE_TURNS(1);
+	TAKE_TURNS(2);
+	TAKE_TURNS(3);
+	TAKE_TURNS(4);
+	TAKE_TURNS(5);
+	((Lanes *) numbers)[0] = some.low;
+	((Lanes *) numbers)[1] = some.high;
 }
 
 /* Look up the leaves of all rows and add them. */

@@ -7,19 +7,18 @@
  *			Lanes			a vector of bytes, one for each of LANES rows
  *			Words			the same vector of uint32_t
  *			widen()			bytes as words
- *			repeat()		bytes four times each
+ *			choose_twins()	the second twins of slots where missing goes right, by bits
  *			count_cuts()	how many of 16 cuts are <= a value
- *			lowest()		the leaves below a lowest node
- *			choose()		those below another one
+ *			count_all()		the same for all values of a block, in as many cuts
+ *			Cuts			those of a tree, in the form that prepare_cuts() gives them
+ *			number_leaves()	in which leaves of a tree STRIP rows end
  *			add_block_leaves()	look up leaves of all rows and add them
  *
  * Rows are taken in blocks of 128.  A block's ranks are turned into planes: for
  * each slot the bytes of all rows, once with missing values that go left and
- * once with such that go right.  A tree is then evaluated from its lowest
- * nodes upwards, for as many rows at the same time as two vectors hold: each row carries
- * the number of the leaf that it would reach below a node, and a node's comparison
- * chooses for each row between what its two children say.  No row is
- * ever moved, so the cost of a node does not depend on where rows go.
+ * once with such that go right.  A tree is then evaluated for as many rows at the
+ * same time as two vectors hold.  No row is ever moved, so the cost of a node does not depend
+ * on where rows go.
  *
  * Leaves are looked up and added in tree order.  Records are
  * decided row by row, while those of one tree are at hand; where a tree goes on below, all rows
@@ -32,7 +31,6 @@
 #include "layout.h"
 
 #define BLOCK	KERNEL_BLOCK
-#define STRIP	(2 * LANES)
 #define PARTS	(PLAN_GROUP * 8 / LANES)	/* vectors that hold a word for each tree of a group */
 
 /* A block of rows and its scratch space. */
@@ -47,18 +45,11 @@ typedef struct Block
 
 typedef uint64_t Longs __attribute__((vector_size(LANES)));
 
-/* A number for each row of a strip. */
-typedef struct Numbers
-{
-	Lanes		low;
-	Lanes		high;
-} Numbers;
-
 /* A tree, ready to be compared with a block. */
 typedef struct BlockTree
 {
 	uint32_t	planes[PLAN_NODES]; /* where the plane of a node begins */
-	uint32_t	cuts[PLAN_NODES];	/* four times the same byte */
+	Cuts		cuts;
 } BlockTree;
 
 /* ---- ranks ---- */
@@ -74,18 +65,6 @@ gather(const float *column, size_t stride, uint32_t num_rows, float *values)
 		values[i] = column[i * stride];
 		__builtin_prefetch(&column[i * stride + PLAN_ALIGNMENT / sizeof(float)]);
 	}
-}
-
-/* How many of a block of cuts are <= each value, one cut after the other. */
-TARGET static ALWAYS_INLINE void
-count_all(const float *values, const float *cuts, int32_t *counts)
-{
-	uint32_t	i;
-
-	memset(counts, 0, BLOCK * sizeof(int32_t));
-	for (; *cuts == *cuts; cuts++)
-		for (i = 0; i < BLOCK; i++)
-			counts[i] += values[i] >= *cuts;
 }
 
 /* Go on from pivots to the blocks that they tell. */
@@ -146,10 +125,6 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 TARGET static __attribute__((noinline)) void
 prepare_tree(const ForestPlan *plan, size_t number, BlockTree *restrict tree)
 {
-	static const uint32_t bits[16] __attribute__((aligned(64))) = {
-		1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7,
-		1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15
-	};
 	const PlanGroup *group = PLAN_SECTION(plan, PlanGroup, groups) + number / PLAN_GROUP;
 	const PlanTree *source = &group->trees[number % PLAN_GROUP];
 	const uint8_t *high_slots = PLAN_SECTION(plan, uint8_t, high_slots) + number * PLAN_NODES;
@@ -160,13 +135,12 @@ prepare_tree(const ForestPlan *plan, size_t number, BlockTree *restrict tree)
 	for (i = 0; i < PLAN_NODES; i += LANES / 4)
 	{
 		Words		slots = widen(source->slots + i);
-		Words		goes_right = (Words) ((*(const Words *) bits & (uint32_t) (missing_left >> i)) == 0);
 
 		if (plan_is_wide(plan))
 			slots |= widen(high_slots + i) << 8;
-		*(Words *) (tree->planes + i) = (slots + (goes_right & num_twins)) * BLOCK;
-		*(Words *) (tree->cuts + i) = repeat(source->cuts + i);
+		*(Words *) (tree->planes + i) = choose_twins(slots, ~(missing_left >> i), num_twins) * BLOCK;
 	}
+	prepare_cuts(source->cuts, &tree->cuts);
 }
 
 /* ---- categories ---- */
@@ -286,57 +260,6 @@ place_sets(const Block *block, uint32_t number, uint64_t asked, BlockTree *tree)
 
 /* ---- leaves ---- */
 
-/* A lowest node. */
-TARGET static ALWAYS_INLINE Numbers
-subtree_1(const BlockTree *tree, const int8_t *ranks, uint32_t node)
-{
-	const Lanes *plane = (const Lanes *) (ranks + tree->planes[node]);
-	uint32_t	leaf = 2 * node - PLAN_NODES;
-
-	return (Numbers) {
-		lowest(plane, tree->cuts[node], leaf), lowest(plane + 1, tree->cuts[node], leaf)
-	};
-}
-
-/* A node of so many levels; those one level lower have another function. */
-#define DEFINE_SUBTREE(levels, lower) \
-TARGET static ALWAYS_INLINE Numbers \
-subtree_##levels(const BlockTree *tree, const int8_t *ranks, uint32_t node) \
-{ \
-	Numbers		left = subtree_##lower(tree, ranks, 2 * node); \
-	Numbers		right = subtree_##lower(tree, ranks, 2 * node + 1); \
-	const Lanes *plane = (const Lanes *) (ranks + tree->planes[node]); \
-	\
-	return (Numbers) { \
-		choose(plane, tree->cuts[node], left.low, right.low, 1 << lower), \
-		choose(plane + 1, tree->cuts[node], left.high, right.high, 1 << lower) \
-	}; \
-}
-
-DEFINE_SUBTREE(2, 1)
-DEFINE_SUBTREE(3, 2)
-DEFINE_SUBTREE(4, 3)
-DEFINE_SUBTREE(5, 4)
-DEFINE_SUBTREE(6, 5)
-
-/*
- * The numbers of a strip's leaves.  If there are more strips, not inlined, or the compiler
- * keeps all that nodes load for the next one, where there is no room for it.
- */
-#if STRIP < BLOCK
-__attribute__((noinline))
-#else
-ALWAYS_INLINE
-#endif
-TARGET static void
-number_leaves(const BlockTree *tree, const int8_t *ranks, uint8_t *numbers)
-{
-	Numbers		some = subtree_6(tree, ranks, 1);
-
-	((Lanes *) numbers)[0] = some.low;
-	((Lanes *) numbers)[1] = some.high;
-}
-
 /* Decide the records that all rows have reached and add their leaves. */
 TARGET static ALWAYS_INLINE void
 add_records(const PlanRecord *records, const uint8_t *numbers, const int8_t *planes, float *sums)
@@ -399,7 +322,7 @@ add_tree(const Block *block, uint32_t number, const BlockTree *tree, float *sums
 	if (kind == PLAN_RECORDS)
 		prefetch_tree(records + PLAN_NODES);
 	for (row = 0; row < BLOCK; row += STRIP)
-		number_leaves(tree, planes + row, numbers + row);
+		number_leaves(tree->planes, &tree->cuts, planes + row, numbers + row);
 	if (kind == PLAN_RECORDS)
 		add_records(records, numbers, planes, sums);
 	else if (kind == PLAN_LEAVES)

@@ -1,19 +1,74 @@
 /*
  * batch_lanes.h
  *		Many rows at once (batch_block.h), by vectors of any width.  Included by a
- *		kernel after it has defined BATCH_KERNEL, TARGET, LANES, Words, widen(), repeat(), count_cuts(), and CHOOSE(mask, one,
+ *		kernel after it has defined BATCH_KERNEL, TARGET, LANES, Words, widen(), count_cuts(),
+ *		repeat(), which gives bytes four times each, and CHOOSE(mask, one,
  *		other), where one is less than other, if there is a quicker way than by bits.
  *
- * Lowest nodes begin with the numbers of their own leaves, so that all others
- * only choose.
+ * Trees are evaluated from their lowest nodes upwards: each row carries the number of
+ * the leaf that it would reach below a node, and a node's comparison chooses for each
+ * row between what its two children say.  Lowest nodes begin with the numbers of their own
+ * leaves, so that all others only choose.
  */
+
+#include <string.h>
+
+#define STRIP	(2 * LANES)
 
 typedef uint8_t Lanes __attribute__((vector_size(LANES)));
 typedef int8_t Ranks __attribute__((vector_size(LANES)));
 
+/* A number for each row of a strip. */
+typedef struct Numbers
+{
+	Lanes		low;
+	Lanes		high;
+} Numbers;
+
+/* Four times the same byte, as nodes load it. */
+typedef struct Cuts
+{
+	uint32_t	words[PLAN_NODES];
+} Cuts;
+
 #ifndef CHOOSE
 #define CHOOSE(mask, one, other)	(((one) & (mask)) | ((other) & ~(mask)))
 #endif
+
+/* The second twins of slots where missing goes right. */
+TARGET static ALWAYS_INLINE Words
+choose_twins(Words slots, uint32_t goes_right, uint32_t num_twins)
+{
+	static const Words bits = {
+		1 << 0, 1 << 1, 1 << 2, 1 << 3,
+#if LANES > 16
+		1 << 4, 1 << 5, 1 << 6, 1 << 7
+#endif
+	};
+
+	return slots + ((Words) ((bits & goes_right) != 0) & num_twins);
+}
+
+/* How many of a block of cuts are <= each value, one cut after the other. */
+TARGET static ALWAYS_INLINE void
+count_all(const float *values, const float *cuts, int32_t *counts)
+{
+	uint32_t	i;
+
+	memset(counts, 0, KERNEL_BLOCK * sizeof(int32_t));
+	for (; *cuts == *cuts; cuts++)
+		for (i = 0; i < KERNEL_BLOCK; i++)
+			counts[i] += values[i] >= *cuts;
+}
+
+TARGET static ALWAYS_INLINE void
+prepare_cuts(const int8_t *source, Cuts *cuts)
+{
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_NODES; i += LANES / 4)
+		*(Words *) (cuts->words + i) = repeat(source + i);
+}
 
 /* The rows that a node sends left: all bits of them. */
 TARGET static ALWAYS_INLINE Lanes
@@ -37,6 +92,52 @@ choose(const Lanes *ranks, uint32_t cut, Lanes left, Lanes right, uint32_t num_l
 
 	(void) num_left;
 	return CHOOSE(goes, left, right);
+}
+
+/* A lowest node. */
+TARGET static ALWAYS_INLINE Numbers
+subtree_1(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uint32_t node)
+{
+	const Lanes *plane = (const Lanes *) (ranks + planes[node]);
+	uint32_t	leaf = 2 * node - PLAN_NODES;
+
+	return (Numbers) {
+		lowest(plane, cuts->words[node], leaf), lowest(plane + 1, cuts->words[node], leaf)
+	};
+}
+
+/* A node of so many levels; those one level lower have another function. */
+#define DEFINE_SUBTREE(levels, lower) \
+TARGET static ALWAYS_INLINE Numbers \
+subtree_##levels(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uint32_t node) \
+{ \
+	Numbers		left = subtree_##lower(planes, cuts, ranks, 2 * node); \
+	Numbers		right = subtree_##lower(planes, cuts, ranks, 2 * node + 1); \
+	const Lanes *plane = (const Lanes *) (ranks + planes[node]); \
+	\
+	return (Numbers) { \
+		choose(plane, cuts->words[node], left.low, right.low, 1 << lower), \
+		choose(plane + 1, cuts->words[node], left.high, right.high, 1 << lower) \
+	}; \
+}
+
+DEFINE_SUBTREE(2, 1)
+DEFINE_SUBTREE(3, 2)
+DEFINE_SUBTREE(4, 3)
+DEFINE_SUBTREE(5, 4)
+DEFINE_SUBTREE(6, 5)
+
+/*
+ * The numbers of a strip's leaves.  Not inlined, or the compiler keeps all that nodes
+ * load for the next strip, where there is no room for it.
+ */
+TARGET static __attribute__((noinline)) void
+number_leaves(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uint8_t *numbers)
+{
+	Numbers		some = subtree_6(planes, cuts, ranks, 1);
+
+	((Lanes *) numbers)[0] = some.low;
+	((Lanes *) numbers)[1] = some.high;
 }
 
 /* Look up the leaves of all rows and add them. */
