@@ -48,11 +48,11 @@ widen(const uint8_t *bytes)
 	return (Words) _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *) bytes));
 }
 
-/* The second twins of slots where missing goes right. */
+/* The second twins of slots, but where missing goes left. */
 TARGET static ALWAYS_INLINE Words
-choose_twins(Words slots, uint32_t goes_right, uint32_t num_twins)
+choose_twins(Words slots, uint32_t missing_left, uint32_t num_twins)
 {
-	return (Words) _mm512_mask_add_epi32((__m512i) slots, goes_right, (__m512i) slots,
+	return (Words) _mm512_mask_add_epi32((__m512i) slots, ~missing_left, (__m512i) slots,
 										 _mm512_set1_epi32(num_twins));
 }
 

@@ -7,7 +7,7 @@
  *			Lanes			a vector of bytes, one for each of LANES rows
  *			Words			the same vector of uint32_t
  *			widen()			bytes as words
- *			choose_twins()	the second twins of slots where missing goes right, by bits
+ *			choose_twins()	the second twins of slots, but where missing goes left
  *			count_cuts()	how many of 16 cuts are <= a value
  *			count_all()		the same for all values of a block, in as many cuts
  *			Cuts			those of a tree, in the form that prepare_cuts() gives them
@@ -60,6 +60,7 @@ gather(const float *column, size_t stride, uint32_t num_rows, float *values)
 {
 	uint32_t	i;
 
+#pragma GCC unroll 8
 	for (i = 0; i < num_rows; i++)
 	{
 		values[i] = column[i * stride];
@@ -138,7 +139,7 @@ prepare_tree(const ForestPlan *plan, size_t number, BlockTree *restrict tree)
 
 		if (plan_is_wide(plan))
 			slots |= widen(high_slots + i) << 8;
-		*(Words *) (tree->planes + i) = choose_twins(slots, ~(missing_left >> i), num_twins) * BLOCK;
+		*(Words *) (tree->planes + i) = choose_twins(slots, missing_left >> i, num_twins) * BLOCK;
 	}
 	prepare_cuts(source->cuts, &tree->cuts);
 }

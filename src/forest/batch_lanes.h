@@ -35,9 +35,9 @@ typedef struct Cuts
 #define CHOOSE(mask, one, other)	(((one) & (mask)) | ((other) & ~(mask)))
 #endif
 
-/* The second twins of slots where missing goes right. */
+/* The second twins of slots, but where missing goes left. */
 TARGET static ALWAYS_INLINE Words
-choose_twins(Words slots, uint32_t goes_right, uint32_t num_twins)
+choose_twins(Words slots, uint32_t missing_left, uint32_t num_twins)
 {
 	static const Words bits = {
 		1 << 0, 1 << 1, 1 << 2, 1 << 3,
@@ -46,7 +46,7 @@ choose_twins(Words slots, uint32_t goes_right, uint32_t num_twins)
 #endif
 	};
 
-	return slots + ((Words) ((bits & goes_right) != 0) & num_twins);
+	return slots + ((Words) ((bits & missing_left) == 0) & num_twins);
 }
 
 /* How many of a block of cuts are <= each value, one cut after the other. */
@@ -86,11 +86,10 @@ lowest(const Lanes *ranks, uint32_t cut, uint32_t leaf)
 
 /* What the left child says, or the right one. */
 TARGET static ALWAYS_INLINE Lanes
-choose(const Lanes *ranks, uint32_t cut, Lanes left, Lanes right, uint32_t num_left)
+choose(const Lanes *ranks, uint32_t cut, Lanes left, Lanes right)
 {
 	Lanes		goes = goes_left(ranks, cut);
 
-	(void) num_left;
 	return CHOOSE(goes, left, right);
 }
 
@@ -116,8 +115,8 @@ subtree_##levels(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, 
 	const Lanes *plane = (const Lanes *) (ranks + planes[node]); \
 	\
 	return (Numbers) { \
-		choose(plane, cuts->words[node], left.low, right.low, 1 << lower), \
-		choose(plane + 1, cuts->words[node], left.high, right.high, 1 << lower) \
+		choose(plane, cuts->words[node], left.low, right.low), \
+		choose(plane + 1, cuts->words[node], left.high, right.high) \
 	}; \
 }
 
