@@ -63,8 +63,11 @@ count_cuts(float value, const float *cuts)
 	return _mm_popcnt_u32(_mm512_cmp_ps_mask(_mm512_set1_ps(value), _mm512_load_ps(cuts), _CMP_GE_OQ));
 }
 
-/* How many of 16 cuts, of which the last is more than anything, are <= each value: four steps
- * of a binary search, for which all cuts are in a register. */
+/*
+ * How many of 16 cuts are <= each value; the last is NaN.  Four steps of a binary search in a
+ * register, which begins with the cut that step asks first: of what follows the 16 nothing is
+ * asked.
+ */
 TARGET static ALWAYS_INLINE void
 count_all(const float *values, const float *cuts, int32_t *counts)
 {
@@ -107,8 +110,8 @@ pick_0(const uint32_t *planes, const int8_t *ranks, const Turns *turns, uint32_t
 }
 
 /*
- * Each row's rank of the node to which so many turns have led it.  The last one was from the
- * parent to `node` or to that at a distance, earlier ones were twice as far.
+ * Each row's rank of the node to which so many turns have led it.  The last turn decided
+ * between neighbours, at this distance; those before it, at twice the distance each.
  */
 #define DEFINE_PICK(num_turns, last) \
 TARGET static ALWAYS_INLINE Bytes \
