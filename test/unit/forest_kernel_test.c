@@ -415,7 +415,7 @@ test_wide_categories(void)
 		for (i = 0; i < source->num_trees; i++)
 			for (k = 0; k < source->trees[i].num_nodes; k++)
 				((int32_t *) source->trees[i].feature)[k] = source->trees[i].categorical[k] ?
-					400 + k % 5 : (int32_t) (next++ % 400);
+					(int32_t) (400 + k % 5) : (int32_t) (next++ % 400);
 		differences = score_source(source, true, 600, &planned);
 		ok(differences == 0 && planned, "kernels and reference agree: categories beside 400 "
 		   "features, depth %u (%llu differ)", spec.max_depth, (unsigned long long) differences);
