@@ -32,45 +32,30 @@
 
 /* ---- as bytes ---- */
 
-/* The fixed parts of a record; what follows is in pack_transaction(). */
-typedef struct PackedTransaction
-{
-	TimestampTz scored_at;
-	TimestampTz event_time;
-	TransactionId xid;
-	int32		num_cohorts;
-	int32		num_outcomes;
-	bool		has_event_time;
-	bool		in_trigger;
-	uint8		log_features;
-} PackedTransaction;
+/* What stands before the pointers of a structure goes as it is; what follows is in
+ * pack_transaction(). */
+#define SUBJECT_BYTES		offsetof(Subject, entity)
+#define OUTCOME_BYTES		offsetof(Outcome, version)
+#define TRANSACTION_BYTES	offsetof(ScoredTransaction, model)
 
-typedef struct PackedOutcome
+static void
+pack(StringInfo record, const void *from, Size size)
 {
-	int64		version_id;
-	double		score;
-	float		latency_us;
-	int32		output;
-	int32		num_features;
-	int32		features_of;	/* outcome that has the same; its own number: they
-								 * follow; -1: none */
-	uint8		role;
-	bool		reference;
-	bool		pending;
-	bool		scored;
-} PackedOutcome;
+	appendBinaryStringInfo(record, (const char *) from, size);
+}
 
 static void
 pack_string(StringInfo record, const char *string)
 {
 	int32		length = string ? strlen(string) + 1 : 0;
 
-	appendBinaryStringInfo(record, (char *) &length, sizeof(length));
+	pack(record, &length, sizeof(length));
 	if (string)
-		appendBinaryStringInfo(record, string, length);
+		pack(record, string, length);
 }
 
-/* Number of the first outcome that has the same features. */
+/* Number of the first outcome that has the same features: its own, and they follow; or
+ * -1, it has none. */
 static int
 features_of(const ScoredTransaction *transaction, int number)
 {
@@ -88,43 +73,23 @@ static void
 pack_outcome(StringInfo record, const ScoredTransaction *transaction, int number)
 {
 	const Outcome *outcome = &transaction->outcomes[number];
-	PackedOutcome packed = {
-		.version_id = outcome->version_id,
-		.score = outcome->score,
-		.latency_us = outcome->latency_us,
-		.output = outcome->output,
-		.num_features = outcome->num_features,
-		.features_of = features_of(transaction, number),
-		.role = outcome->role,
-		.reference = outcome->reference,
-		.pending = outcome->pending,
-		.scored = outcome->scored
-	};
+	int32		same = features_of(transaction, number);
 
-	appendBinaryStringInfo(record, (char *) &packed, sizeof(packed));
+	pack(record, outcome, OUTCOME_BYTES);
+	pack(record, &same, sizeof(same));
 	pack_string(record, outcome->version);
 	pack_string(record, outcome->error);
-	if (packed.features_of == number)
-		appendBinaryStringInfo(record, (const char *) outcome->features,
-							   sizeof(float) * outcome->num_features);
+	if (same == number)
+		pack(record, outcome->features, sizeof(float) * outcome->num_features);
 }
 
 static void
 pack_transaction(StringInfo record, const ScoredTransaction *transaction)
 {
 	const Subject *subject = &transaction->subject;
-	PackedTransaction packed = {
-		.scored_at = transaction->scored_at,
-		.event_time = subject->event_time,
-		.xid = transaction->xid,
-		.num_cohorts = subject->num_cohorts,
-		.num_outcomes = transaction->num_outcomes,
-		.has_event_time = subject->has_event_time,
-		.in_trigger = transaction->in_trigger,
-		.log_features = transaction->log_features
-	};
 
-	appendBinaryStringInfo(record, (char *) &packed, sizeof(packed));
+	pack(record, transaction, TRANSACTION_BYTES);
+	pack(record, subject, SUBJECT_BYTES);
 	pack_string(record, transaction->model);
 	pack_string(record, subject->entity);
 	for (int i = 0; i < subject->num_cohorts; i++)
@@ -179,32 +144,21 @@ static void
 unpack_outcome(const char **at, ScoredTransaction *transaction, int number)
 {
 	Outcome    *outcome = &transaction->outcomes[number];
-	PackedOutcome packed;
+	int32		same;
 
-	unpack(at, &packed, sizeof(packed));
-	*outcome = (Outcome)
-	{
-		.role = packed.role,
-			.reference = packed.reference,
-			.pending = packed.pending,
-			.scored = packed.scored,
-			.score = packed.score,
-			.latency_us = packed.latency_us,
-			.version_id = packed.version_id,
-			.output = packed.output,
-			.num_features = packed.num_features
-	};
+	unpack(at, outcome, OUTCOME_BYTES);
+	unpack(at, &same, sizeof(same));
 	outcome->version = unpack_string(at);
 	outcome->error = unpack_string(at);
-	if (packed.features_of == number)
+	if (same == number)
 	{
-		float	   *features = palloc(sizeof(float) * Max(packed.num_features, 1));
+		float	   *features = palloc(sizeof(float) * Max(outcome->num_features, 1));
 
-		unpack(at, features, sizeof(float) * packed.num_features);
+		unpack(at, features, sizeof(float) * outcome->num_features);
 		outcome->features = features;
 	}
-	else if (packed.features_of >= 0)
-		outcome->features = transaction->outcomes[packed.features_of].features;
+	else
+		outcome->features = same >= 0 ? transaction->outcomes[same].features : NULL;
 }
 
 /* A record as the transaction that it was; strings point into the record. */
@@ -213,28 +167,20 @@ unpack_transaction(const char *record, ScoredTransaction *transaction)
 {
 	const char *at = record;
 	Subject    *subject = &transaction->subject;
-	PackedTransaction packed;
 
-	unpack(&at, &packed, sizeof(packed));
-	transaction->scored_at = packed.scored_at;
-	transaction->xid = packed.xid;
-	transaction->in_trigger = packed.in_trigger;
-	transaction->log_features = packed.log_features;
+	unpack(&at, transaction, TRANSACTION_BYTES);
+	unpack(&at, subject, SUBJECT_BYTES);
 	transaction->model = unpack_string(&at);
 	subject->entity = unpack_string(&at);
-	subject->has_event_time = packed.has_event_time;
-	subject->event_time = packed.event_time;
-	subject->num_cohorts = packed.num_cohorts;
-	subject->cohorts = palloc(sizeof(char *) * Max(packed.num_cohorts, 1));
-	subject->values = palloc(sizeof(char *) * Max(packed.num_cohorts, 1));
-	for (int i = 0; i < packed.num_cohorts; i++)
+	subject->cohorts = palloc(sizeof(char *) * Max(subject->num_cohorts, 1));
+	subject->values = palloc(sizeof(char *) * Max(subject->num_cohorts, 1));
+	for (int i = 0; i < subject->num_cohorts; i++)
 	{
 		subject->cohorts[i] = unpack_string(&at);
 		subject->values[i] = unpack_string(&at);
 	}
-	transaction->num_outcomes = packed.num_outcomes;
-	transaction->outcomes = palloc(sizeof(Outcome) * packed.num_outcomes);
-	for (int i = 0; i < packed.num_outcomes; i++)
+	transaction->outcomes = palloc(sizeof(Outcome) * transaction->num_outcomes);
+	for (int i = 0; i < transaction->num_outcomes; i++)
 		unpack_outcome(&at, transaction, i);
 }
 

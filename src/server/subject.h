@@ -8,12 +8,14 @@
 #include "bind.h"
 #include "route.h"
 
+/* What stands before the pointers is also its form in the queue; see shadow.c. */
 typedef struct Subject
 {
-	char	   *entity;			/* NULL: not known */
-	bool		has_event_time;
 	TimestampTz event_time;
+	bool		has_event_time;
 	int			num_cohorts;
+
+	char	   *entity;			/* NULL: not known */
 	char	  **cohorts;		/* names */
 	char	  **values;			/* as text; NULL: none */
 } Subject;
