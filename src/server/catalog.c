@@ -213,132 +213,135 @@ text_key(ScanKey key, AttrNumber column, const text *value)
 						   DEFAULT_COLLATION_OID, F_TEXTEQ, PointerGetDatum(value));
 }
 
-static void
-end_scan(Relation rel, SysScanDesc scan)
+/* Rows of a table, found by an index (or none: all), as the active snapshot sees them. */
+typedef struct Search
 {
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
-/* A column of the one row that the keys select; false when there is no row. */
-static bool
-fetch_column(Oid table, Oid index, int nkeys, ScanKey keys, AttrNumber column,
-			 Datum *value, bool *isnull)
-{
-	Relation	rel = table_open(table, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, index, true, GetActiveSnapshot(), nkeys, keys);
-	HeapTuple	tuple = systable_getnext(scan);
-
-	/* Only columns passed by value, so the row need not outlive the scan. */
-	if (HeapTupleIsValid(tuple))
-		*value = heap_getattr(tuple, column, RelationGetDescr(rel), isnull);
-	end_scan(rel, scan);
-	return HeapTupleIsValid(tuple);
-}
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;			/* good until the next one; NULL: there are no more */
+} Search;
 
 static void
-report_no_model(const text *model)
+search_next(Search *search)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("model \"%s\" does not exist", text_to_cstring(model)),
-			 errhint("SELECT model FROM risk.models lists those that exist.")));
+	search->tuple = systable_getnext(search->scan);
 }
 
-/* A number in the row of a model; false: NULL.  Errors: 42704 no such model. */
+/* Find the first row. */
+static Search
+search_begin(Oid table, Oid index, int nkeys, ScanKey keys)
+{
+	Search		search;
+
+	search.rel = table_open(table, AccessShareLock);
+	search.scan = systable_beginscan(search.rel, index, OidIsValid(index), GetActiveSnapshot(), nkeys, keys);
+	search_next(&search);
+	return search;
+}
+
+/* Was a row found? */
 static bool
-fetch_definition(const text *model, AttrNumber column, Datum *value)
+search_end(const Search *search)
 {
-	ScanKeyData key;
-	bool		isnull;
-
-	text_key(&key, Anum_definitions_model, model);
-	if (!fetch_column(catalog_oids()->definitions, catalog_oids()->definitions_pkey,
-					  1, &key, column, value, &isnull))
-		report_no_model(model);
-	return !isnull;
+	systable_endscan(search->scan);
+	table_close(search->rel, AccessShareLock);
+	return HeapTupleIsValid(search->tuple);
 }
 
-/* A column of the model's row as a C string; NULL is NULL. */
+/* A column of the row. */
+static Datum
+found_column(const Search *search, AttrNumber column, bool *isnull)
+{
+	return heap_getattr(search->tuple, column, RelationGetDescr(search->rel), isnull);
+}
+
+/* Columns that may be NULL, or not. */
 static char *
-definition_text(Relation rel, HeapTuple tuple, AttrNumber column)
+found_text(const Search *search, AttrNumber column)
 {
 	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+	Datum		value = found_column(search, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 static double
-definition_float8(Relation rel, HeapTuple tuple, AttrNumber column)
+found_float8(const Search *search, AttrNumber column)
 {
 	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+	Datum		value = found_column(search, column, &isnull);
 
 	return isnull ? 0 : DatumGetFloat8(value);
 }
 
+static Datum
+found_value(const Search *search, AttrNumber column)
+{
+	bool		isnull;
+	Datum		value = found_column(search, column, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("null value in column %d of %s", column, RelationGetRelationName(search->rel))));
+	return value;
+}
+
 /* The columns that name the subject of a transaction, and the model's bands. */
 static void
-read_names(Relation rel, HeapTuple tuple, Route *route)
+read_names(const Search *found, Route *route)
 {
-	TupleDesc	tupdesc = RelationGetDescr(rel);
 	bool		isnull;
 	Datum		value;
+	Datum	   *names;
+	bool	   *nulls;
 
-	route->entity_id = definition_text(rel, tuple, Anum_definitions_entity_id);
-	route->event_time = definition_text(rel, tuple, Anum_definitions_event_time);
-	value = heap_getattr(tuple, Anum_definitions_cohorts, tupdesc, &isnull);
-	if (!isnull)
-	{
-		Datum	   *names;
-		bool	   *nulls;
-
-		deconstruct_array(DatumGetArrayTypePCopy(value), TEXTOID, -1, false, TYPALIGN_INT,
-						  &names, &nulls, &route->num_cohorts);
-		route->cohorts = palloc(sizeof(char *) * Max(route->num_cohorts, 1));
-		for (int i = 0; i < route->num_cohorts; i++)
-			route->cohorts[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(names[i]);
-	}
-	value = heap_getattr(tuple, Anum_definitions_bands, tupdesc, &isnull);
+	route->entity_id = found_text(found, Anum_definitions_entity_id);
+	route->event_time = found_text(found, Anum_definitions_event_time);
+	deconstruct_array(DatumGetArrayTypePCopy(found_value(found, Anum_definitions_cohorts)), TEXTOID, -1, false, TYPALIGN_INT,
+					  &names, &nulls, &route->num_cohorts);
+	route->cohorts = palloc(sizeof(char *) * Max(route->num_cohorts, 1));
+	for (int i = 0; i < route->num_cohorts; i++)
+		route->cohorts[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(names[i]);
+	value = found_column(found, Anum_definitions_bands, &isnull);
 	if (!isnull)
 		route->bands = DatumGetJsonbPCopy(value);
 }
 
-/* The settings of a model.  Errors: 42704 no such model. */
-static void
-read_settings(const text *model, Route *route)
+/* The settings of a model, as a route without versions; in the caller's memory.
+ * Errors: 42704 no such model. */
+void
+catalog_read_settings(const text *model, Route *route)
 {
-	Relation	rel = table_open(catalog_oids()->definitions, AccessShareLock);
 	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	Search		found;
 
+	memset(route, 0, sizeof(Route));
 	text_key(&key, Anum_definitions_model, model);
-	scan = systable_beginscan(rel, catalog_oids()->definitions_pkey, true, GetActiveSnapshot(), 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	found = search_begin(catalog_oids()->definitions, catalog_oids()->definitions_pkey, 1, &key);
+	if (HeapTupleIsValid(found.tuple))
 	{
-		char	   *log = definition_text(rel, tuple, Anum_definitions_log);
-		char	   *features = definition_text(rel, tuple, Anum_definitions_log_features);
-		char	   *on_missing = definition_text(rel, tuple, Anum_definitions_on_missing);
+		char	   *log = found_text(&found, Anum_definitions_log);
+		char	   *features = found_text(&found, Anum_definitions_log_features);
+		char	   *on_missing = found_text(&found, Anum_definitions_on_missing);
 		bool		isnull;
-		Datum		positive_class = heap_getattr(tuple, Anum_definitions_positive_class,
-												  RelationGetDescr(rel), &isnull);
+		Datum		positive_class = found_column(&found, Anum_definitions_positive_class, &isnull);
 
 		route->positive_class = isnull ? -1 : DatumGetInt32(positive_class);
 		route->log = strcmp(log, "off") == 0 ? LOG_OFF :
 			strcmp(log, "queued") == 0 ? LOG_QUEUED : LOG_TRANSACTIONAL;
-		route->log_percent = definition_float8(rel, tuple, Anum_definitions_log_percent);
+		route->log_percent = found_float8(&found, Anum_definitions_log_percent);
 		route->log_features = strcmp(features, "none") == 0 ? FEATURES_NONE :
 			strcmp(features, "hash") == 0 ? FEATURES_HASH : FEATURES_FULL;
 		route->has_fallback = strcmp(on_missing, "fallback") == 0;
-		route->fallback_score = definition_float8(rel, tuple, Anum_definitions_fallback_score);
-		read_names(rel, tuple, route);
+		route->fallback_score = found_float8(&found, Anum_definitions_fallback_score);
+		read_names(&found, route);
 	}
-	end_scan(rel, scan);
-	if (!HeapTupleIsValid(tuple))
-		report_no_model(model);
+	if (!search_end(&found))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", text_to_cstring(model)),
+				 errhint("SELECT model FROM risk.models lists those that exist.")));
 }
 
 /*
@@ -349,124 +352,84 @@ void
 catalog_read_route(const char *model, Route *route)
 {
 	text	   *name = cstring_to_text(model);
-	Relation	rel;
-	TupleDesc	tupdesc;
 	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	Search		found;
 
-	memset(route, 0, sizeof(Route));
-	read_settings(name, route);
-	rel = table_open(catalog_oids()->roles, AccessShareLock);
-	tupdesc = RelationGetDescr(rel);
+	catalog_read_settings(name, route);
 	text_key(&key, Anum_roles_model, name);
-	scan = systable_beginscan(rel, catalog_oids()->roles_pkey, true, GetActiveSnapshot(), 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	found = search_begin(catalog_oids()->roles, catalog_oids()->roles_pkey, 1, &key);
+	for (; HeapTupleIsValid(found.tuple); search_next(&found))
 	{
-		bool		isnull;
-		char	   *role = TextDatumGetCString(heap_getattr(tuple, Anum_roles_role, tupdesc, &isnull));
+		char	   *role = TextDatumGetCString(found_value(&found, Anum_roles_role));
 		RoutedVersion routed = {
-			.version_id = DatumGetInt64(heap_getattr(tuple, Anum_roles_version_id, tupdesc, &isnull)),
-			.percent = DatumGetFloat8(heap_getattr(tuple, Anum_roles_percent, tupdesc, &isnull)),
-			.salt = DatumGetInt64(heap_getattr(tuple, Anum_roles_salt, tupdesc, &isnull))
+			.version_id = DatumGetInt64(found_value(&found, Anum_roles_version_id)),
+			.percent = DatumGetFloat8(found_value(&found, Anum_roles_percent)),
+			.salt = DatumGetInt64(found_value(&found, Anum_roles_salt))
 		};
 
 		if (strcmp(role, "champion") == 0)
 			route->champion = routed;
 		else if (strcmp(role, "canary") == 0)
 			route->canary = routed;
-		else if (!DatumGetBool(heap_getattr(tuple, Anum_roles_paused, tupdesc, &isnull)))
+		else if (!DatumGetBool(found_value(&found, Anum_roles_paused)))
 		{
 			route->shadows = route->num_shadows == 0 ? palloc(sizeof(RoutedVersion)) :
 				repalloc(route->shadows, sizeof(RoutedVersion) * (route->num_shadows + 1));
 			route->shadows[route->num_shadows++] = routed;
 		}
 	}
-	end_scan(rel, scan);
+	search_end(&found);
 	pfree(name);
 }
 
-/* The version of a name.  Errors: 42704 no such model or version. */
+/* The version of a name, of a model that there is.  Errors: 42704 no such version. */
 int64
 catalog_version(const text *model, const text *version)
 {
 	ScanKeyData keys[2];
-	Datum		version_id;
-	bool		isnull;
+	Search		found;
+	int64		version_id = 0;
 
 	text_key(&keys[0], Anum_versions_model, model);
 	text_key(&keys[1], Anum_versions_version, version);
-	if (!fetch_column(catalog_oids()->versions, catalog_oids()->versions_name_key, 2, keys,
-					  Anum_versions_version_id, &version_id, &isnull))
-	{
-		(void) fetch_definition(model, Anum_definitions_positive_class, &version_id);
+	found = search_begin(catalog_oids()->versions, catalog_oids()->versions_name_key, 2, keys);
+	if (HeapTupleIsValid(found.tuple))
+		version_id = DatumGetInt64(found_value(&found, Anum_versions_version_id));
+	if (!search_end(&found))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("version \"%s\" of model \"%s\" does not exist",
 						text_to_cstring(version), text_to_cstring(model)),
 				 errhint("SELECT version FROM risk.model_versions_info lists those that are registered.")));
-	}
-	return DatumGetInt64(version_id);
-}
-
-/* Which output is the score; -1 when the model does not say. */
-int
-catalog_positive_class(const text *model)
-{
-	Datum		value;
-
-	return fetch_definition(model, Anum_definitions_positive_class, &value) ? DatumGetInt32(value) : -1;
+	return version_id;
 }
 
 /* Numbers (int64 *) of the versions that have a role. */
 List *
 catalog_versions_with_role(void)
 {
-	Relation	rel = table_open(catalog_oids()->roles, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
+	Search		found = search_begin(catalog_oids()->roles, InvalidOid, 0, NULL);
 	List	   *result = NIL;
-	HeapTuple	tuple;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	for (; HeapTupleIsValid(found.tuple); search_next(&found))
 	{
 		int64	   *version_id = palloc(sizeof(int64));
-		bool		isnull;
 
-		*version_id = DatumGetInt64(heap_getattr(tuple, Anum_roles_version_id,
-												 RelationGetDescr(rel), &isnull));
+		*version_id = DatumGetInt64(found_value(&found, Anum_roles_version_id));
 		result = lappend(result, version_id);
 	}
-	end_scan(rel, scan);
+	search_end(&found);
 	return result;
 }
 
-/* A scan of the one row of a version. */
-static SysScanDesc
-begin_version_scan(Relation *rel, int64 version_id, HeapTuple *tuple)
+/* Find the one row of a version. */
+static Search
+search_version(int64 version_id)
 {
 	ScanKeyData key;
-	SysScanDesc scan;
 
-	*rel = table_open(catalog_oids()->versions, AccessShareLock);
-	ScanKeyInit(&key, Anum_versions_version_id, BTEqualStrategyNumber,
-				F_INT8EQ, Int64GetDatum(version_id));
-	scan = systable_beginscan(*rel, catalog_oids()->versions_pkey, true,
-							  GetActiveSnapshot(), 1, &key);
-	*tuple = systable_getnext(scan);
-	return scan;
-}
-
-static Datum
-version_column(Relation rel, HeapTuple tuple, AttrNumber column)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
-
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("null value in column %d of risk.model_versions", column)));
-	return value;
+	ScanKeyInit(&key, Anum_versions_version_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
+	return search_begin(catalog_oids()->versions, catalog_oids()->versions_pkey, 1, &key);
 }
 
 /* All of a version but its artifact and its image; false: there is no such
@@ -474,13 +437,11 @@ version_column(Relation rel, HeapTuple tuple, AttrNumber column)
 bool
 catalog_read_version(int64 version_id, VersionRow *row)
 {
-	Relation	rel;
-	HeapTuple	tuple;
-	SysScanDesc scan = begin_version_scan(&rel, version_id, &tuple);
+	Search		found = search_version(version_id);
 
-	if (HeapTupleIsValid(tuple))
+	if (HeapTupleIsValid(found.tuple))
 	{
-		bytea	   *hash = DatumGetByteaPP(version_column(rel, tuple, Anum_versions_image_sha256));
+		bytea	   *hash = DatumGetByteaPP(found_value(&found, Anum_versions_image_sha256));
 		Datum		names;
 		bool		isnull;
 
@@ -489,30 +450,27 @@ catalog_read_version(int64 version_id, VersionRow *row)
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("image_sha256 in risk.model_versions has a wrong length")));
 		memcpy(row->image_hash, VARDATA_ANY(hash), IMAGE_HASH_LENGTH);
-		row->model = TextDatumGetCString(version_column(rel, tuple, Anum_versions_model));
-		row->version = TextDatumGetCString(version_column(rel, tuple, Anum_versions_version));
-		row->metadata = DatumGetJsonbPCopy(version_column(rel, tuple, Anum_versions_metadata));
-		row->categories = DatumGetJsonbPCopy(version_column(rel, tuple, Anum_versions_categories));
-		names = heap_getattr(tuple, Anum_versions_feature_names, RelationGetDescr(rel), &isnull);
+		row->model = TextDatumGetCString(found_value(&found, Anum_versions_model));
+		row->version = TextDatumGetCString(found_value(&found, Anum_versions_version));
+		row->metadata = DatumGetJsonbPCopy(found_value(&found, Anum_versions_metadata));
+		row->categories = DatumGetJsonbPCopy(found_value(&found, Anum_versions_categories));
+		names = found_column(&found, Anum_versions_feature_names, &isnull);
 		row->feature_names = isnull ? NULL : DatumGetArrayTypePCopy(names);
 	}
-	end_scan(rel, scan);
-	return HeapTupleIsValid(tuple);
+	return search_end(&found);
 }
 
 /* The forest image of a version that the same snapshot has seen. */
 bytea *
 catalog_read_image(int64 version_id)
 {
-	Relation	rel;
-	HeapTuple	tuple;
-	SysScanDesc scan = begin_version_scan(&rel, version_id, &tuple);
+	Search		found = search_version(version_id);
 	bytea	   *image;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!HeapTupleIsValid(found.tuple))
 		elog(ERROR, "version number %lld vanished", (long long) version_id);
-	image = DatumGetByteaPCopy(version_column(rel, tuple, Anum_versions_image));
-	end_scan(rel, scan);
+	image = DatumGetByteaPCopy(found_value(&found, Anum_versions_image));
+	search_end(&found);
 	return image;
 }
 
@@ -522,26 +480,19 @@ bool
 catalog_read_reason(const text *model, const char *feature, const char *direction,
 					Datum *code, Datum *reason)
 {
-	Relation	rel = table_open(catalog_oids()->reasons, AccessShareLock);
 	ScanKeyData keys[3];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		isnull;
+	Search		found;
 
 	text_key(&keys[0], Anum_reasons_model, model);
 	text_key(&keys[1], Anum_reasons_feature, cstring_to_text(feature));
 	text_key(&keys[2], Anum_reasons_direction, cstring_to_text(direction));
-	scan = systable_beginscan(rel, catalog_oids()->reasons_pkey, true, GetActiveSnapshot(), 3, keys);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	found = search_begin(catalog_oids()->reasons, catalog_oids()->reasons_pkey, 3, keys);
+	if (HeapTupleIsValid(found.tuple))
 	{
-		*code = PointerGetDatum(DatumGetTextPCopy(heap_getattr(tuple, Anum_reasons_code,
-															   RelationGetDescr(rel), &isnull)));
-		*reason = PointerGetDatum(DatumGetTextPCopy(heap_getattr(tuple, Anum_reasons_text,
-																 RelationGetDescr(rel), &isnull)));
+		*code = PointerGetDatum(DatumGetTextPCopy(found_value(&found, Anum_reasons_code)));
+		*reason = PointerGetDatum(DatumGetTextPCopy(found_value(&found, Anum_reasons_text)));
 	}
-	end_scan(rel, scan);
-	return HeapTupleIsValid(tuple);
+	return search_end(&found);
 }
 
 PG_FUNCTION_INFO_V1(risk_catalog_changed);

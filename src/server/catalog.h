@@ -29,9 +29,9 @@ extern Oid	catalog_owner(void);
 
 /* Who has which role, and which version has which name: as the active
  * snapshot sees it. */
+extern void catalog_read_settings(const text *model, Route *route);
 extern void catalog_read_route(const char *model, Route *route);
 extern int64 catalog_version(const text *model, const text *version);
-extern int	catalog_positive_class(const text *model);
 extern List *catalog_versions_with_role(void);
 extern bool catalog_read_version(int64 version_id, VersionRow *row);
 extern bytea *catalog_read_image(int64 version_id);

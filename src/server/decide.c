@@ -279,8 +279,9 @@ decide_alone(const text *model, const text *version_name, int64 *version_id, int
 
 	if (version_name)
 	{
+		catalog_read_settings(model, &route);
 		*version_id = catalog_version(model, version_name);
-		*positive_class = catalog_positive_class(model);
+		*positive_class = route.positive_class;
 		return true;
 	}
 	route_read(text_to_cstring(model), &route);
@@ -331,10 +332,12 @@ resolve(CallSite *site, const text *model, const text *version_name)
 	site->row_of = NULL;
 	if (version_name)
 	{
-		RoutedVersion named = {.version_id = catalog_version(model, version_name)};
+		RoutedVersion named = {0};
 
+		catalog_read_settings(model, &site->route);
+		named.version_id = catalog_version(model, version_name);
 		site->contenders = palloc(sizeof(Contender));
-		add_contender(site, ROLE_CHAMPION, &named, catalog_positive_class(model));
+		add_contender(site, ROLE_CHAMPION, &named, site->route.positive_class);
 	}
 	else
 		resolve_route(site);
