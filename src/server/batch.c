@@ -91,13 +91,14 @@ find_version(const text *model, const Route *route, const text *version)
 	return route->champion.version_id;
 }
 
-/* Add a version that scores.  Errors: those of find_version() and of scorer.c. */
+/* Add a version that scores: the champion, or that which an argument names.  Errors: those of
+ * find_version() and of scorer.c. */
 static void
-add_version(Batch *batch, const text *model, const text *version)
+add_version(Batch *batch, const text *version)
 {
 	Problem		problem = {0};
 
-	if (!block_add_version(&batch->rows, find_version(model, &batch->route, version),
+	if (!block_add_version(&batch->rows, find_version(batch->model, &batch->route, version),
 						   batch->route.positive_class, &problem))
 		problem_raise(&problem);
 }
@@ -314,44 +315,87 @@ text_argument(FunctionCallInfo fcinfo, int arg, const char *name)
 	return PG_GETARG_TEXT_PP(arg);
 }
 
-/* The model of a call, and which column identifies the rows: that of the argument
- * or, NULL, the model's. */
-static text *
-open_batch(FunctionCallInfo fcinfo, Batch *batch, int id_column)
+/* Where a function has its arguments, after the model; 0: it has none. */
+typedef struct Arguments
+{
+	int			source;
+	int			version;
+	int			other_version;
+	int			entities;
+	int			top;
+	int			id_column;
+} Arguments;
+
+#define OPTIONAL_TEXT(arg)	(PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg))
+
+/* Begin a call: which model it is of, and which column identifies the rows, that of the
+ * argument or, NULL, the model's. */
+static Batch *
+open_batch(FunctionCallInfo fcinfo, Content content, int id_column)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	text	   *model = text_argument(fcinfo, 0, "model");
+	Batch	   *batch = palloc0(sizeof(Batch));
 	Route		route;
 
+	batch->model = text_argument(fcinfo, 0, "model");
+	batch->content = content;
 	InitMaterializedSRF(fcinfo, 0);
 	batch->receiver = (DestReceiver) {batch_receive, batch_startup, batch_shutdown, batch_destroy,
 	DestTuplestore};
 	batch->context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk batch", ALLOCSET_DEFAULT_SIZES);
 	batch->block = AllocSetContextCreate(batch->context, "pg_risk block", ALLOCSET_DEFAULT_SIZES);
 	block_init(&batch->rows, MAX_SIDES);
-	batch->model = model;
 	batch->store = info->setResult;
 	batch->result = info->setDesc;
-	route_read(text_to_cstring(model), &route);
+	route_read(text_to_cstring(batch->model), &route);
 	batch->route = (Route) {
 		.champion = route.champion,.positive_class = route.positive_class,
 		.entity_id = PG_ARGISNULL(id_column) ? route.entity_id : text_to_cstring(PG_GETARG_TEXT_PP(id_column))
 	};
-	return model;
+	return batch;
 }
 
-/* Score the source; the batch is over then. */
-static void
-run_batch(Batch *batch, const text *source)
+/* Only rows of the entities of an argument are asked for; NULL: of none.  Are there any? */
+static bool
+want_entities(Batch *batch, FunctionCallInfo fcinfo, int arg)
 {
-	batch->progress = progress_start(batch->context, batch->rows.sides[0].scorer.version->id,
-									 batch->rows.num_sides > 1 ? batch->rows.sides[1].scorer.version->id : 0);
-	source_read(psprintf("SELECT * FROM %s", source_from_item(text_to_cstring(source))),
-				&batch->receiver, &batch->tables);
-	MemoryContextDelete(batch->context);
+	Datum	   *elements;
+
+	if (PG_ARGISNULL(arg))
+		return false;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  &batch->num_wanted);
+	batch->wanted = palloc(sizeof(char *) * Max(batch->num_wanted, 1));
+	for (int i = 0; i < batch->num_wanted; i++)
+		batch->wanted[i] = TextDatumGetCString(elements[i]);
+	qsort(batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp);
+	return batch->num_wanted > 0;
 }
 
-#define OPTIONAL_TEXT(arg)	(PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg))
+/* Score the source.  One version alone must be able to explain what is to be explained. */
+static Datum
+run_batch(FunctionCallInfo fcinfo, Content content, const Arguments *arguments)
+{
+	Batch	   *batch = open_batch(fcinfo, content, arguments->id_column);
+	const BlockSide *sides = batch->rows.sides;
+	char	   *source;
+
+	if (arguments->top)
+		batch->top = explain_top(fcinfo->args[arguments->top]);
+	if (arguments->entities && !want_entities(batch, fcinfo, arguments->entities))
+		return (Datum) 0;
+	add_version(batch, OPTIONAL_TEXT(arguments->version));
+	if (arguments->other_version)
+		add_version(batch, OPTIONAL_TEXT(arguments->other_version));
+	else if (content != CONTENT_SCORES)
+		explain_require(&sides[0].scorer);
+	source = text_to_cstring(text_argument(fcinfo, arguments->source, "source"));
+	batch->progress = progress_start(batch->context, sides[0].scorer.version->id,
+									 arguments->other_version ? sides[1].scorer.version->id : 0);
+	source_read(psprintf("SELECT * FROM %s", source_from_item(source)), &batch->receiver, &batch->tables);
+	MemoryContextDelete(batch->context);
+	return (Datum) 0;
+}
 
 PG_FUNCTION_INFO_V1(risk_score_batch);
 PG_FUNCTION_INFO_V1(risk_score_versions);
@@ -364,88 +408,41 @@ PG_FUNCTION_INFO_V1(risk_version_kernel);
 Datum
 risk_score_batch(PG_FUNCTION_ARGS)
 {
-	Batch	   *batch = palloc0(sizeof(Batch));
-	text	   *model = open_batch(fcinfo, batch, 3);
-
-	add_version(batch, model, OPTIONAL_TEXT(2));
-	run_batch(batch, text_argument(fcinfo, 1, "source"));
-	return (Datum) 0;
+	return run_batch(fcinfo, CONTENT_SCORES, &(Arguments) {.source = 1,.version = 2,.id_column = 3});
 }
 
 /* risk.score_versions(model, version_a, version_b, source, id_column) */
 Datum
 risk_score_versions(PG_FUNCTION_ARGS)
 {
-	Batch	   *batch = palloc0(sizeof(Batch));
-	text	   *model = open_batch(fcinfo, batch, 4);
-
-	add_version(batch, model, OPTIONAL_TEXT(1));
-	add_version(batch, model, OPTIONAL_TEXT(2));
-	run_batch(batch, text_argument(fcinfo, 3, "source"));
-	return (Datum) 0;
+	return run_batch(fcinfo, CONTENT_SCORES, &(Arguments) {
+		.version = 1,.other_version = 2,.source = 3,.id_column = 4
+	});
 }
 
 /* risk.contributions_batch(model, source, version, id_column) */
 Datum
 risk_contributions_batch(PG_FUNCTION_ARGS)
 {
-	Batch	   *batch = palloc0(sizeof(Batch));
-	text	   *model = open_batch(fcinfo, batch, 3);
-
-	batch->content = CONTENT_CONTRIBUTIONS;
-	add_version(batch, model, OPTIONAL_TEXT(2));
-	explain_require(&batch->rows.sides[0].scorer);
-	run_batch(batch, text_argument(fcinfo, 1, "source"));
-	return (Datum) 0;
+	return run_batch(fcinfo, CONTENT_CONTRIBUTIONS, &(Arguments) {.source = 1,.version = 2,.id_column = 3});
 }
 
 /* risk.explain_batch(model, source, version, top, id_column) */
 Datum
 risk_explain_batch(PG_FUNCTION_ARGS)
 {
-	Batch	   *batch = palloc0(sizeof(Batch));
-	text	   *model = open_batch(fcinfo, batch, 4);
-
-	batch->content = CONTENT_SCORES_REASONS;
-	batch->top = explain_top(fcinfo->args[3]);
-	add_version(batch, model, OPTIONAL_TEXT(2));
-	explain_require(&batch->rows.sides[0].scorer);
-	run_batch(batch, text_argument(fcinfo, 1, "source"));
-	return (Datum) 0;
-}
-
-/* Only rows of the entities of an argument are asked for; NULL: of none. */
-static void
-want_entities(Batch *batch, FunctionCallInfo fcinfo, int arg)
-{
-	Datum	   *elements;
-
-	if (PG_ARGISNULL(arg))
-		return;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  &batch->num_wanted);
-	batch->wanted = palloc(sizeof(char *) * Max(batch->num_wanted, 1));
-	for (int i = 0; i < batch->num_wanted; i++)
-		batch->wanted[i] = TextDatumGetCString(elements[i]);
-	qsort(batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp);
+	return run_batch(fcinfo, CONTENT_SCORES_REASONS, &(Arguments) {
+		.source = 1,.version = 2,.top = 3,.id_column = 4
+	});
 }
 
 /* risk.explain_versions(model, version_a, version_b, source, entities, top, id_column) */
 Datum
 risk_explain_versions(PG_FUNCTION_ARGS)
 {
-	Batch	   *batch = palloc0(sizeof(Batch));
-	text	   *model = open_batch(fcinfo, batch, 6);
-
-	batch->content = CONTENT_SCORES_REASONS;
-	batch->top = explain_top(fcinfo->args[5]);
-	want_entities(batch, fcinfo, 4);
-	if (batch->num_wanted == 0)
-		return (Datum) 0;
-	add_version(batch, model, OPTIONAL_TEXT(1));
-	add_version(batch, model, OPTIONAL_TEXT(2));
-	run_batch(batch, text_argument(fcinfo, 3, "source"));
-	return (Datum) 0;
+	return run_batch(fcinfo, CONTENT_SCORES_REASONS, &(Arguments) {
+		.version = 1,.other_version = 2,.source = 3,.entities = 4,.top = 5,.id_column = 6
+	});
 }
 
 /* risk.version_kernel(model, version): what adds up its trees in this session. */
