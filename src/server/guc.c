@@ -123,131 +123,89 @@ assign_clock(const char *newval, void *extra)
 		guc_clock = *(TimestampTz *) extra;
 }
 
-/* Settings of the workers and of the prediction log. */
-static void
-define_worker_settings(void)
+/* Settings that are whole numbers. */
+static const struct
 {
-	DefineCustomIntVariable("pg_risk.worker_naptime",
-							"Time between two rounds of the background worker over all databases.",
-							"A committed promotion wakes it at once.",
-							&guc_worker_naptime, 60, 1, 86400,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.max_workers",
-							"How many databases have a background worker at a time.",
-							"Each takes a slot of max_worker_processes while it has something to do.",
-							&guc_max_workers, 4, 1, 64,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.queue_size",
-							"Shared memory for the predictions of a database that wait to be logged.",
-							"When it is full, further ones are dropped and counted.",
-							&guc_queue_size, 4 * 1024, 64, 1024 * 1024,
-							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.queue_databases",
-							"How many databases can have such a queue.",
-							NULL,
-							&guc_queue_databases, 4, 1, 256,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.flush_interval",
-							"Time between two flushes of a queue to risk.predictions.",
-							"A queue that is half full is flushed at once.",
-							&guc_flush_interval, 1000, 10, 60 * 1000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-
-	DefineCustomBoolVariable("pg_risk.use_tiles",
-							 "Have tiles answer lookups of rolling features, where there are some.",
-							 "Without them the same results come from rows alone.",
-							 &guc_use_tiles, true,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-
-	DefineCustomBoolVariable("pg_risk.log_queries",
-							 "Scores of this session's queries are logged, where the model logs.",
-							 "Turn it off for dashboards and notebooks: what they score is no traffic.",
-							 &guc_log_queries, true,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-
-	DefineCustomBoolVariable("pg_risk.block_scoring",
-							 "Plain queries score the rows of a table in blocks.",
-							 "Scores are the same; EXPLAIN shows a node that makes them.",
-							 &guc_block_scoring, true,
-							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
-
-	DefineCustomStringVariable("pg_risk.forward_to",
-							   "Connection string of the primary, where a standby's worker logs predictions.",
-							   "Empty: predictions of a standby are counted and not logged. Needs the extension dblink.",
-							   &guc_forward_to, "",
-							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.evaluation_timeout",
-							"How long the worker lets the gates of a rollout take.",
-							"Gates that take longer are an alert, and are evaluated again after the rollout's interval.",
-							&guc_evaluation_timeout, 60 * 1000, 100, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.prediction_retention",
-							"Days for which predictions and results of gates are kept.",
-							"0 means for ever.",
-							&guc_prediction_retention, 90, 0, 36500,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-}
+	const char *name;
+	int		   *variable;
+	int			value;			/* unless it is set */
+	int			least;
+	int			greatest;
+	GucContext	context;
+	int			unit;
+	const char *what;
+	const char *more;
+}			numbers[] = {
+	{"pg_risk.cache_size", &guc_cache_size, 64 * 1024, 1024, INT_MAX, PGC_POSTMASTER, GUC_UNIT_KB,
+		"Shared memory for the forests of model versions.",
+		"One copy of each version in use, for the whole server."},
+	{"pg_risk.import_memory", &guc_import_memory, 2048, 64, 1 << 20, PGC_SUSET, GUC_UNIT_MB,
+		"Limit on the memory of an import.", NULL},
+	{"pg_risk.import_cpu_time", &guc_import_cpu_time, 60, 1, 7 * 86400, PGC_SUSET, GUC_UNIT_S,
+		"Limit on the CPU time of an import.", NULL},
+	{"pg_risk.import_open_files", &guc_import_open_files, 64, 16, 65536, PGC_SUSET, 0,
+		"Limit on the open files of an import.", NULL},
+	{"pg_risk.import_timeout", &guc_import_timeout, 120 * 1000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS,
+		"Limit on the duration of an import.",
+		"0 means no limit."},
+	{"pg_risk.worker_naptime", &guc_worker_naptime, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S,
+		"Time between two rounds of the background worker over all databases.",
+		"A committed promotion wakes it at once."},
+	{"pg_risk.max_workers", &guc_max_workers, 4, 1, 64, PGC_SIGHUP, 0,
+		"How many databases have a background worker at a time.",
+		"Each takes a slot of max_worker_processes while it has something to do."},
+	{"pg_risk.queue_size", &guc_queue_size, 4 * 1024, 64, 1024 * 1024, PGC_POSTMASTER, GUC_UNIT_KB,
+		"Shared memory for the predictions of a database that wait to be logged.",
+		"When it is full, further ones are dropped and counted."},
+	{"pg_risk.queue_databases", &guc_queue_databases, 4, 1, 256, PGC_POSTMASTER, 0,
+		"How many databases can have such a queue.", NULL},
+	{"pg_risk.flush_interval", &guc_flush_interval, 1000, 10, 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+		"Time between two flushes of a queue to risk.predictions.",
+		"A queue that is half full is flushed at once."},
+	{"pg_risk.evaluation_timeout", &guc_evaluation_timeout, 60 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+		"How long the worker lets the gates of a rollout take.",
+		"Gates that take longer are an alert, and are evaluated again after the rollout's interval."},
+	{"pg_risk.prediction_retention", &guc_prediction_retention, 90, 0, 36500, PGC_SIGHUP, 0,
+		"Days for which predictions and results of gates are kept.",
+		"0 means for ever."}
+};
 
 /* Define all settings; called once, while the library is preloaded. */
 void
 guc_define(void)
 {
-	DefineCustomIntVariable("pg_risk.cache_size",
-							"Shared memory for the forests of model versions.",
-							"One copy of each version in use, for the whole server.",
-							&guc_cache_size, 64 * 1024, 1024, INT_MAX,
-							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
-
+	for (int i = 0; i < lengthof(numbers); i++)
+		DefineCustomIntVariable(numbers[i].name, numbers[i].what, numbers[i].more, numbers[i].variable, numbers[i].value,
+								numbers[i].least, numbers[i].greatest, numbers[i].context, numbers[i].unit,
+								NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_risk.use_tiles",
+							 "Have tiles answer lookups of rolling features, where there are some.",
+							 "Without them the same results come from rows alone.",
+							 &guc_use_tiles, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_risk.log_queries",
+							 "Scores of this session's queries are logged, where the model logs.",
+							 "Turn it off for dashboards and notebooks: what they score is no traffic.",
+							 &guc_log_queries, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_risk.block_scoring",
+							 "Plain queries score the rows of a table in blocks.",
+							 "Scores are the same; EXPLAIN shows a node that makes them.",
+							 &guc_block_scoring, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_risk.importer_path",
 							   "Path of the importer program.",
 							   "Empty: pg_risk_xgboost in the directory of the server program.",
-							   &guc_importer_path, "",
-							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_memory",
-							"Limit on the memory of an import.",
-							NULL,
-							&guc_import_memory, 2048, 64, 1 << 20,
-							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_cpu_time",
-							"Limit on the CPU time of an import.",
-							NULL,
-							&guc_import_cpu_time, 60, 1, 7 * 86400,
-							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_open_files",
-							"Limit on the open files of an import.",
-							NULL,
-							&guc_import_open_files, 64, 16, 65536,
-							PGC_SUSET, 0, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_risk.import_timeout",
-							"Limit on the duration of an import.",
-							"0 means no limit.",
-							&guc_import_timeout, 120 * 1000, 0, INT_MAX,
-							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
-
-	define_worker_settings();
-
+							   &guc_importer_path, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_risk.forward_to",
+							   "Connection string of the primary, where a standby's worker logs predictions.",
+							   "Empty: predictions of a standby are counted and not logged. Needs the extension dblink.",
+							   &guc_forward_to, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomEnumVariable("pg_risk.kernel",
 							 "What adds up the trees of a forest, from the next transaction on.",
 							 "auto: the fastest that the processor and the forest have. All give the same bits.",
-							 &guc_kernel, FOREST_KERNEL_AUTO, kernels,
-							 PGC_USERSET, 0, check_kernel, NULL, NULL);
-
+							 &guc_kernel, FOREST_KERNEL_AUTO, kernels, PGC_USERSET, 0, check_kernel, NULL, NULL);
 	DefineCustomStringVariable("pg_risk.clock",
 							   "A time at which pg_risk's clock stands still, in tests.",
 							   "Empty: the machine's clock. Otherwise a time in UTC, such as 2026-01-31 12:00:00+00.",
-							   &clock_text, "",
-							   PGC_SUSET, 0, check_clock, assign_clock, NULL);
-
+							   &clock_text, "", PGC_SUSET, 0, check_clock, assign_clock, NULL);
 	MarkGUCPrefixReserved("pg_risk");
 }
 
