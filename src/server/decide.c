@@ -760,7 +760,7 @@ fall_back(CallSite *site, bool want_score, const Problem *problem, Decision *dec
 				 errdetail_internal("%s", problem->message),
 				 errhint("SELECT * FROM risk.open_alerts; risk.alter_model(..., on_missing => 'error') makes this an error.")));
 	site->warned = true;
-	pg_atomic_fetch_add_u64(&site->counters->fallbacks, 1);
+	queue_count(site->counters, COUNT_FALLBACKS, 1);
 	decision->role = ROLE_FALLBACK;
 	decision->scorer = NULL;
 	decision->score = site->route.fallback_score;

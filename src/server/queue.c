@@ -101,16 +101,11 @@ static void
 init_counters(QueueCounters *counters)
 {
 	pg_atomic_init_u64(&counters->key, 0);
-	pg_atomic_init_u64(&counters->queued, 0);
-	pg_atomic_init_u64(&counters->logged, 0);
-	pg_atomic_init_u64(&counters->dropped, 0);
-	pg_atomic_init_u64(&counters->failed, 0);
-	pg_atomic_init_u64(&counters->rolled_back, 0);
-	pg_atomic_init_u64(&counters->not_logged, 0);
-	pg_atomic_init_u64(&counters->fallbacks, 0);
-	pg_atomic_init_u64(&counters->dropped_reported, 0);
-	pg_atomic_init_u64(&counters->failed_reported, 0);
-	pg_atomic_init_u64(&counters->fallbacks_reported, 0);
+	for (int i = 0; i < NUM_COUNTS; i++)
+	{
+		pg_atomic_init_u64(&counters->counts[i], 0);
+		pg_atomic_init_u64(&counters->reported[i], 0);
+	}
 }
 
 void
@@ -195,6 +190,12 @@ queue_counters(const char *model)
 	return &shared->others;
 }
 
+void
+queue_count(QueueCounters *counters, QueueCount count, int64 more)
+{
+	pg_atomic_fetch_add_u64(&counters->counts[count], more);
+}
+
 /* ---- pushing ---- */
 
 /*
@@ -253,7 +254,7 @@ queue_push(const void *record, Size size, QueueCounters *counters)
 
 	if (!queue || length > shared->capacity / 2 || !reserve(queue, length, &position))
 	{
-		pg_atomic_fetch_add_u64(&counters->dropped, 1);
+		queue_count(counters, COUNT_DROPPED, 1);
 		if (queue)
 			notify_worker(queue);
 		return;
@@ -261,7 +262,7 @@ queue_push(const void *record, Size size, QueueCounters *counters)
 	memcpy(place(queue, position) + RECORD_HEADER, record, size);
 	pg_write_barrier();
 	pg_atomic_write_u32((pg_atomic_uint32 *) place(queue, position), length);
-	pg_atomic_fetch_add_u64(&counters->queued, 1);
+	queue_count(counters, COUNT_QUEUED, 1);
 	notify_worker(queue);
 }
 
@@ -402,17 +403,14 @@ PG_FUNCTION_INFO_V1(risk_queue_started_at);
 
 /* Counters as a row of bigints. */
 static Datum
-counters_row(FunctionCallInfo fcinfo, const uint64 *counters, int count)
+counters_row(FunctionCallInfo fcinfo, const Datum *values)
 {
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	bool		nulls[NUM_COUNTS] = {false};
 	TupleDesc	tupdesc;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	for (int i = 0; i < count; i++)
-		values[i] = Int64GetDatum((int64) counters[i]);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), unconstify(Datum *, values), nulls));
 }
 
 /* risk.queue_counters(model): the counters of a model of this database. */
@@ -420,40 +418,29 @@ Datum
 risk_queue_counters(PG_FUNCTION_ARGS)
 {
 	QueueCounters *counters = queue_counters(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	uint64		row[] = {
-		pg_atomic_read_u64(&counters->queued),
-		pg_atomic_read_u64(&counters->logged),
-		pg_atomic_read_u64(&counters->dropped),
-		pg_atomic_read_u64(&counters->failed),
-		pg_atomic_read_u64(&counters->rolled_back),
-		pg_atomic_read_u64(&counters->not_logged),
-		pg_atomic_read_u64(&counters->fallbacks)
-	};
+	Datum		values[NUM_COUNTS];
 
-	PG_RETURN_DATUM(counters_row(fcinfo, row, lengthof(row)));
+	for (int i = 0; i < NUM_COUNTS; i++)
+		values[i] = Int64GetDatum((int64) pg_atomic_read_u64(&counters->counts[i]));
+	return counters_row(fcinfo, values);
 }
 
-/* What a counter has grown by since it was last reported. */
-static uint64
-unreported(pg_atomic_uint64 *counter, pg_atomic_uint64 *reported)
-{
-	uint64		now = pg_atomic_read_u64(counter);
-
-	return now - pg_atomic_exchange_u64(reported, now);
-}
-
-/* risk.queue_unreported(model): what alerts have to be raised about. */
+/* risk.queue_unreported(model): by how much counters that alerts have to be raised about
+ * have grown since they were last reported. */
 Datum
 risk_queue_unreported(PG_FUNCTION_ARGS)
 {
+	static const QueueCount alarming[] = {COUNT_DROPPED, COUNT_FAILED, COUNT_FALLBACKS};
 	QueueCounters *counters = queue_counters(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	uint64		row[] = {
-		unreported(&counters->dropped, &counters->dropped_reported),
-		unreported(&counters->failed, &counters->failed_reported),
-		unreported(&counters->fallbacks, &counters->fallbacks_reported)
-	};
+	Datum		values[lengthof(alarming)];
 
-	PG_RETURN_DATUM(counters_row(fcinfo, row, lengthof(row)));
+	for (int i = 0; i < lengthof(alarming); i++)
+	{
+		uint64		now = pg_atomic_read_u64(&counters->counts[alarming[i]]);
+
+		values[i] = Int64GetDatum((int64) (now - pg_atomic_exchange_u64(&counters->reported[alarming[i]], now)));
+	}
+	return counters_row(fcinfo, values);
 }
 
 /* risk.queue_started_at(): when the counters began. */

@@ -282,7 +282,7 @@ take(Batch *batch, const char *record)
 			return false;
 		if (!TransactionIdDidCommit(transaction->xid))
 		{
-			pg_atomic_fetch_add_u64(&queue_counters(transaction->model)->rolled_back, 1);
+			queue_count(queue_counters(transaction->model), COUNT_ROLLED_BACK, 1);
 			return true;
 		}
 	}
@@ -302,8 +302,8 @@ hold(const Batch *batch, const char *record, Size size)
 	{
 		QueueCounters *counters = queue_counters(batch->transactions[batch->count].model);
 
-		pg_atomic_fetch_add_u64(&counters->dropped, 1);
-		pg_atomic_fetch_sub_u64(&counters->queued, 1);
+		queue_count(counters, COUNT_DROPPED, 1);
+		queue_count(counters, COUNT_QUEUED, -1);
 		return;
 	}
 	if (!held_context)
@@ -333,7 +333,7 @@ shadow_hand_over(void)
 
 		unpack_transaction(record->bytes, &transaction);
 		counters = queue_counters(transaction.model);
-		pg_atomic_fetch_sub_u64(&counters->queued, 1);	/* it was counted before */
+		queue_count(counters, COUNT_QUEUED, -1);	/* it was counted before */
 		queue_push(record->bytes, record->size, counters);
 	}
 	held = NIL;
@@ -417,14 +417,10 @@ write_part(Batch *batch, int first, int count)
 
 /* Count what became of a part of a batch, by model. */
 static void
-count_part(const Batch *batch, int first, int count, size_t counter)
+count_part(const Batch *batch, int first, int count, QueueCount what)
 {
 	for (int i = first; i < first + count; i++)
-	{
-		char	   *counters = (char *) queue_counters(batch->transactions[i].model);
-
-		pg_atomic_fetch_add_u64((pg_atomic_uint64 *) (counters + counter), 1);
-	}
+		queue_count(queue_counters(batch->transactions[i].model), what, 1);
 }
 
 /* Write a part of a batch in a database transaction of its own; an error is
@@ -469,13 +465,13 @@ write_or_halve(Batch *batch, int first, int count, int *failures)
 
 	if (*failures < MAX_FAILURES && try_part(batch, first, count))
 	{
-		count_part(batch, first, count, offsetof(QueueCounters, logged));
+		count_part(batch, first, count, COUNT_LOGGED);
 		return;
 	}
 	++*failures;
 	if (count == 1 || *failures >= MAX_FAILURES || !prediction_writable())
 	{
-		count_part(batch, first, count, offsetof(QueueCounters, failed));
+		count_part(batch, first, count, COUNT_FAILED);
 		return;
 	}
 	write_or_halve(batch, first, half, failures);
@@ -501,7 +497,7 @@ shadow_flush(void)
 	fill_batch(batch);
 	taken = batch->taken;
 	if (batch->count > 0 && !prediction_writable() && guc_forward_to[0] == '\0')
-		count_part(batch, 0, batch->count, offsetof(QueueCounters, not_logged));
+		count_part(batch, 0, batch->count, COUNT_NOT_LOGGED);
 	else if (batch->count > 0)
 		write_or_halve(batch, 0, batch->count, &failures);
 	MemoryContextSwitchTo(caller);
