@@ -131,7 +131,6 @@ cache_shmem_startup(void)
 	bool		found;
 	bool		arena_found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	cache = ShmemInitStruct("pg_risk cache", sizeof(CacheShared), &found);
 	arena = ShmemInitStruct("pg_risk arena", arena_size() + 64, &arena_found);
 	arena = (char *) CACHE_ALIGN((uintptr_t) arena);
@@ -147,7 +146,6 @@ cache_shmem_startup(void)
 			pg_atomic_init_u64(&cache->entries[i].last_used, 0);
 		}
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 /* Note the moment of use: the order of eviction, and shown to users. */

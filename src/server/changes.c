@@ -26,7 +26,6 @@
 #include "access/xact.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
-#include "storage/lwlock.h"
 #include "storage/shmem.h"
 
 #include "changes.h"
@@ -51,14 +50,12 @@ changes_shmem_startup(void)
 {
 	bool		found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared = ShmemInitStruct("pg_risk changes", sizeof(ChangesShared), &found);
 	if (!found)
 	{
 		pg_atomic_init_u64(&shared->state, 0);
 		pg_atomic_init_u64(&shared->latest, 0);
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 /* Let a transaction be the latest one, unless a later one is; its number then. */

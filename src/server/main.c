@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/lwlock.h"
 #include "utils/guc.h"
 
 #include "cache.h"
@@ -58,12 +59,14 @@ risk_shmem_startup(void)
 {
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	cache_shmem_startup();
 	changes_shmem_startup();
 	worker_shmem_startup();
 	queue_shmem_startup();
 	progress_shmem_startup();
 	tile_shared_shmem_startup();
+	LWLockRelease(AddinShmemInitLock);
 }
 
 void

@@ -302,8 +302,7 @@ prediction_write(const ScoredTransaction *transactions, int count)
 	GetUserIdAndSecContext(&user, &security);
 	if (!forward)
 		SetUserIdAndSecContext(catalog_owner(), security | SECURITY_LOCAL_USERID_CHANGE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
+	SPI_connect();
 	MemoryContextSwitchTo(context);
 	if (forward)
 		call("SELECT risk.begin_forwarding()");
@@ -326,8 +325,7 @@ prediction_flushed(TimestampTz popped_until)
 	Oid			type = TIMESTAMPTZOID;
 	Datum		until = TimestampTzGetDatum(popped_until);
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
+	SPI_connect();
 	if (SPI_execute_with_args("SELECT risk.queue_flushed($1)", 1, &type, &until, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not note that the queue has been emptied");
 	SPI_finish();

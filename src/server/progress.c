@@ -56,7 +56,6 @@ progress_shmem_startup(void)
 {
 	bool		found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared = ShmemInitStruct("pg_risk progress", sizeof(ProgressShared), &found);
 	if (!found)
 	{
@@ -65,7 +64,6 @@ progress_shmem_startup(void)
 		for (int i = 0; i < NUM_SLOTS; i++)
 			pg_atomic_init_u64(&shared->slots[i].rows, 0);
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 /* Take a slot that is free. */

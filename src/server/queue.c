@@ -33,7 +33,6 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -114,7 +113,6 @@ queue_shmem_startup(void)
 	bool		found;
 	bool		rings_found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared = ShmemInitStruct("pg_risk queues", shared_size(), &found);
 	rings = ShmemInitStruct("pg_risk queue rings", rings_size(), &rings_found);
 	if (!found)
@@ -139,7 +137,6 @@ queue_shmem_startup(void)
 		}
 		/* The rings are zeros as they come from the system: not touched. */
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 /* The queue of this database; one that is free becomes it.  NULL: all are

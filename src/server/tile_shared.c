@@ -53,14 +53,12 @@ tile_shared_shmem_startup(void)
 {
 	bool		found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared = ShmemInitStruct("pg_risk tiles", sizeof(TileShared), &found);
 	if (!found)
 	{
 		memset(shared, 0, sizeof(TileShared));
 		shared->lock = &(GetNamedLWLockTranche("PgRiskTiles"))->lock;
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 static bool

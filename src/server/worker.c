@@ -121,14 +121,12 @@ worker_shmem_startup(void)
 {
 	bool		found;
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	registry = ShmemInitStruct("pg_risk worker", sizeof(Registry), &found);
 	if (!found)
 	{
 		memset(registry, 0, sizeof(Registry));
 		registry->lock = &(GetNamedLWLockTranche("PgRiskWorker"))->lock;
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 /* The entry of a database, made when it is new; NULL when the list is full.
@@ -362,8 +360,8 @@ run_errand(void *errand)
 	Datum		value;
 	bool		isnull;
 
-	if (SPI_connect() != SPI_OK_CONNECT ||
-		SPI_execute(sql, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not run \"%s\"", sql);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	((Errand *) errand)->next_due = isnull ? 0 : DatumGetTimestampTz(value);
@@ -374,8 +372,8 @@ run_errand(void *errand)
 static void
 end_session(void *unused)
 {
-	if (SPI_connect() != SPI_OK_CONNECT ||
-		SPI_execute("SELECT risk.queue_left()", false, 0) != SPI_OK_SELECT)
+	SPI_connect();
+	if (SPI_execute("SELECT risk.queue_left()", false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run risk.queue_left()");
 	SPI_finish();
 }
