@@ -11,31 +11,21 @@
  * declared on the row's table (live.c); that is looked up as of the row's event
  * time.
  *
- * Conversions (docs/reference.md lists them): integers, real, boolean (0, 1)
- * directly; numeric and double precision as the nearest double, then float32,
- * as a DataFrame's columns are; date and timestamps as seconds since
- * 1970-01-01 UTC, intervals as seconds; text and enums as the category they
- * name.  What is not finite stays so; NaN and NULL are missing.
+ * value.c has the conversions of values.
  */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "access/htup_details.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
-#include "datatype/timestamp.h"
 #include "parser/parse_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
 #include "utils/float.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -65,201 +55,6 @@ bind_input_kind(Oid type)
 	return INPUT_ROW;
 }
 
-/* ---- values ---- */
-
-static ValueKind
-value_kind(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	switch (base)
-	{
-		case INT2OID:
-			return VALUE_INT2;
-		case INT4OID:
-			return VALUE_INT4;
-		case INT8OID:
-			return VALUE_INT8;
-		case FLOAT4OID:
-			return VALUE_FLOAT4;
-		case FLOAT8OID:
-			return VALUE_FLOAT8;
-		case NUMERICOID:
-			return VALUE_NUMERIC;
-		case BOOLOID:
-			return VALUE_BOOL;
-		case DATEOID:
-			return VALUE_DATE;
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return VALUE_TIMESTAMP;
-		case INTERVALOID:
-			return VALUE_INTERVAL;
-		case TEXTOID:
-		case VARCHAROID:
-			return VALUE_TEXT;
-		case BPCHAROID:
-			return VALUE_BPCHAR;
-		case NAMEOID:
-			return VALUE_NAME;
-		default:
-			return get_typtype(base) == TYPTYPE_ENUM ? VALUE_ENUM : VALUE_UNSUPPORTED;
-	}
-}
-
-static inline bool
-is_text_kind(ValueKind kind)
-{
-	return kind >= VALUE_TEXT;
-}
-
-/* From the epoch of Unix to that of PostgreSQL. */
-#define EPOCH_DAYS		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
-
-static double
-interval_seconds(const Interval *interval)
-{
-	if (INTERVAL_IS_NOBEGIN(interval))
-		return -get_float8_infinity();
-	if (INTERVAL_IS_NOEND(interval))
-		return get_float8_infinity();
-
-	/* As EXTRACT(EPOCH FROM interval): a year has 365.25 days, a month 30. */
-	return (double) interval->time / USECS_PER_SEC
-		+ (double) interval->day * SECS_PER_DAY
-		+ (double) (interval->month / MONTHS_PER_YEAR) * (DAYS_PER_YEAR * SECS_PER_DAY)
-		+ (double) (interval->month % MONTHS_PER_YEAR) * DAYS_PER_MONTH * SECS_PER_DAY;
-}
-
-static double
-timestamp_seconds(Timestamp timestamp)
-{
-	if (TIMESTAMP_IS_NOBEGIN(timestamp))
-		return -get_float8_infinity();
-	if (TIMESTAMP_IS_NOEND(timestamp))
-		return get_float8_infinity();
-	/* Rounded once: as a difference of seconds, moments beside 1970 would be rounded like today. */
-	return ((double) timestamp + EPOCH_DAYS * (double) USECS_PER_DAY) / USECS_PER_SEC;
-}
-
-static double
-date_seconds(DateADT date)
-{
-	if (DATE_IS_NOBEGIN(date))
-		return -get_float8_infinity();
-	if (DATE_IS_NOEND(date))
-		return get_float8_infinity();
-	return ((double) date + EPOCH_DAYS) * SECS_PER_DAY;
-}
-
-static double
-numeric_double(Numeric numeric)
-{
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-											  NumericGetDatum(numeric)));
-}
-
-static int
-enum_category(const CategoryMap *categories, Oid value)
-{
-	HeapTuple	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
-	const char *label;
-	int			code;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-				 errmsg("invalid internal value for enum: %u", value)));
-	label = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
-	code = category_of_text(categories, label, strlen(label));
-	ReleaseSysCache(tuple);
-	return code;
-}
-
-/* The code of a category that text names. */
-static int
-text_category(const CategoryMap *categories, ValueKind kind, Datum value)
-{
-	text	   *string;
-	int			length;
-	int			code;
-
-	if (kind == VALUE_ENUM)
-		return enum_category(categories, DatumGetObjectId(value));
-	if (kind == VALUE_NAME)
-		return category_of_text(categories, NameStr(*DatumGetName(value)),
-								strlen(NameStr(*DatumGetName(value))));
-
-	string = DatumGetTextPP(value);
-	length = VARSIZE_ANY_EXHDR(string);
-	if (kind == VALUE_BPCHAR)
-		length = bpchartruelen(VARDATA_ANY(string), length);
-	code = category_of_text(categories, VARDATA_ANY(string), length);
-	if ((Pointer) string != DatumGetPointer(value))
-		pfree(string);
-	return code;
-}
-
-/* The category that a number names; a fraction names none. */
-static float
-number_category(const CategoryMap *categories, double value)
-{
-	if (isnan(value))
-		return get_float4_nan();
-	if (value != floor(value) || fabs(value) >= 9.2e18)
-		return CATEGORY_UNSEEN;
-	return category_of_integer(categories, (int64) value);
-}
-
-/* A value that is not NULL as a feature. */
-float
-value_feature(ValueKind kind, const CategoryMap *categories, Datum value)
-{
-	double		number;
-
-	if (is_text_kind(kind))
-		return text_category(categories, kind, value);
-
-	switch (kind)
-	{
-		case VALUE_FLOAT4:
-			number = DatumGetFloat4(value);
-			break;
-		case VALUE_FLOAT8:
-			number = DatumGetFloat8(value);
-			break;
-		case VALUE_NUMERIC:
-			number = numeric_double(DatumGetNumeric(value));
-			break;
-		case VALUE_INT2:
-			number = DatumGetInt16(value);
-			break;
-		case VALUE_INT4:
-			number = DatumGetInt32(value);
-			break;
-		case VALUE_INT8:
-			if (categories)
-				return category_of_integer(categories, DatumGetInt64(value));
-			return (float) DatumGetInt64(value);	/* rounded once */
-		case VALUE_BOOL:
-			number = DatumGetBool(value) ? 1 : 0;
-			break;
-		case VALUE_DATE:
-			number = date_seconds(DatumGetDateADT(value));
-			break;
-		case VALUE_TIMESTAMP:
-			number = timestamp_seconds(DatumGetTimestamp(value));
-			break;
-		case VALUE_INTERVAL:
-			number = interval_seconds(DatumGetIntervalP(value));
-			break;
-		default:
-			number = get_float8_nan();
-			break;
-	}
-	return categories ? number_category(categories, number) : (float) number;
-}
-
 /* ---- rows ---- */
 
 /* A model without names can only be given arrays. */
@@ -270,7 +65,7 @@ has_names(const Version *version, Problem *problem)
 		problem_set(problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					psprintf("version \"%s\" of model \"%s\" has no feature names",
 							 version->name, version->model),
-					pstrdup("Pass an array in feature order, or register the artifact again with feature_names => ARRAY[...]."));
+					"Pass an array in feature order, or register the artifact again with feature_names => ARRAY[...].");
 	return version->has_names;
 }
 
@@ -292,7 +87,7 @@ list_unmatched(Problem *problem, const Version *version, const bool *unmatched,
 				psprintf("%d of %d features of version \"%s\" of model \"%s\" %s no %s",
 						 count, version->num_features, version->name, version->model,
 						 count == 1 ? "has" : "have", what),
-				pstrdup(hint));
+				hint);
 	problem->detail = psprintf("Unmatched: %s.", list.data);
 }
 
@@ -325,8 +120,8 @@ bind_column(BoundColumn *column, const VersionFeature *feature, Oid type, Proble
 	if (column->kind == VALUE_UNSUPPORTED)
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 					psprintf("column \"%s\" of type %s cannot be a feature", feature->name, type_name),
-					pstrdup("Cast it to a number, boolean, date, timestamp, interval, or to text where the feature is categorical."));
-	else if (!is_text_kind(column->kind))
+					"Cast it to a number, boolean, date, timestamp, interval, or to text where the feature is categorical.");
+	else if (!value_is_text(column->kind))
 	{
 		/* Numbers are the names of integer categories, else the codes. */
 		if (feature->categories && !category_map_is_text(feature->categories))
@@ -336,7 +131,7 @@ bind_column(BoundColumn *column, const VersionFeature *feature, Oid type, Proble
 	else if (!feature->categorical)
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 					psprintf("column \"%s\" is of type %s, the feature is numeric", feature->name, type_name),
-					pstrdup("Cast the column to the number that the model was trained with; a missing value is NULL::real."));
+					"Cast the column to the number that the model was trained with; a missing value is NULL::real.");
 	else if (!feature->categories)
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 					psprintf("column \"%s\" is of type %s, and the categories of the feature are not known",
@@ -347,7 +142,7 @@ bind_column(BoundColumn *column, const VersionFeature *feature, Oid type, Proble
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 					psprintf("column \"%s\" is of type %s, the categories of the feature are integers",
 							 feature->name, type_name),
-					pstrdup("Cast the column to an integer."));
+					"Cast the column to an integer.");
 	else
 	{
 		column->categories = feature->categories;
@@ -392,7 +187,7 @@ match_inputs(BoundQuery *bound, TupleDesc tupdesc, Problem *problem)
 			problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
 						psprintf("the transaction has no column \"%s\" of type %s, which its rolling features need",
 								 input->column, format_type_be(input->type)),
-						pstrdup("A row of the table itself has it."));
+						"A row of the table itself has it.");
 			return false;
 		}
 		bound->attnums[i] = attnum;
@@ -416,7 +211,7 @@ match_query(Binding *binding, LiveQuery *query, bool *unmatched, Problem *proble
 			problem_set(problem, ERRCODE_AMBIGUOUS_COLUMN,
 						psprintf("rolling feature \"%s\" is declared on several tables of the source",
 								 live_result_name(query, i)),
-						pstrdup("Select it as a column, or the columns of one of the tables alone."));
+						"Select it as a column, or the columns of one of the tables alone.");
 			return false;
 		}
 		*feature = false;
@@ -479,7 +274,7 @@ match_columns(Binding *binding, const Version *version, const List *tables, Prob
 			problem_set(problem, ERRCODE_AMBIGUOUS_COLUMN,
 						psprintf("column \"%s\" appears more than once in the transaction",
 								 version->features[i].name),
-						pstrdup("Name each column once, with AS where two tables have it."));
+						"Name each column once, with AS where two tables have it.");
 			return false;
 		}
 		binding->columns[i].attnum = attnum;
@@ -599,7 +394,7 @@ is_stored(const Binding *binding, AttrNumber attnum, const char *what, const cha
 		return true;
 	problem_set(problem, ERRCODE_FEATURE_NOT_SUPPORTED,
 				psprintf("%s \"%s\" is a generated column, which is computed after BEFORE triggers", what, name),
-				pstrdup("Make it an ordinary column that another BEFORE trigger fills, or score in a query."));
+				"Make it an ordinary column that another BEFORE trigger fills, or score in a query.");
 	return false;
 }
 
@@ -761,13 +556,11 @@ json_feature(const VersionFeature *feature, const JsonbValue *value, float *resu
 			*result = get_float4_nan();
 			return true;
 		case jbvNumeric:
-			number = numeric_double(value->val.numeric);
-			*result = categories && !by_name ? number_category(categories, number) : (float) number;
-			return true;
+			number = value_of_numeric(value->val.numeric);
+			break;
 		case jbvBool:
 			number = value->val.boolean ? 1 : 0;
-			*result = categories && !by_name ? number_category(categories, number) : (float) number;
-			return true;
+			break;
 		case jbvString:
 			if (by_name)
 			{
@@ -775,22 +568,21 @@ json_feature(const VersionFeature *feature, const JsonbValue *value, float *resu
 				return true;
 			}
 			if (special_number(value, &number))
-			{
-				*result = categories ? number_category(categories, number) : (float) number;
-				return true;
-			}
+				break;
 			problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 						psprintf("feature \"%s\" is a JSON string, a number is expected", feature->name),
 						feature->categorical && !categories ?
 						psprintf("Register the artifact again with categories => '{\"%s\": [...]}', or give the category's code.", feature->name) :
-						pstrdup("Write numbers without quotation marks, dates and timestamps as seconds since 1970, null for a missing value."));
+						"Write numbers without quotation marks, dates and timestamps as seconds since 1970, null for a missing value.");
 			return false;
 		default:
 			problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 						psprintf("feature \"%s\" is a JSON object or array, a number is expected", feature->name),
-						pstrdup("Features are members of the top-level object."));
+						"Features are members of the top-level object.");
 			return false;
 	}
+	*result = value_number_feature(by_name ? NULL : categories, number);
+	return true;
 }
 
 /*
@@ -810,8 +602,8 @@ bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *prob
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 	{
 		problem_set(problem, ERRCODE_INVALID_PARAMETER_VALUE,
-					pstrdup("the transaction must be a JSON object"),
-					pstrdup("For example '{\"amount\": 12.5, \"hour\": 3}'::jsonb."));
+					"the transaction must be a JSON object",
+					"For example '{\"amount\": 12.5, \"hour\": 3}'::jsonb.");
 		return false;
 	}
 	for (int i = 0; i < version->num_features; i++)
@@ -853,21 +645,21 @@ bind_array(const Version *version, ArrayType *array, float *row, Problem *proble
 	ValueKind	kind = value_kind(element);
 	int			count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 
-	if (kind == VALUE_UNSUPPORTED || is_text_kind(kind))
+	if (kind == VALUE_UNSUPPORTED || value_is_text(kind))
 	{
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH,
 					psprintf("cannot score an array of %s", format_type_be(element)),
-					pstrdup("Pass real[] or double precision[]; categorical features as the codes of their categories."));
+					"Pass real[] or double precision[]; categorical features as the codes of their categories.");
 		return false;
 	}
 	if (ARR_NDIM(array) > 1 || count != version->num_features)
 	{
 		problem_set(problem, ERRCODE_ARRAY_SUBSCRIPT_ERROR,
 					ARR_NDIM(array) > 1 ?
-					pstrdup("the transaction must be an array of one dimension") :
+					"the transaction must be an array of one dimension" :
 					psprintf("the transaction has %d elements, version \"%s\" of model \"%s\" has %d features",
 							 count, version->name, version->model, version->num_features),
-					pstrdup("Give one element for each feature, in the model's order; NULL is missing."));
+					"Give one element for each feature, in the model's order; NULL is missing.");
 		return false;
 	}
 

@@ -11,26 +11,7 @@
 #include "utils/typcache.h"
 
 #include "bind.h"
-
-/* How a value becomes a number. */
-typedef enum ValueKind
-{
-	VALUE_UNSUPPORTED,
-	VALUE_INT2,
-	VALUE_INT4,
-	VALUE_INT8,
-	VALUE_FLOAT4,
-	VALUE_FLOAT8,
-	VALUE_NUMERIC,
-	VALUE_BOOL,
-	VALUE_DATE,
-	VALUE_TIMESTAMP,
-	VALUE_INTERVAL,
-	VALUE_TEXT,
-	VALUE_BPCHAR,
-	VALUE_NAME,
-	VALUE_ENUM
-} ValueKind;
+#include "value.h"
 
 typedef struct BoundColumn
 {
@@ -65,8 +46,6 @@ struct Binding
 	int			num_features;
 	BoundColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
-
-extern float value_feature(ValueKind kind, const CategoryMap *categories, Datum value);
 
 extern StoredRow *stored_row(const Binding *binding);
 extern bool stored_features(const Binding *binding, HeapTuple tuple, float *row);

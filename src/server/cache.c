@@ -374,7 +374,7 @@ explain_no_room(Problem *problem, Size size)
 
 	problem_set(problem, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 				psprintf("no room for a model of %zu kB in shared memory", (size + 1023) / 1024),
-				pstrdup("Increase pg_risk.cache_size and restart the server."));
+				"Increase pg_risk.cache_size and restart the server.");
 	problem->detail = psprintf("pg_risk.cache_size is %d kB; transactions that are running use %d models of %zu kB together.",
 							   guc_cache_size, images, (in_use + 1023) / 1024);
 }
@@ -507,7 +507,7 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, P
 	if (damage)
 		problem_set(problem, ERRCODE_DATA_CORRUPTED,
 					psprintf("forest image of a model version is damaged: %s", damage),
-					pstrdup("Restore risk.model_versions from a backup, or register the artifact again."));
+					"Restore risk.model_versions from a backup, or register the artifact again.");
 	else if (!published)
 		explain_no_room(problem, size);
 	return published;

@@ -457,7 +457,7 @@ check_types(LiveQuery *query, const char *zone, Problem *problem)
 	}
 	if (what)
 		problem_set(problem, ERRCODE_DATATYPE_MISMATCH, what,
-					pstrdup("Change the features with risk.alter_rolling_features()."));
+					"Change the features with risk.alter_rolling_features().");
 	return what == NULL;
 }
 
@@ -489,7 +489,7 @@ make_query(HeapTuple tuple, TupleDesc tupdesc, const char *const *wanted, int nu
 		problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
 					psprintf("table \"%s\" no longer has all columns of its rolling features \"%s\"",
 							 get_rel_name(query->source), query->set),
-					pstrdup("Name others with risk.alter_rolling_features(), or drop the features with risk.drop_rolling_features()."));
+					"Name others with risk.alter_rolling_features(), or drop the features with risk.drop_rolling_features().");
 		problem->detail = psprintf("Missing: %s.", missing.data);
 		return NULL;
 	}

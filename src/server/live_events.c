@@ -393,7 +393,7 @@ live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, cons
 		problem_set(problem, ERRCODE_NULL_VALUE_NOT_ALLOWED,
 					psprintf("event time \"%s\" is null, so rolling features \"%s\" are not known",
 							 query->inputs[n].column, query->set),
-					pstrdup("Fill the column before the row is scored, for example by a default."));
+					"Fill the column before the row is scored, for example by a default.");
 		return false;
 	}
 	if (!can_read(query, view->old_row != NULL, problem))

@@ -8,7 +8,7 @@
 
 /* Strings are kept, not copied. */
 void
-problem_set(Problem *problem, int sqlstate, char *message, char *hint)
+problem_set(Problem *problem, int sqlstate, const char *message, const char *hint)
 {
 	problem->sqlstate = sqlstate;
 	problem->message = message;
@@ -20,7 +20,7 @@ problem_set(Problem *problem, int sqlstate, char *message, char *hint)
 void
 problem_of_error(Problem *problem, const ErrorData *error)
 {
-	problem_set(problem, error->sqlerrcode, error->message ? error->message : pstrdup("missing error text"), error->hint);
+	problem_set(problem, error->sqlerrcode, error->message ? error->message : "missing error text", error->hint);
 	problem->detail = error->detail;
 }
 

@@ -15,12 +15,12 @@
 typedef struct Problem
 {
 	int			sqlstate;		/* 0: there is none */
-	char	   *message;
-	char	   *detail;			/* or NULL */
-	char	   *hint;			/* or NULL */
+	const char *message;
+	const char *detail;			/* or NULL */
+	const char *hint;			/* or NULL */
 } Problem;
 
-extern void problem_set(Problem *problem, int sqlstate, char *message, char *hint);
+extern void problem_set(Problem *problem, int sqlstate, const char *message, const char *hint);
 extern void problem_of_error(Problem *problem, const ErrorData *error);
 extern void problem_copy(Problem *copy, const Problem *problem);
 extern void problem_raise(const Problem *problem);

@@ -13,15 +13,14 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 
 #include "catalog.h"
 #include "changes.h"
 #include "compat.h"
 #include "route.h"
+#include "value.h"
 
 /* Routes that a process remembers. */
 #define MAX_REMEMBERED	64
@@ -171,7 +170,7 @@ route_no_champion(const char *model, Problem *problem)
 {
 	problem_set(problem, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 				psprintf("model \"%s\" has no champion", model),
-				pstrdup("Make a registered version the champion with risk.promote(), or name one with version => '...'."));
+				"Make a registered version the champion with risk.promote(), or name one with version => '...'.");
 }
 
 /*
@@ -218,8 +217,7 @@ route_action(const Route *route, double score)
 			key = pnstrdup(value.val.string.val, value.val.string.len);
 		else if (token == WJB_VALUE && value.type == jbvNumeric)
 		{
-			double		bound = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-																   NumericGetDatum(value.val.numeric)));
+			double		bound = value_of_numeric(value.val.numeric);
 
 			if (score >= bound && (!action || bound > highest))
 			{

@@ -63,7 +63,7 @@ scorer_has_output(const Scorer *scorer, Problem *problem)
 							 version->name, version->model, header->num_outputs) :
 					psprintf("positive_class of model \"%s\" is %d, version \"%s\" has outputs 0 to %u",
 							 version->model, scorer->output, version->name, header->num_outputs - 1),
-					pstrdup("Use risk.score_vector() for all outputs, or say which one is the score with risk.alter_model(..., positive_class => N)."));
+					"Use risk.score_vector() for all outputs, or say which one is the score with risk.alter_model(..., positive_class => N).");
 		return false;
 	}
 	return true;

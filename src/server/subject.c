@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "subject.h"
+#include "value.h"
 
 typedef struct SubjectColumn
 {
@@ -253,8 +254,7 @@ json_time(const JsonbValue *value, TimestampTz *result)
 		return text_time(json_text(value), result);
 	if (value->type != jbvNumeric)
 		return false;
-	seconds = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-												 NumericGetDatum(value->val.numeric)));
+	seconds = value_of_numeric(value->val.numeric);
 	if (!(fabs(seconds) < 9.0e12))
 		return false;
 	*result = (TimestampTz) rint((seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (double) SECS_PER_DAY) * USECS_PER_SEC);

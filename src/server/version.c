@@ -374,7 +374,7 @@ pin_image(Version *version, Problem *problem)
 			problem_set(problem, ERRCODE_DATA_CORRUPTED,
 						psprintf("forest image of version \"%s\" of model \"%s\" does not match its checksum",
 								 version->name, version->model),
-						pstrdup("Restore risk.model_versions from a backup, or register the artifact again."));
+						"Restore risk.model_versions from a backup, or register the artifact again.");
 			return false;
 		}
 		if (!cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim, problem))
@@ -412,7 +412,7 @@ remember_version(int64 version_id, Problem *problem)
 		MemoryContextDelete(scratch);
 		problem_set(problem, ERRCODE_DATA_CORRUPTED,
 					psprintf("risk.model_versions has no version number %lld", (long long) version_id),
-					pstrdup("Promote a version that is registered. If this one should be, try REINDEX TABLE risk.model_versions."));
+					"Promote a version that is registered. If this one should be, try REINDEX TABLE risk.model_versions.");
 		return NULL;
 	}
 	version->id = version_id;
