@@ -31,6 +31,7 @@
 
 #include "bound.h"
 #include "compat.h"
+#include "member.h"
 #include "rolling_names.h"
 
 /* What a transaction of this SQL type is.  Errors: 42804 nothing we can score. */
@@ -610,8 +611,7 @@ bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *prob
 	{
 		const VersionFeature *feature = &version->features[i];
 		JsonbValue	buffer;
-		JsonbValue *value = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &jsonb->root),
-														 feature->name, strlen(feature->name), &buffer);
+		JsonbValue *value = member_of(jsonb, feature->name, &buffer);
 
 		if (value)
 		{

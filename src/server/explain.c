@@ -24,6 +24,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "explain.h"
+#include "member.h"
 #include "score.h"
 
 /* A feature's part in a margin. */
@@ -197,46 +198,6 @@ put_reason(ReturnSetInfo *rsinfo, int rank, const Reason *reason)
 
 /* ---- reasons that are stored ---- */
 
-/* Add a key and its value, a string of so many bytes, to an object; NULL: null. */
-static void
-push_text(JsonbParseState **state, char *name, const char *string, int length)
-{
-	JsonbValue	key = {.type = jbvString,.val.string = {strlen(name), name}};
-	JsonbValue	value = {.type = jbvNull};
-
-	if (string)
-		value = (JsonbValue) {.type = jbvString,.val.string = {length, unconstify(char *, string)}};
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/* Add a key and a number; JSON has none that is not finite: a string, as to_jsonb() makes it. */
-static void
-push_number(JsonbParseState **state, char *name, double number)
-{
-	JsonbValue	key = {.type = jbvString,.val.string = {strlen(name), name}};
-	JsonbValue	value = {.type = jbvNumeric};
-	char	   *digits = double_to_shortest_decimal(number);
-
-	if (!isfinite(number))
-	{
-		push_text(state, name, digits, strlen(digits));
-		return;
-	}
-	value.val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits),
-															ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_text_datum(JsonbParseState **state, char *name, Datum datum, bool there)
-{
-	text	   *value = there ? DatumGetTextPP(datum) : NULL;
-
-	push_text(state, name, value ? VARDATA_ANY(value) : NULL, value ? VARSIZE_ANY_EXHDR(value) : 0);
-}
-
 /* Reasons as an array of objects, whose keys are the columns of
  * risk.explain_transaction(). */
 static Datum
@@ -250,13 +211,13 @@ reasons_as_jsonb(const Reason *reasons, int count)
 		const Reason *reason = &reasons[i];
 
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		push_text(&state, "feature", reason->feature, strlen(reason->feature));
-		push_text(&state, "value", reason->value, reason->value ? strlen(reason->value) : 0);
-		push_number(&state, "contribution", reason->contribution);
-		push_number(&state, "share", reason->share);
-		push_text(&state, "direction", reason->direction, strlen(reason->direction));
-		push_text_datum(&state, "reason_code", reason->code, reason->has_code);
-		push_text_datum(&state, "reason_text", reason->text, reason->has_code);
+		member_push_text(&state, "feature", reason->feature);
+		member_push_text(&state, "value", reason->value);
+		member_push_number(&state, "contribution", reason->contribution);
+		member_push_number(&state, "share", reason->share);
+		member_push_text(&state, "direction", reason->direction);
+		member_push_text(&state, "reason_code", reason->has_code ? TextDatumGetCString(reason->code) : NULL);
+		member_push_text(&state, "reason_text", reason->has_code ? TextDatumGetCString(reason->text) : NULL);
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));

@@ -34,6 +34,7 @@
 #include "../forest/forest.h"
 #include "compat.h"
 #include "guc.h"
+#include "member.h"
 
 #define IMPORTER_PROGRAM "pg_risk_xgboost"
 
@@ -287,7 +288,7 @@ static char *
 json_text(Jsonb *object, const char *key)
 {
 	JsonbValue	buffer;
-	JsonbValue *value = getKeyJsonValueFromContainer(&object->root, key, strlen(key), &buffer);
+	JsonbValue *value = member_of(object, key, &buffer);
 
 	if (!value || value->type != jbvString)
 		return NULL;
@@ -327,8 +328,7 @@ answer_is_sound(Jsonb *metadata, const void *image, Size size)
 
 	if (forest_check(image, size) != NULL)
 		return false;
-	num_features = getKeyJsonValueFromContainer(&metadata->root, "num_features",
-												strlen("num_features"), &buffer);
+	num_features = member_of(metadata, "num_features", &buffer);
 	return num_features && num_features->type == jbvNumeric &&
 		DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(num_features->val.numeric)))
 		== ((const ForestHeader *) image)->num_features;

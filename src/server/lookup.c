@@ -5,12 +5,9 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/shortest_dec.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
@@ -27,6 +24,7 @@
 #include "bind.h"
 #include "compat.h"
 #include "live.h"
+#include "member.h"
 #include "rolling_names.h"
 #include "tile_build.h"
 #include "tiling.h"
@@ -158,49 +156,16 @@ report_no_set(Oid source, const char *name)
 
 /* ---- results ---- */
 
-/* A finite float8 as the numeric of its shortest digits. */
-static Numeric
-shortest_numeric(double value)
-{
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
-
-	if (fabs(value) < 1e15 && value == rint(value))
-		return int64_to_numeric((int64) value);
-	double_to_shortest_decimal_buf(value, text);
-	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-}
-
-/* A float8 as a member of a JSON object; what JSON has no number for as to_jsonb() has it. */
-static void
-push_result(JsonbParseState **state, const char *name, double value, bool null)
-{
-	JsonbValue	json = {.type = jbvString};
-	char	   *text = palloc(DOUBLE_SHORTEST_DECIMAL_LEN);
-
-	json.val.string.val = unconstify(char *, name);
-	json.val.string.len = strlen(name);
-	pushJsonbValue(state, WJB_KEY, &json);
-	if (null)
-		json.type = jbvNull;
-	else if (isnan(value) || isinf(value))
-	{
-		json.val.string.val = text;
-		json.val.string.len = double_to_shortest_decimal_buf(value, text);
-	}
-	else
-	{
-		json.type = jbvNumeric;
-		json.val.numeric = shortest_numeric(value);
-	}
-	pushJsonbValue(state, WJB_VALUE, &json);
-}
-
 static void
 push_results(JsonbParseState **state, const LiveQuery *query, const double *results, const bool *nulls)
 {
 	for (int i = 0; i < live_num_results(query); i++)
-		push_result(state, live_result_name(query, i), results[i], nulls[i]);
+	{
+		if (nulls[i])
+			member_push_text(state, live_result_name(query, i), NULL);
+		else
+			member_push_number(state, live_result_name(query, i), results[i]);
+	}
 }
 
 /* Look up and add the results.  Errors: 22004 no event time. */
@@ -278,7 +243,7 @@ jsonb_inputs(const LiveQuery *query, Jsonb *jsonb, Datum *inputs, bool *nulls)
 	for (int i = 0; i < live_num_inputs(query); i++)
 	{
 		const LiveInput *input = live_input(query, i);
-		JsonbValue *value = getKeyJsonValueFromContainer(&jsonb->root, input->column, strlen(input->column), NULL);
+		JsonbValue *value = member_of(jsonb, input->column, NULL);
 		char	   *text;
 		Oid			function;
 		Oid			ioparam;

@@ -24,6 +24,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "member.h"
 #include "subject.h"
 #include "value.h"
 
@@ -218,8 +219,7 @@ subject_of_row(const SubjectReader *reader, const Route *route, TupleTableSlot *
 static JsonbValue *
 json_member(const Jsonb *jsonb, const char *name)
 {
-	JsonbValue *value = name == NULL ? NULL :
-		getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &jsonb->root), name, strlen(name), NULL);
+	JsonbValue *value = name ? member_of(jsonb, name, NULL) : NULL;
 
 	return value && value->type != jbvNull ? value : NULL;
 }
@@ -266,8 +266,6 @@ void
 subject_of_jsonb(const Route *route, const Jsonb *jsonb, Subject *subject)
 {
 	subject_unknown(route, subject);
-	if (!JB_ROOT_IS_OBJECT(jsonb))
-		return;
 	subject->entity = json_text(json_member(jsonb, route->entity_id));
 	subject->has_event_time = json_time(json_member(jsonb, route->event_time), &subject->event_time);
 	for (int i = 0; i < route->num_cohorts; i++)
@@ -291,24 +289,11 @@ Jsonb *
 subject_cohort(const Subject *subject)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue	value;
 
 	if (subject->num_cohorts == 0)
 		return NULL;
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < subject->num_cohorts; i++)
-	{
-		value.type = jbvString;
-		value.val.string.val = subject->cohorts[i];
-		value.val.string.len = strlen(subject->cohorts[i]);
-		pushJsonbValue(&state, WJB_KEY, &value);
-		value.type = subject->values[i] ? jbvString : jbvNull;
-		if (subject->values[i])
-		{
-			value.val.string.val = subject->values[i];
-			value.val.string.len = strlen(subject->values[i]);
-		}
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
+		member_push_text(&state, subject->cohorts[i], subject->values[i]);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

@@ -25,6 +25,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "guc.h"
+#include "member.h"
 #include "version.h"
 
 /* Row types that a version remembers from transaction to transaction. */
@@ -257,8 +258,7 @@ static JsonbContainer *
 json_array(Jsonb *object, const char *key)
 {
 	JsonbValue	buffer;
-	JsonbValue *value = !JB_ROOT_IS_OBJECT(object) ? NULL :
-		getKeyJsonValueFromContainer(&object->root, key, strlen(key), &buffer);
+	JsonbValue *value = member_of(object, key, &buffer);
 
 	if (!value || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
 		return NULL;
