@@ -183,6 +183,20 @@ push_lookup(JsonbParseState **state, LiveQuery *query, const Datum *inputs, cons
 
 /* ---- inputs ---- */
 
+/* The columns of a row; returns of which type they are. */
+static TupleDesc
+deform_row(Datum row, Datum **values, bool **nulls)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),.t_data = header};
+	TupleDesc	tupdesc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+
+	*values = palloc(sizeof(Datum) * tupdesc->natts);
+	*nulls = palloc(sizeof(bool) * tupdesc->natts);
+	heap_deform_tuple(&tuple, tupdesc, *values, *nulls);
+	return tupdesc;
+}
+
 /* A value as one of another type; by way of text where the types differ. */
 static Datum
 convert(Datum value, Oid from, Oid to)
@@ -287,14 +301,8 @@ compound_key(const LiveQuery *query, Datum key, Oid type, Datum *inputs, bool *n
 	}
 	else if (type_is_rowtype(type))
 	{
-		HeapTupleHeader header = DatumGetHeapTupleHeader(key);
-		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),.t_data = header};
-
-		tupdesc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+		tupdesc = deform_row(key, &values, &value_nulls);
 		found = tupdesc->natts;
-		values = palloc(sizeof(Datum) * found);
-		value_nulls = palloc(sizeof(bool) * found);
-		heap_deform_tuple(&tuple, tupdesc, values, value_nulls);
 	}
 	if (found != n)
 		ereport(ERROR,
@@ -337,15 +345,7 @@ risk_rolling_features_row(PG_FUNCTION_ARGS)
 	bool	   *row_nulls = NULL;
 
 	if (is_row)
-	{
-		HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
-		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),.t_data = header};
-
-		tupdesc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-		values = palloc(sizeof(Datum) * tupdesc->natts);
-		row_nulls = palloc(sizeof(bool) * tupdesc->natts);
-		heap_deform_tuple(&tuple, tupdesc, values, row_nulls);
-	}
+		tupdesc = deform_row(PG_GETARG_DATUM(1), &values, &row_nulls);
 	else if (!OidIsValid(type) || getBaseType(type) != JSONBOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),

@@ -10,10 +10,9 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/transam.h"
 #include "catalog/objectaccess.h"
-#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -27,9 +26,7 @@
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "rolling_table.h"
@@ -193,24 +190,17 @@ static const CustomPathMethods path_methods = {
 	.PlanCustomPath = make_plan
 };
 
-/* Whether a function is risk.rolling_table(), which only a superuser can make. */
+/* Whether a node is a call of risk.rolling_table(). */
 static bool
-is_rolling_table(Oid function)
+is_rolling_table(const Node *node)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		is = false;
-	bool		null;
+	const FuncExpr *call = (const FuncExpr *) node;
+	FmgrInfo	function;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!IsA(node, FuncExpr) || call->funcid < FirstNormalObjectId || list_length(call->args) != ROLLING_TABLE_ARGS)
 		return false;
-	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId)
-	{
-		Datum		symbol = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &null);
-
-		is = strcmp(TextDatumGetCString(symbol), ROLLING_TABLE_SYMBOL) == 0;
-	}
-	ReleaseSysCache(tuple);
-	return is;
+	fmgr_info(call->funcid, &function);
+	return function.fn_addr == risk_rolling_table;
 }
 
 /* Whether the query looks at a row as one value, which the scan does not make. */
@@ -239,9 +229,7 @@ set_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 		list_length(rel->pathlist) != 1)
 		return;
 	function = linitial(rte->functions);
-	if (!IsA(function->funcexpr, FuncExpr) || function->funccolnames == NIL ||
-		!is_rolling_table(((FuncExpr *) function->funcexpr)->funcid) ||
-		list_length(((FuncExpr *) function->funcexpr)->args) != ROLLING_TABLE_ARGS || wants_row(rel))
+	if (function->funccolnames == NIL || !is_rolling_table(function->funcexpr) || wants_row(rel))
 		return;
 	path = makeNode(CustomPath);
 	path->path = *(Path *) linitial(rel->pathlist);

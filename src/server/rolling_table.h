@@ -8,10 +8,10 @@
 #include "postgres.h"
 
 #include "access/tupdesc.h"
+#include "fmgr.h"
 #include "nodes/primnodes.h"
 
 #define ROLLING_TABLE_ARGS	7
-#define ROLLING_TABLE_SYMBOL	"risk_rolling_table"
 
 typedef struct RollingTable RollingTable;
 
@@ -22,6 +22,8 @@ extern RollingTable *rolling_table_begin(const NullableDatum *args, TupleDesc re
 extern bool rolling_table_next(RollingTable *table, Datum *values, bool *nulls);
 extern void rolling_table_rewind(RollingTable *table);
 extern void rolling_table_end(RollingTable *table);
+
+extern Datum risk_rolling_table(PG_FUNCTION_ARGS);
 
 /* rolling_scan.c */
 extern void rolling_scan_init(void);
