@@ -133,47 +133,6 @@ SELECT pg_catalog.pg_extension_config_dump('risk.model_versions', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.model_versions_version_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('risk.model_roles', '');
 
--- What backends remember about models, roles and versions is forgotten, and the worker is woken,
--- when these tables change and the change commits; whoever changes them.  For
--- rows that logical replication applies, only row triggers fire.  Models and roles: before the change,
--- since the transaction itself may see it before the statement ends.
-
-CREATE FUNCTION risk.catalog_changed() RETURNS trigger
-	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_catalog_changed';
-COMMENT ON FUNCTION risk.catalog_changed() IS
-	'Trigger of the catalog tables: invalidates what backends remember and wakes the worker at COMMIT';
-
-CREATE TRIGGER catalog_changed AFTER UPDATE OR DELETE ON risk.model_versions
-	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_changed BEFORE INSERT OR UPDATE OR DELETE ON risk.model_roles
-	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_changed BEFORE UPDATE OR DELETE ON risk.model_definitions
-	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated AFTER TRUNCATE ON risk.model_versions
-	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated BEFORE TRUNCATE ON risk.model_roles
-	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated BEFORE TRUNCATE ON risk.model_definitions
-	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-ALTER TABLE risk.model_versions ENABLE ALWAYS TRIGGER catalog_changed;
-ALTER TABLE risk.model_versions ENABLE ALWAYS TRIGGER catalog_truncated;
-ALTER TABLE risk.model_roles ENABLE ALWAYS TRIGGER catalog_changed;
-ALTER TABLE risk.model_roles ENABLE ALWAYS TRIGGER catalog_truncated;
-ALTER TABLE risk.model_definitions ENABLE ALWAYS TRIGGER catalog_changed;
-ALTER TABLE risk.model_definitions ENABLE ALWAYS TRIGGER catalog_truncated;
-COMMENT ON TRIGGER catalog_changed ON risk.model_versions IS
-	'Has all processes forget what they remember about versions';
-COMMENT ON TRIGGER catalog_truncated ON risk.model_versions IS
-	'Has all processes forget what they remember about versions';
-COMMENT ON TRIGGER catalog_changed ON risk.model_roles IS
-	'Has all processes read the roles again, and wakes the worker at COMMIT';
-COMMENT ON TRIGGER catalog_truncated ON risk.model_roles IS
-	'Has all processes read the roles again, and wakes the worker at COMMIT';
-COMMENT ON TRIGGER catalog_changed ON risk.model_definitions IS
-	'Has all processes read the settings again';
-COMMENT ON TRIGGER catalog_truncated ON risk.model_definitions IS
-	'Has all processes read the settings again';
-
 CREATE FUNCTION risk.refuse_update() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

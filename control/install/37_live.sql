@@ -55,19 +55,6 @@ COMMENT ON COLUMN risk.rolling_features.condition_columns IS 'Columns that it ne
 SELECT pg_catalog.pg_extension_config_dump('risk.rolling_sets', 'WHERE source IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('risk.rolling_features', 'WHERE source IN (SELECT oid FROM pg_catalog.pg_class)');
 
-CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE ON risk.rolling_sets
-	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE ON risk.rolling_features
-	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated AFTER TRUNCATE ON risk.rolling_features
-	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-ALTER TABLE risk.rolling_sets ENABLE ALWAYS TRIGGER catalog_changed;
-ALTER TABLE risk.rolling_features ENABLE ALWAYS TRIGGER catalog_changed;
-ALTER TABLE risk.rolling_features ENABLE ALWAYS TRIGGER catalog_truncated;
-COMMENT ON TRIGGER catalog_changed ON risk.rolling_sets IS 'Has all processes forget what they remember about rolling features';
-COMMENT ON TRIGGER catalog_changed ON risk.rolling_features IS 'Has all processes forget what they remember about rolling features';
-COMMENT ON TRIGGER catalog_truncated ON risk.rolling_features IS 'Has all processes forget what they remember about rolling features';
-
 -- A column as declarations name it, by its type's kind; NULL: there is none.
 CREATE FUNCTION risk.rolling_column_kind(source oid, column_name text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -73,15 +73,6 @@ CREATE TABLE risk.rolling_refreshes (
 COMMENT ON TABLE risk.rolling_refreshes IS
 	'Calls of risk.refresh_rolling_features() and how far they have come; read risk.rolling_refresh_progress';
 
-CREATE TRIGGER catalog_changed AFTER INSERT OR UPDATE OR DELETE ON risk.rolling_tilings
-	FOR EACH ROW EXECUTE FUNCTION risk.catalog_changed();
-CREATE TRIGGER catalog_truncated AFTER TRUNCATE ON risk.rolling_tilings
-	FOR EACH STATEMENT EXECUTE FUNCTION risk.catalog_changed();
-ALTER TABLE risk.rolling_tilings ENABLE ALWAYS TRIGGER catalog_changed;
-ALTER TABLE risk.rolling_tilings ENABLE ALWAYS TRIGGER catalog_truncated;
-COMMENT ON TRIGGER catalog_changed ON risk.rolling_tilings IS 'Has all processes forget what they remember about tiles';
-COMMENT ON TRIGGER catalog_truncated ON risk.rolling_tilings IS 'Has all processes forget what they remember about tiles';
-
 -- Features that are declared otherwise have other tiles.
 CREATE FUNCTION risk.forget_tiling() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -97,82 +97,62 @@ COMMENT ON COLUMN risk.measures.transactions IS 'Rows in which the version was c
 COMMENT ON COLUMN risk.measures.pairs IS 'Rows with a score of the version and of the champion: all other figures but errors and null_rate are of these';
 COMMENT ON COLUMN risk.measures.errors IS 'Rows in which the version could not score';
 COMMENT ON COLUMN risk.measures.error_rate IS 'errors / transactions';
-COMMENT ON COLUMN risk.measures.error_rate_low IS 'Lower end of the 95 % interval of error_rate (Wilson)';
-COMMENT ON COLUMN risk.measures.error_rate_high IS 'Upper end of the 95 % interval of error_rate (Wilson)';
 COMMENT ON COLUMN risk.measures.null_rate IS 'Mean share of features that were missing, 0 to 1';
 COMMENT ON COLUMN risk.measures.decision_flips IS 'Pairs that one version flags and the other does not; flagged: score >= decision_threshold';
 COMMENT ON COLUMN risk.measures.decision_flip_rate IS 'decision_flips / pairs';
-COMMENT ON COLUMN risk.measures.decision_flip_rate_low IS 'Lower end of the 95 % interval of decision_flip_rate (Wilson)';
-COMMENT ON COLUMN risk.measures.decision_flip_rate_high IS 'Upper end of the 95 % interval of decision_flip_rate (Wilson)';
 COMMENT ON COLUMN risk.measures.agreement_rate IS '1 - decision_flip_rate';
 COMMENT ON COLUMN risk.measures.mcnemar_p IS 'Probability of flips at least as one-sided, were either side as likely (McNemar; exact up to 1000 flips)';
 COMMENT ON COLUMN risk.measures.flagged_per_1000 IS 'Flagged transactions per 1000 pairs';
-COMMENT ON COLUMN risk.measures.champion_flagged_per_1000 IS 'The champion''s flagged_per_1000';
 COMMENT ON COLUMN risk.measures.score_mean IS 'Mean score';
-COMMENT ON COLUMN risk.measures.champion_score_mean IS 'The champion''s score_mean';
 COMMENT ON COLUMN risk.measures.mean_shift IS 'score_mean - champion_score_mean';
-COMMENT ON COLUMN risk.measures.mean_shift_low IS 'Lower end of the 95 % interval of mean_shift';
-COMMENT ON COLUMN risk.measures.mean_shift_high IS 'Upper end of the 95 % interval of mean_shift';
 COMMENT ON COLUMN risk.measures.score_p01 IS '1 % quantile of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p01 IS 'The champion''s score_p01';
 COMMENT ON COLUMN risk.measures.score_p05 IS '5 % quantile of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p05 IS 'The champion''s score_p05';
 COMMENT ON COLUMN risk.measures.score_p25 IS '25 % quantile of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p25 IS 'The champion''s score_p25';
 COMMENT ON COLUMN risk.measures.score_p50 IS 'Median of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p50 IS 'The champion''s score_p50';
 COMMENT ON COLUMN risk.measures.score_p75 IS '75 % quantile of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p75 IS 'The champion''s score_p75';
 COMMENT ON COLUMN risk.measures.score_p95 IS '95 % quantile of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p95 IS 'The champion''s score_p95';
 COMMENT ON COLUMN risk.measures.score_p99 IS '99 % quantile of the scores, as percentile_cont';
-COMMENT ON COLUMN risk.measures.champion_score_p99 IS 'The champion''s score_p99';
 COMMENT ON COLUMN risk.measures.psi IS 'Population stability index of the scores in bins of the champion''s deciles; 0: alike, above 0.25: commonly called a major shift';
 COMMENT ON COLUMN risk.measures.ks IS 'Kolmogorov-Smirnov distance of the two distributions of scores, 0 to 1';
 COMMENT ON COLUMN risk.measures.ks_p IS 'Probability of such a ks, were both distributions the same (limit for large samples)';
 COMMENT ON COLUMN risk.measures.latency_p50 IS 'Median of the time to score, in microseconds';
-COMMENT ON COLUMN risk.measures.champion_latency_p50 IS 'The champion''s latency_p50';
 COMMENT ON COLUMN risk.measures.latency_p95 IS '95 % quantile of the time to score, in microseconds';
-COMMENT ON COLUMN risk.measures.champion_latency_p95 IS 'The champion''s latency_p95';
 COMMENT ON COLUMN risk.measures.latency_p99 IS '99 % quantile of the time to score, in microseconds';
-COMMENT ON COLUMN risk.measures.champion_latency_p99 IS 'The champion''s latency_p99';
 COMMENT ON COLUMN risk.measures.labelled IS 'Pairs that are judged: mature, and their label is known or taken as negative';
 COMMENT ON COLUMN risk.measures.positives IS 'Judged pairs whose label is true';
 COMMENT ON COLUMN risk.measures.auc IS 'Area under the ROC curve: probability that a positive scores higher than a negative';
-COMMENT ON COLUMN risk.measures.champion_auc IS 'The champion''s auc';
-COMMENT ON COLUMN risk.measures.auc_low IS 'Lower end of the 95 % interval of auc (DeLong)';
-COMMENT ON COLUMN risk.measures.auc_high IS 'Upper end of the 95 % interval of auc (DeLong)';
-COMMENT ON COLUMN risk.measures.champion_auc_low IS 'Lower end of the 95 % interval of champion_auc (DeLong)';
-COMMENT ON COLUMN risk.measures.champion_auc_high IS 'Upper end of the 95 % interval of champion_auc (DeLong)';
 COMMENT ON COLUMN risk.measures.auc_difference IS 'auc - champion_auc';
-COMMENT ON COLUMN risk.measures.auc_difference_low IS 'Lower end of the 95 % interval of auc_difference (DeLong)';
-COMMENT ON COLUMN risk.measures.auc_difference_high IS 'Upper end of the 95 % interval of auc_difference (DeLong)';
 COMMENT ON COLUMN risk.measures.auc_difference_p IS 'Probability of such an auc_difference, were there none (DeLong)';
 COMMENT ON COLUMN risk.measures.average_precision IS 'Average precision, as scikit-learn defines it';
-COMMENT ON COLUMN risk.measures.champion_average_precision IS 'The champion''s average_precision';
 COMMENT ON COLUMN risk.measures.precision IS 'Share of the flagged that are positive';
-COMMENT ON COLUMN risk.measures.champion_precision IS 'The champion''s precision';
-COMMENT ON COLUMN risk.measures.precision_low IS 'Lower end of the 95 % interval of precision (Wilson)';
-COMMENT ON COLUMN risk.measures.precision_high IS 'Upper end of the 95 % interval of precision (Wilson)';
-COMMENT ON COLUMN risk.measures.champion_precision_low IS 'Lower end of the 95 % interval of champion_precision (Wilson)';
-COMMENT ON COLUMN risk.measures.champion_precision_high IS 'Upper end of the 95 % interval of champion_precision (Wilson)';
 COMMENT ON COLUMN risk.measures.recall IS 'Share of the positives that are flagged';
-COMMENT ON COLUMN risk.measures.champion_recall IS 'The champion''s recall';
-COMMENT ON COLUMN risk.measures.recall_low IS 'Lower end of the 95 % interval of recall (Wilson)';
-COMMENT ON COLUMN risk.measures.recall_high IS 'Upper end of the 95 % interval of recall (Wilson)';
-COMMENT ON COLUMN risk.measures.champion_recall_low IS 'Lower end of the 95 % interval of champion_recall (Wilson)';
-COMMENT ON COLUMN risk.measures.champion_recall_high IS 'Upper end of the 95 % interval of champion_recall (Wilson)';
 COMMENT ON COLUMN risk.measures.precision_at_capacity IS 'Share of positives among the review_capacity highest scores per 1000 judged';
-COMMENT ON COLUMN risk.measures.champion_precision_at_capacity IS 'The champion''s precision_at_capacity';
 COMMENT ON COLUMN risk.measures.recall_at_capacity IS 'Share of the positives that are among these';
-COMMENT ON COLUMN risk.measures.champion_recall_at_capacity IS 'The champion''s recall_at_capacity';
 COMMENT ON COLUMN risk.measures.false_positives_per_1000 IS 'Flagged and label false, per 1000 judged';
-COMMENT ON COLUMN risk.measures.champion_false_positives_per_1000 IS 'The champion''s false_positives_per_1000';
 COMMENT ON COLUMN risk.measures.expected_loss IS 'Per 1000 judged: amounts of positives not flagged (NULL counts 1), and review_cost for each negative flagged';
-COMMENT ON COLUMN risk.measures.champion_expected_loss IS 'The champion''s expected_loss';
 COMMENT ON COLUMN risk.measures.expected_loss_difference IS 'expected_loss - champion_expected_loss';
-COMMENT ON COLUMN risk.measures.expected_loss_difference_low IS 'Lower end of the 95 % interval of expected_loss_difference (normal, of the paired differences)';
-COMMENT ON COLUMN risk.measures.expected_loss_difference_high IS 'Upper end of the 95 % interval of expected_loss_difference (normal, of the paired differences)';
+
+-- Columns whose names say what they are.
+DO $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT a.attname, coalesce(
+			(SELECT format('%s end of the 95 %% interval of %s%s', e.which, f.figure, f.by)
+			 FROM (VALUES ('error_rate', ' (Wilson)'), ('decision_flip_rate', ' (Wilson)'), ('mean_shift', ''), ('auc', ' (DeLong)'),
+						  ('champion_auc', ' (DeLong)'), ('auc_difference', ' (DeLong)'), ('precision', ' (Wilson)'),
+						  ('champion_precision', ' (Wilson)'), ('recall', ' (Wilson)'), ('champion_recall', ' (Wilson)'),
+						  ('expected_loss_difference', ' (normal, of the paired differences)')) AS f (figure, by),
+				  (VALUES ('low', 'Lower'), ('high', 'Upper')) AS e (suffix, which)
+			 WHERE a.attname = concat(f.figure, '_', e.suffix)),
+			format('The champion''s %s', substr(a.attname, length('champion_') + 1))) AS comment
+		FROM pg_attribute AS a
+		WHERE a.attrelid = 'risk.measures'::regclass AND col_description(a.attrelid, a.attnum) IS NULL
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN risk.measures.%I IS %L', c.attname, c.comment);
+	END LOOP;
+END $$;
 
 CREATE FUNCTION risk.measure_add(
 	state internal, score float8, champion_score float8, latency_us float4, champion_latency_us float4,
