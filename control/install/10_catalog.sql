@@ -160,3 +160,12 @@ END $$;
 COMMENT ON FUNCTION risk.require_writes() IS
 	'Raise an error in a read-only transaction, as on a standby. Errors: 25006.';
 
+CREATE FUNCTION risk.require_argument(valid boolean, message text, hint text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF valid IS NOT TRUE THEN
+		RAISE EXCEPTION '%', message USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+	END IF;
+END $$;
+COMMENT ON FUNCTION risk.require_argument(boolean, text, text) IS
+	'Raise an error unless an argument is valid. Errors: 22023.';

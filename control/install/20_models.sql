@@ -219,11 +219,8 @@ DECLARE
 	chosen_by text;
 BEGIN
 	PERFORM risk.require_writes();
-	IF NOT coalesce(reset, '{}') <@ settings THEN
-		RAISE EXCEPTION 'reset must name properties of a model'
-			USING ERRCODE = 'invalid_parameter_value',
-				  HINT = format('They are: %s.', array_to_string(settings, ', '));
-	END IF;
+	PERFORM risk.require_argument(coalesce(reset, '{}') <@ settings, 'reset must name properties of a model',
+		format('They are: %s.', array_to_string(settings, ', ')));
 	SELECT d.entity_id INTO chosen_by FROM risk.model_definitions AS d WHERE d.model = model FOR NO KEY UPDATE;
 	UPDATE risk.model_definitions AS d
 	SET entity_id = coalesce(entity_id, d.entity_id),
@@ -286,18 +283,13 @@ BEGIN
 	END IF;
 	names := coalesce(given, ARRAY(SELECT n FROM jsonb_array_elements_text(metadata -> 'feature_names')
 								   WITH ORDINALITY AS e (n, i) ORDER BY i));
-	IF array_ndims(names) IS DISTINCT FROM 1 OR cardinality(names) <> num_features
-	   OR array_position(names, NULL) IS NOT NULL OR '' = ANY (names) THEN
-		RAISE EXCEPTION 'feature_names must be % names, as many as the model has features', num_features
-			USING ERRCODE = 'invalid_parameter_value',
-				  HINT = 'Give one name for each feature, in the order in which the model was trained.';
-	END IF;
+	PERFORM risk.require_argument(array_ndims(names) = 1 AND cardinality(names) = num_features
+			AND array_position(names, NULL) IS NULL AND '' <> ALL (names),
+		format('feature_names must be %s names, as many as the model has features', num_features),
+		'Give one name for each feature, in the order in which the model was trained.');
 	SELECT n INTO duplicate FROM unnest(names) AS n GROUP BY n HAVING count(*) > 1 LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION 'feature name "%" is there more than once', duplicate
-			USING ERRCODE = 'invalid_parameter_value',
-				  HINT = 'Each feature needs a name of its own: give them with feature_names => ARRAY[...].';
-	END IF;
+	PERFORM risk.require_argument(NOT FOUND, format('feature name "%s" is there more than once', duplicate),
+		'Each feature needs a name of its own: give them with feature_names => ARRAY[...].');
 	RETURN names[:];
 END $$;
 COMMENT ON FUNCTION risk.checked_feature_names(jsonb, text[]) IS
@@ -308,6 +300,8 @@ COMMENT ON FUNCTION risk.checked_feature_names(jsonb, text[]) IS
 CREATE FUNCTION risk.checked_categories(metadata jsonb, names text[], given jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	categorical CONSTANT text[] := ARRAY(SELECT coalesce(names[i::integer + 1], i)
+										 FROM jsonb_array_elements_text(metadata -> 'categorical_features') AS c (i));
 	result jsonb := '{}';
 	feature text;
 	list jsonb;
@@ -320,41 +314,26 @@ BEGIN
 	IF given IS NULL THEN
 		RETURN result;
 	END IF;
-	IF jsonb_typeof(given) <> 'object' THEN
-		RAISE EXCEPTION 'categories must be a JSON object'
-			USING ERRCODE = 'invalid_parameter_value',
-				  HINT = 'For example {"country": ["DE", "FR"]}: for each categorical feature its categories in code order.';
-	END IF;
+	PERFORM risk.require_argument(jsonb_typeof(given) = 'object', 'categories must be a JSON object',
+		'For example {"country": ["DE", "FR"]}: for each categorical feature its categories in code order.');
 	FOR feature, list IN SELECT * FROM jsonb_each(given) LOOP
-		IF NOT EXISTS (SELECT FROM jsonb_array_elements_text(metadata -> 'categorical_features') AS c (i)
-					   WHERE coalesce(names[i::integer + 1], i) = feature) THEN
-			RAISE EXCEPTION 'categories given for "%", which is not a categorical feature of the model', feature
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = format('Categorical features are: %s.',
-						coalesce((SELECT string_agg(format('"%s"', coalesce(names[i::integer + 1], i)), ', ')
-								  FROM jsonb_array_elements_text(metadata -> 'categorical_features') AS c (i)), 'none'));
-		END IF;
+		PERFORM risk.require_argument(feature = ANY (categorical),
+			format('categories given for "%s", which is not a categorical feature of the model', feature),
+			format('Categorical features are: %s.', coalesce('"' || nullif(array_to_string(categorical, '", "'), '') || '"', 'none')));
 		IF jsonb_typeof(list) = 'array' THEN
 			SELECT array_agg(DISTINCT jsonb_typeof(c)) INTO kinds FROM jsonb_array_elements(list) AS c;
 		ELSE
 			kinds := NULL;
 		END IF;
-		IF kinds IS DISTINCT FROM '{string}' AND kinds IS DISTINCT FROM '{number}' THEN
-			RAISE EXCEPTION 'categories of "%" must be an array of strings, or one of integers', feature
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'List the categories in code order: the first has code 0.';
-		END IF;
-		IF kinds = '{number}' AND EXISTS (SELECT FROM jsonb_array_elements_text(list) AS c
-										  WHERE c !~ '^-?[0-9]{1,18}$') THEN
-			RAISE EXCEPTION 'categories of "%" must be integers of at most 18 digits, or strings', feature
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'Write other numbers as strings.';
-		END IF;
-		IF (SELECT count(*) <> count(DISTINCT c) FROM jsonb_array_elements(list) AS c) THEN
-			RAISE EXCEPTION 'categories of "%" contain a duplicate', feature
-				USING ERRCODE = 'invalid_parameter_value',
-					  HINT = 'Each category has one code.';
-		END IF;
+		PERFORM risk.require_argument(kinds IN ('{string}', '{number}'),
+			format('categories of "%s" must be an array of strings, or one of integers', feature),
+			'List the categories in code order: the first has code 0.');
+		PERFORM risk.require_argument(kinds = '{string}' OR NOT EXISTS (
+				SELECT FROM jsonb_array_elements_text(list) AS c WHERE c !~ '^-?[0-9]{1,18}$'),
+			format('categories of "%s" must be integers of at most 18 digits, or strings', feature),
+			'Write other numbers as strings.');
+		PERFORM risk.require_argument((SELECT count(*) = count(DISTINCT c) FROM jsonb_array_elements(list) AS c),
+			format('categories of "%s" contain a duplicate', feature), 'Each category has one code.');
 		result := result || jsonb_build_object(feature, list);
 	END LOOP;
 	RETURN result;
@@ -381,11 +360,9 @@ DECLARE
 	category_names jsonb;
 BEGIN
 	PERFORM risk.require_writes();
-	IF model IS NULL OR coalesce(version, '') = '' OR artifact IS NULL THEN
-		RAISE EXCEPTION 'model, version and artifact must not be null or empty'
-			USING ERRCODE = 'invalid_parameter_value',
-				  HINT = 'Call risk.register_model(''card_fraud'', ''v1'', artifact) with the bytes of the model file.';
-	END IF;
+	PERFORM risk.require_argument(model IS NOT NULL AND version <> '' AND artifact IS NOT NULL,
+		'model, version and artifact must not be null or empty',
+		'Call risk.register_model(''card_fraud'', ''v1'', artifact) with the bytes of the model file.');
 	PERFORM risk.require_model(model);
 	IF NOT EXISTS (SELECT FROM risk.model_versions AS v WHERE v.model = model AND v.version = version) THEN
 		SELECT * INTO imported

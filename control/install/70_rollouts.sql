@@ -249,16 +249,6 @@ END $$;
 COMMENT ON FUNCTION risk.require_no_role(text, bigint) IS
 	'Raise an error if the version has a role. Errors: 55006.';
 
-CREATE FUNCTION risk.require_argument(valid boolean, message text, hint text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-	IF valid IS NOT TRUE THEN
-		RAISE EXCEPTION '%', message USING ERRCODE = 'invalid_parameter_value', HINT = hint;
-	END IF;
-END $$;
-COMMENT ON FUNCTION risk.require_argument(boolean, text, text) IS
-	'Raise an error unless an argument is valid. Errors: 22023.';
-
 CREATE FUNCTION risk.require_settings(model text, role text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
