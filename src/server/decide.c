@@ -25,7 +25,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "optimizer/planner.h"
 #include "portability/instr_time.h"

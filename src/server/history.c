@@ -19,10 +19,8 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
 #include "compat.h"
 #include "history.h"

@@ -15,9 +15,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/extensible.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "block.h"

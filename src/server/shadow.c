@@ -19,7 +19,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
