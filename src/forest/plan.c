@@ -8,11 +8,11 @@
  * by level, its cuts looked up; then what its categories say.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernel.h"
 #include "layout.h"
+#include "numbers.h"
 #include "pure.h"
 
 /* Ranks or keys may be so many times as large as the image, small ones excepted. */
@@ -169,15 +169,6 @@ forest_plan_room(const Forest *forest, ForestKernel kernel)
 
 /* ---- cuts and slots ---- */
 
-static int
-compare_floats(const void *left, const void *right)
-{
-	float		a = *(const float *) left;
-	float		b = *(const float *) right;
-
-	return (a > b) - (a < b);
-}
-
 /* Number the features in use; slots of one feature are neighbours. */
 static bool
 find_features(Planner *planner)
@@ -231,7 +222,6 @@ collect_cuts(Planner *planner)
 	uint32_t	num_nodes = planner->forest->header->num_nodes;
 	float	   *end = planner->cuts;
 	uint32_t	i;
-	uint32_t	k;
 
 	for (i = 0; i < num_nodes; i++)
 	{
@@ -254,16 +244,7 @@ collect_cuts(Planner *planner)
 			feature->cuts[feature->num_cuts++] = nodes[i].value.cut + 0.0f; /* no -0 */
 	}
 	for (i = 0; i < planner->num_features; i++)
-	{
-		PlanFeature *feature = &planner->features[i];
-		uint32_t	distinct = 0;
-
-		qsort(feature->cuts, feature->num_cuts, sizeof(float), compare_floats);
-		for (k = 0; k < feature->num_cuts; k++)
-			if (distinct == 0 || feature->cuts[k] != feature->cuts[distinct - 1])
-				feature->cuts[distinct++] = feature->cuts[k];
-		feature->num_cuts = distinct;
-	}
+		planner->features[i].num_cuts = sort_distinct(planner->features[i].cuts, planner->features[i].num_cuts);
 }
 
 /* Length of a feature's part; 0 past the last. */

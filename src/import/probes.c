@@ -10,9 +10,8 @@
  * the model.
  */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "../forest/numbers.h"
 #include "certify.h"
 
 #define MAX_PATH	256
@@ -39,24 +38,11 @@ typedef struct Prober
 	uint32_t	next_tree;		/* where the search for one goes on */
 } Prober;
 
-/* xorshift64* (Marsaglia; Vigna, An experimental exploration, 2016). */
+/* A random number below the limit. */
 static uint32_t
 draw(Prober *prober, uint32_t limit)
 {
-	prober->state ^= prober->state >> 12;
-	prober->state ^= prober->state << 25;
-	prober->state ^= prober->state >> 27;
-	return (uint32_t) ((prober->state * UINT64_C(0x2545F4914F6CDD1D)) >> 33) % limit;
-}
-
-/* Order of floats for qsort(). */
-static int
-compare_floats(const void *left, const void *right)
-{
-	float		a = *(const float *) left;
-	float		b = *(const float *) right;
-
-	return (a > b) - (a < b);
+	return draw_below(&prober->state, limit);
 }
 
 /* Whether node i is a split, and a categorical one. */
@@ -129,16 +115,8 @@ gather_thresholds(Prober *prober)
 	for (uint32_t f = 0; f < num_features; f++)
 	{
 		Feature    *feature = &prober->features[f];
-		float	   *first = prober->thresholds + feature->first;
-		uint32_t	kept = 0;
 
-		qsort(first, feature->count, sizeof(float), compare_floats);
-		for (uint32_t i = 0; i < feature->count; i++)
-		{
-			if (kept == 0 || first[kept - 1] != first[i])
-				first[kept++] = first[i];
-		}
-		feature->count = kept;
+		feature->count = sort_distinct(prober->thresholds + feature->first, feature->count);
 	}
 }
 
