@@ -215,13 +215,11 @@ extern bool forest_set_kernel(Forest *forest, ForestKernel kernel);
 /*
  * Prove that all kernels that this processor has for the forest and its plan, one
  * row at a time and many, give the reference's margins, bit for bit, on rows
- * made from the image (prove.c).  A proof is FOREST_PROOF_ROUNDS calls, round 0 first,
- * with the same working memory.  Returns the kernel that does not, the walk before
- * others; FOREST_KERNEL_AUTO: all do.
+ * made from the image (prove.c).  Returns the kernel that does not, the walk before
+ * others; FOREST_KERNEL_AUTO: all do.  That can take long: pause() is called before
+ * each row, and need not return.
  */
-#define FOREST_PROOF_ROUNDS		2
-
-extern ForestKernel forest_prove(const Forest *forest, uint32_t round, void *memory);
+extern ForestKernel forest_prove(const Forest *forest, void (*pause) (void), void *memory);
 
 /* Bytes of working memory that forest_prove() wants, aligned to 8. */
 extern size_t forest_proof_room(const Forest *forest);

@@ -15,14 +15,20 @@
 
 #include "kernel.h"
 #include "layout.h"
+#include "numbers.h"
 #include "pure.h"
 
-/* Rows of a round: a block, then one that is not full and a multiple of nothing. */
+/* Rows that are scored together: a block, then one that is not full and a multiple of nothing. */
 #define MOST_ROWS		(KERNEL_BLOCK + 3 * KERNEL_BLOCK / 4 + 1)
-/* Rows of a round if rows or forest are very large: such a block alone. */
-#define LEAST_ROWS		(KERNEL_BLOCK / 2 + 1)
-#define LARGE_ROWS		(UINT32_C(1) << 22)	/* values of a round */
+/* If the forest is very large: such a block alone. */
+#define FEW_ROWS		(KERNEL_BLOCK / 2 + 1)
 #define LARGE_FOREST	(UINT32_C(1) << 18) /* nodes */
+/* Their values, at most.  Where rows are so long that this is less than a block, nobody scores
+ * them in blocks. */
+#define MOST_VALUES		(UINT32_C(1) << 22)
+
+#define LEAST_ROUNDS	2
+#define LEAST_ROWS		(LEAST_ROUNDS * FEW_ROWS)	/* of all rounds */
 
 #define STEERED_TREES	16		/* of a row */
 #define MOST_BITS		256		/* of a set that are looked at to find a category */
@@ -39,6 +45,7 @@ typedef struct Bounds
 typedef struct Prover
 {
 	const Forest *forest;
+	void		(*pause) (void);
 	uint64_t	state;			/* of the random numbers */
 	uint32_t	num_rows;		/* of a round */
 	uint32_t	row;			/* so many have been made */
@@ -59,10 +66,10 @@ rows_of_round(const ForestHeader *header)
 {
 	uint32_t	width = header->num_features > header->num_outputs ? header->num_features :
 		header->num_outputs;
+	uint32_t	wanted = header->num_nodes > LARGE_FOREST ? FEW_ROWS : MOST_ROWS;
+	uint32_t	most = MOST_VALUES / width;
 
-	if ((uint64_t) width * MOST_ROWS > LARGE_ROWS || header->num_nodes > LARGE_FOREST)
-		return LEAST_ROWS;
-	return MOST_ROWS;
+	return most < wanted ? most : wanted;
 }
 
 /* Inner nodes of all trees. */
@@ -136,14 +143,10 @@ gather_values(Prover *prover)
 
 /* ---- rows ---- */
 
-/* xorshift64* (Marsaglia; Vigna, An experimental exploration, 2016). */
 static uint32_t
 draw(Prover *prover, uint32_t limit)
 {
-	prover->state ^= prover->state >> 12;
-	prover->state ^= prover->state << 25;
-	prover->state ^= prover->state >> 27;
-	return (uint32_t) ((prover->state * UINT64_C(0x2545F4914F6CDD1D)) >> 33) % limit;
+	return draw_below(&prover->state, limit);
 }
 
 /* A category, mostly one of a set: the next one there is, or the last. */
@@ -308,8 +311,11 @@ scores_as_expected(const Prover *prover, const Forest *forest)
 	uint32_t	i;
 
 	for (i = 0; i < prover->num_rows; i++)
+	{
+		prover->pause();
 		forest_margins(forest, prover->rows + (size_t) i * header->num_features, prover->scratch,
 					   prover->margins + (size_t) i * header->num_outputs);
+	}
 	if (!same_margins(prover->margins, prover->expected, count))
 		return false;
 	if (forest->batch_kernel == NULL)
@@ -318,35 +324,21 @@ scores_as_expected(const Prover *prover, const Forest *forest)
 	return same_margins(prover->margins, prover->expected, count);
 }
 
-/* Prepare the working memory for the first round. */
-static void
-start(const Forest *forest, Prover *prover)
+/* Make new rows and let all kernels score them; returns one that is wrong, see forest.h. */
+static ForestKernel
+prove_round(Prover *prover)
 {
-	memset(prover, 0, sizeof(*prover));
-	lay_out(forest, prover, (char *) prover);
-	prover->forest = forest;
-	prover->num_rows = rows_of_round(forest->header);
-	prover->state = UINT64_C(0x9E3779B97F4A7C15) ^ forest->header->image_size;
-	memset(prover->bounds, 0, forest->header->num_features * sizeof(Bounds));
-	gather_values(prover);
-}
-
-ForestKernel
-forest_prove(const Forest *forest, uint32_t round, void *memory)
-{
-	const ForestHeader *header = forest->header;
-	Prover	   *prover = memory;
+	const Forest *forest = prover->forest;
 	ForestKernel kernel;
 	uint32_t	i;
 
-	if (round == 0)
-		start(forest, prover);
 	for (i = 0; i < prover->num_rows; i++)
 	{
-		float	   *row = prover->rows + (size_t) i * header->num_features;
+		float	   *row = prover->rows + (size_t) i * forest->header->num_features;
 
+		prover->pause();
 		make_row(prover, row);
-		forest_margins_reference(forest, row, prover->expected + (size_t) i * header->num_outputs);
+		forest_margins_reference(forest, row, prover->expected + (size_t) i * forest->header->num_outputs);
 	}
 	for (kernel = FOREST_KERNEL_WALK; kernel <= FOREST_KERNEL_AVX512; kernel++)
 	{
@@ -356,4 +348,25 @@ forest_prove(const Forest *forest, uint32_t round, void *memory)
 			return kernel;
 	}
 	return FOREST_KERNEL_AUTO;
+}
+
+ForestKernel
+forest_prove(const Forest *forest, void (*pause) (void), void *memory)
+{
+	Prover	   *prover = memory;
+	ForestKernel wrong;
+
+	memset(prover, 0, sizeof(*prover));
+	lay_out(forest, prover, memory);
+	prover->forest = forest;
+	prover->pause = pause;
+	prover->num_rows = rows_of_round(forest->header);
+	prover->state = UINT64_C(0x9E3779B97F4A7C15) ^ forest->header->image_size;
+	memset(prover->bounds, 0, forest->header->num_features * sizeof(Bounds));
+	gather_values(prover);
+	do
+		wrong = prove_round(prover);
+	while (wrong == FOREST_KERNEL_AUTO &&
+		   (prover->row < LEAST_ROWS || prover->row < LEAST_ROUNDS * prover->num_rows));
+	return wrong;
 }

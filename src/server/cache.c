@@ -388,19 +388,17 @@ allocate_aligned(Size size, int flags)
 	return memory ? (void *) CACHE_ALIGN((uintptr_t) memory) : NULL;
 }
 
+static void
+check_for_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
 /* Prove all kernels of a forest with its plan; returns one that is wrong, see forest.h. */
 static ForestKernel
 prove(const Forest *forest)
 {
-	void	   *memory = allocate_aligned(forest_proof_room(forest), 0);
-	ForestKernel wrong = FOREST_KERNEL_AUTO;
-
-	for (uint32 round = 0; round < FOREST_PROOF_ROUNDS && wrong == FOREST_KERNEL_AUTO; round++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		wrong = forest_prove(forest, round, memory);
-	}
-	return wrong;
+	return forest_prove(forest, check_for_interrupts, allocate_aligned(forest_proof_room(forest), 0));
 }
 
 /*

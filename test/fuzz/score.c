@@ -197,19 +197,20 @@ reference_margins(const Forest *forest, const float *rows, uint32_t num_rows)
 	return margins;
 }
 
+static void
+go_on(void)
+{
+}
+
 /* Nothing is wrong with the forest and its plan. */
 static void
 prove(const Forest *forest)
 {
 	void	   *memory = guard_malloc(forest_proof_room(forest));
+	ForestKernel wrong = forest_prove(forest, go_on, memory);
 
-	for (uint32_t round = 0; round < FOREST_PROOF_ROUNDS; round++)
-	{
-		ForestKernel wrong = forest_prove(forest, round, memory);
-
-		if (wrong != FOREST_KERNEL_AUTO)
-			fuzz_fail("kernel %d and reference disagree on rows of the proof", (int) wrong);
-	}
+	if (wrong != FOREST_KERNEL_AUTO)
+		fuzz_fail("kernel %d and reference disagree on rows of the proof", (int) wrong);
 	free(memory);
 }
 

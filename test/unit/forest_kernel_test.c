@@ -181,16 +181,21 @@ count_differences(const ForestSource *source, const Forest *forest, uint64_t num
 	return differences;
 }
 
+static uint64_t num_pauses;
+
+static void
+count_pause(void)
+{
+	num_pauses++;
+}
+
 /* Prove a forest with its plan; returns the kernel that is wrong. */
 static ForestKernel
 prove(const Forest *forest)
 {
 	void	   *memory = malloc(forest_proof_room(forest));
-	ForestKernel wrong = FOREST_KERNEL_AUTO;
-	uint32_t	round;
+	ForestKernel wrong = forest_prove(forest, count_pause, memory);
 
-	for (round = 0; round < FOREST_PROOF_ROUNDS && wrong == FOREST_KERNEL_AUTO; round++)
-		wrong = forest_prove(forest, round, memory);
 	free(memory);
 	return wrong;
 }
@@ -791,6 +796,37 @@ test_wrong_walk(void)
 	free_all();
 }
 
+/* A proof takes little memory however long rows are, can be left at each of them, and finds
+ * mistakes even so. */
+static void
+test_long_rows(void)
+{
+	ModelSpec	spec = {.name = "a million features",.kind = FOREST_TREES,.num_trees = 16,.num_splits = 63,
+	.num_features = FOREST_MAX_FEATURES,.num_outputs = 1,.max_depth = 6,.missing = NAN};
+	Forest		forest;
+	void	   *image = open_source(random_source(&spec), &forest);
+	ForestPlan *plan = make_plan(&forest, FOREST_KERNEL_AUTO);
+	size_t		room;
+	bool		whole;
+	size_t		i;
+
+	forest_use_plan(&forest, plan);
+	room = forest_proof_room(&forest);
+	ok(room < 48 << 20, "a proof of rows of a million features takes little memory (%zu MB)", room >> 20);
+	num_pauses = 0;
+	whole = prove(&forest) == FOREST_KERNEL_AUTO;
+	ok(whole && num_pauses >= 3 * 128, "which is enough, and can be left again and again (%u times)",
+	   (unsigned) num_pauses);
+	for (i = plan->keys; plan->keys > 0 && i < plan->size; i += sizeof(uint64_t))
+		((uint8_t *) plan)[i + 6] ^= 0x40;
+	for (i = 0; i < plan->num_groups * PLAN_GROUP * PLAN_NODES; i++)
+		((float *) ((char *) plan + plan->leaves))[i] += 1;
+	ok(prove(&forest) != FOREST_KERNEL_AUTO, "and finds what is wrong with the plan");
+	free(plan);
+	free(image);
+	free_all();
+}
+
 /* ---- the choice of a kernel ---- */
 
 static void
@@ -924,6 +960,7 @@ main(void)
 	test_keys_choice();
 	test_damage();
 	test_wrong_walk();
+	test_long_rows();
 	do
 	{
 		test_depths();
