@@ -52,6 +52,7 @@
 
 #define CACHE_ENTRIES		1024
 #define CACHE_ALIGN(size)	TYPEALIGN(64, size)
+#define LATELY_MS			60000	/* see publish() */
 
 #define STATE(tenure, pins)	(((uint64) (tenure) << 32) | (pins))
 #define STATE_TENURE(state)	((uint32) ((state) >> 32))
@@ -66,7 +67,9 @@ typedef struct CacheEntry
 	Size		image_size;
 	Size		plan_size;		/* 0: no plan */
 	ForestKernel refused;		/* see CacheClaim */
-	bool		published;		/* hash is valid: the image may be found */
+	bool		published;		/* the image may be found, by its hash */
+	TimestampTz evicted_at;		/* out of use: when the image of this hash had to make
+								 * room; 0: it did not */
 	TimestampTz loaded_at;
 	uint8		hash[IMAGE_HASH_LENGTH];
 } CacheEntry;
@@ -78,7 +81,7 @@ typedef struct CacheShared
 	uint64		loads;
 	uint64		evictions;
 	int			used;			/* entries listed in order */
-	uint16		order[CACHE_ENTRIES];	/* by offset; the unused ones follow */
+	uint16		order[CACHE_ENTRIES];	/* by offset; the unused ones follow, the last used last */
 	CacheEntry	entries[CACHE_ENTRIES];
 } CacheShared;
 
@@ -227,7 +230,7 @@ cache_find(const uint8 *hash, CacheClaim *claim)
 
 /* Take entry number `position` of the order out of use, if nobody has it pinned. */
 static bool
-release_entry(int position)
+release_entry(int position, TimestampTz evicted_at)
 {
 	uint16		slot = cache->order[position];
 	CacheEntry *entry = &cache->entries[slot];
@@ -239,9 +242,11 @@ release_entry(int position)
 		return false;
 
 	entry->published = false;
+	entry->evicted_at = evicted_at;
 	memmove(&cache->order[position], &cache->order[position + 1],
-			(cache->used - position - 1) * sizeof(uint16));
-	cache->order[--cache->used] = slot;
+			(CACHE_ENTRIES - position - 1) * sizeof(uint16));
+	cache->order[CACHE_ENTRIES - 1] = slot;
+	cache->used--;
 	return true;
 }
 
@@ -267,9 +272,26 @@ evict_one(void)
 	/* Somebody may pin the victim at this moment; then look for another. */
 	if (victim < 0)
 		return false;
-	if (release_entry(victim))
+	if (release_entry(victim, GetCurrentTimestamp()))
 		cache->evictions++;
 	return true;
+}
+
+/* Had an image to leave a short time ago? */
+static bool
+left_lately(const uint8 *hash)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = cache->used; i < CACHE_ENTRIES; i++)
+	{
+		const CacheEntry *entry = &cache->entries[cache->order[i]];
+
+		if (entry->evicted_at != 0 && memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0 &&
+			!TimestampDifferenceExceeds(entry->evicted_at, now, LATELY_MS))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -302,10 +324,11 @@ find_gap(Size size, int *position, Size *offset)
 
 /*
  * Reserve room for an image, and for its plan or none: an entry that holds one pin,
- * ours, and cannot be found yet.  False when the images in use leave no room.
+ * ours, and cannot be found yet.  False when the images in use leave no room, or
+ * none may be evicted.
  */
 static bool
-reserve_locked(const Loading *loading, Size plan_size, CacheClaim *claim)
+reserve_locked(const Loading *loading, Size plan_size, bool may_evict, CacheClaim *claim)
 {
 	Size		size = plan_distance(loading->image_size) + plan_size;
 	int			position;
@@ -317,7 +340,7 @@ reserve_locked(const Loading *loading, Size plan_size, CacheClaim *claim)
 		return false;
 	while (!find_gap(size, &position, &offset))
 	{
-		if (!evict_one())
+		if (!may_evict || !evict_one())
 			return false;
 	}
 
@@ -346,7 +369,7 @@ abandon_locked(CacheClaim *claim)
 	{
 		if (cache->order[i] == claim->slot)
 		{
-			(void) release_entry(i);
+			(void) release_entry(i, 0);
 			return;
 		}
 	}
@@ -422,8 +445,7 @@ prepare(const void *image, Size size, Loading *loading)
 
 	forest_open(&forest, loading->image);
 	room = forest_plan_room(&forest, FOREST_KERNEL_AUTO);
-	loading->plan = room > 0 && room <= cache->arena_size ?
-		allocate_aligned(room, MCXT_ALLOC_NO_OOM) : NULL;
+	loading->plan = room > 0 ? allocate_aligned(room, MCXT_ALLOC_NO_OOM) : NULL;
 	loading->plan_size = loading->plan ? forest_plan_build(&forest, FOREST_KERNEL_AUTO, loading->plan) : 0;
 	forest_use_plan(&forest, loading->plan_size ? loading->plan : NULL);
 	wrong = prove(&forest);
@@ -440,6 +462,10 @@ prepare(const void *image, Size size, Loading *loading)
 /*
  * Put into the arena what has been prepared, and pin it; another process that
  * brings the same image at the same time is let win.  False: there is no room.
+ *
+ * An image that comes back soon after it had to leave evicts others for itself, but
+ * not for its plan: models that fit without their plans would else evict each
+ * other at each use, and loading takes a thousand times as long as scoring.
  */
 static bool
 publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
@@ -451,8 +477,8 @@ publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
 	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
 	found = find_locked(hash, claim);
 	if (!found)
-		reserved = reserve_locked(loading, loading->plan_size, &ours) ||
-			reserve_locked(loading, 0, &ours);
+		reserved = reserve_locked(loading, loading->plan_size, !left_lately(hash), &ours) ||
+			reserve_locked(loading, 0, true, &ours);
 	LWLockRelease(cache->lock);
 	if (!reserved)
 		return found;
@@ -523,7 +549,7 @@ evict_hash(const uint8 *hash)
 		CacheEntry *entry = &cache->entries[cache->order[i]];
 
 		if (entry->published && memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0)
-			evicted = release_entry(i);
+			evicted = release_entry(i, 0);
 	}
 	if (evicted)
 		cache->evictions++;
