@@ -102,6 +102,27 @@ ok($node->wait_until_idle('postgres'), 'a session that ends in its transaction g
 is($two->{stderr}, '', 'nobody else failed');
 $_->quit for ($two, $three);
 
+# A plan that is made in more memory than the cache has; and models that fit, but for
+# the plan of one of them: they do not evict each other for that, whoever uses them.
+my $fraud = "SELECT risk.score_margin('fraud', array_fill(1::real, ARRAY[16]));";
+$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
+$node->add_model('postgres', 'fraud', v => "pg_read_binary_file('$FindBin::RealBin/../../models/card_fraud_v2.ubj')");
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'turn$_', " . forest(int(0.75 * $trees), 20 + $_) . ')') for (1, 2);
+my $turn = $fraud . score('turn1') . score('turn2');
+$node->safe_psql('postgres', $fraud);
+is($node->safe_psql('postgres', 'SELECT version, plan_bytes > 0 FROM risk.cached_models'),
+	'v|t', 'what making a plan takes does not count');
+$node->safe_psql('postgres', $turn);
+$node->safe_psql('postgres', $fraud);
+is($node->safe_psql('postgres', "SELECT string_agg(version || ':' || (plan_bytes > 0), ' ' ORDER BY version) FROM risk.cached_models"),
+	'turn1:false turn2:false v:false', 'an image that comes back soon evicts nothing for its plan');
+my $evictions = $node->safe_psql('postgres', 'SELECT evictions FROM risk.cache_status()');
+$node->safe_psql('postgres', $turn) for (1 .. 3);
+is($node->safe_psql('postgres', 'SELECT evictions FROM risk.cache_status()'),
+	$evictions, 'models used in turn stay');
+$node->safe_psql('postgres', "SELECT risk.drop_model('fraud')");
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'turn$_')") for (1, 2);
+
 # A model larger than the cache.
 $node->safe_psql('postgres', "SELECT risk.register_model('m', 'huge', " . forest(int(2.6 * $trees), 9) . ')');
 like($node->error_of('postgres', score('huge')), qr/^53400: no room for a model of .*pg_risk.cache_size/s,
