@@ -341,6 +341,25 @@ pin_claimed(Version *version)
 	return version->pinned;
 }
 
+/*
+ * Take over the pin of a version that this transaction used and has forgotten, if
+ * the image is the same: one that is read again is not in use twice.
+ */
+static bool
+inherit_pin(Version *version, CacheClaim *claim)
+{
+	for (Version *other = forgotten; other; other = other->next)
+	{
+		if (other->pinned && memcmp(other->image_hash, version->image_hash, IMAGE_HASH_LENGTH) == 0)
+		{
+			*claim = other->claim;
+			other->pinned = false;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Tell that a plan was refused when the version's image was loaded. */
 static void
 warn_of_plan(const Version *version)
@@ -362,7 +381,7 @@ pin_image(Version *version, Problem *problem)
 
 	if (pin_claimed(version))
 		return true;
-	found = cache_find(version->image_hash, &claim);
+	found = inherit_pin(version, &claim) || cache_find(version->image_hash, &claim);
 	if (!found)
 	{
 		bytea	   *image = catalog_read_image(version->id);

@@ -72,6 +72,12 @@ like($node->error_of('postgres', score('v3')), qr/^53400: /, 'the error is 53400
 $one->query_safe('SAVEPOINT a; ' . score('v1') . ' ROLLBACK TO a;');
 is(cached(), 'v1:1 v2:1', 'a subtransaction changes nothing');
 
+# That one session forgets its versions, since one has been dropped, changes nothing.
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'dropped', " . constant(1) . ")");
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'dropped')");
+$one->query_safe(score('v1') . score('v1'));
+is(cached(), 'v1:1 v2:1', 'a version that is read again is not in use twice');
+
 # Plans of small trees are larger than their images: the second one has no room.
 $node->safe_psql('postgres', "SELECT risk.register_model('m', 'plan$_', " . forest(300, 4 + $_) . ')') for (1, 2);
 $three->query_safe('BEGIN; ' . score('plan1') . score('plan2'));
