@@ -62,12 +62,12 @@ as_tester()
 		timeout --foreground --kill-after=20 "$limit" "$@")
 }
 
-# Copy the tree, less what the build made, to a folder of the tester's own.
+# Copy the tree, less what the build made but for objects, to a folder of the tester's own.
 prepare()
 {
 	work=$(mktemp -d /var/tmp/pg_risk-test.XXXXXX) || return
 	mkdir -p "$work/tree/build" "$work/tmp" "$work/log"
-	tar -c --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' . |
+	tar -c --exclude=./.git --exclude=./build --exclude='*.so' . |
 		tar -x --no-same-owner -C "$work/tree"
 	[ "$(id -u)" -ne 0 ] || chown -R postgres: "$work"
 
