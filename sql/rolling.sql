@@ -119,6 +119,11 @@ SELECT count(*) AS differ FROM (
 		   risk.rolling_sum(v, ts, '1 day') OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING EXCLUDE TIES) AS b,
 		   risk.rolling_sum(v, ts, '1 day') OVER (PARTITION BY k ORDER BY ts, id) AS c
 	FROM stream) AS x WHERE wrong(a, b) + wrong(a, c) > 0;
+-- other functions over the same window keep theirs
+SELECT count(rolling.count) > 0 AS peers, count(*) FILTER (WHERE rolling.n IS DISTINCT FROM plain.n) AS differ
+FROM (SELECT id, k, count(*) OVER w AS n, risk.rolling_count(ts, '1 day') OVER w AS count FROM stream WINDOW w AS (PARTITION BY k ORDER BY ts)) AS rolling
+JOIN (SELECT id, k, count(*) OVER w AS n, row_number() OVER w AS row FROM stream WINDOW w AS (PARTITION BY k ORDER BY ts)) AS plain USING (id, k)
+WHERE plain.n <> plain.row;
 
 -- several windows in one call, and the set form
 SELECT count(*) AS rows, sum(wrong((g.s).counts[o.place], o.count)) AS count, sum(wrong((g.s).sums[o.place], o.sum)) AS sum, sum(wrong((g.s).avgs[o.place], o.avg)) AS avg,

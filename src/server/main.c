@@ -94,6 +94,7 @@ _PG_init(void)
 	live_init();
 	tiling_init();
 	late_init();
+	rolling_init();
 	rolling_scan_init();
 	worker_init();
 	decide_init();

@@ -24,6 +24,8 @@ extern void rolling_table_rewind(RollingTable *table);
 extern void rolling_table_end(RollingTable *table);
 
 extern Datum risk_rolling_table(PG_FUNCTION_ARGS);
+/* rolling.c */
+extern void rolling_init(void);
 
 /* rolling_scan.c */
 extern void rolling_scan_init(void);

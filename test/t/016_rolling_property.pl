@@ -296,5 +296,15 @@ for my $set (sort keys %least)
 	cmp_ok($by_tiles, ">", $least{$set}, "$set: $by_tiles lookups were answered by tiles");
 }
 
+# What the executor is to do for a frame, of rolling features alone and beside a function that looks at it.
+for (['risk.rolling_count(at, \'1 hour\') OVER w' => 'ROWS'], ['risk.rolling_count(at, \'1 hour\') OVER w, count(*) OVER w' => 'RANGE'])
+{
+	my ($functions, $wanted) = @$_;
+	my (undef, undef, $plan) = $node->psql('postgres',
+		"SET debug_print_plan = on; SET client_min_messages = log; SELECT $functions FROM events WINDOW w AS (PARTITION BY k ORDER BY at) LIMIT 1");
+	my ($options) = $plan =~ /{WINDOWAGG.*?:frameOptions (\d+)/s;
+	is($options & 2 ? 'RANGE' : $options & 4 ? 'ROWS' : $options, $wanted, "the frame of $functions");
+}
+
 $node->stop;
 done_testing();
