@@ -42,7 +42,8 @@ language = -std=gnu11 -ffp-contract=off
 warnings = -Wall -Wextra $(if $(WERROR),-Werror)
 PG_CPPFLAGS = -Isrc -DPG_RISK_VERSION='"$(version)"'
 PG_CFLAGS = $(language) $(warnings) -Wno-unused-parameter -Wno-sign-compare
-SHLIB_LINK = -lm
+# What the library calls of its own is not looked up: 16 hides the names, 15 does not.
+SHLIB_LINK = -lm -Wl,-Bsymbolic
 
 # PostgreSQL's flags are those of the compiler that built it, mostly gcc.
 ifneq ($(findstring clang,$(CC)),)
