@@ -12,9 +12,11 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import compiled
 import kinds
@@ -26,10 +28,10 @@ import rolling
 import rollout
 from recipes import FEATURES
 from report import Samples, mebibytes, number, progress, times
-from server import Connection, pgbench, private_memory
+from server import Connection, pgbench, private_memory, wait_for_end
 
 IN_PROCESS = ["trees100_depth6", "trees500_depth6", "trees2000_depth8", "trees500_depth6_wide"]
-COMPILED = "compiled if-else"   # as forest_bench calls it
+COMPILED, ADDITIONS = "compiled if-else", "additions alone"     # as forest_bench calls them
 SERVED = "trees500_depth6"      # the model of everything in the server
 LARGE = "trees2000_depth8"      # but of first scores
 PYTHON_ROWS = 5000
@@ -44,6 +46,18 @@ BY_ROW = "risk.score_transaction('m', t)"
 BY_BATCH = "SELECT sum(score) FROM risk.score_batch('m', '{}', id_column => 'id')"
 EMPTY, CONSTANT = "C, empty", "C, constant"    # what the server takes for any function
 BY_PYTHON = f"python_score(array[{COLUMNS}])"
+SCAN = "sum(f29)"               # the least that a query over the rows does
+
+
+class Measured(NamedTuple):
+    """A line of forest_bench: nanoseconds a row of two sides, and how their results differ."""
+
+    trees: str
+    kernel: str
+    call: str
+    xgboost: float
+    forest: float
+    difference: str
 
 
 class Bench:
@@ -123,25 +137,24 @@ class Bench:
             "One thread, nanoseconds a row, one row a call and 2,000 rows in one call (batch): "
             "each kernel of the forest that this processor has, the first being the one that the "
             "server takes, against libxgboost's in-place prediction "
-            "(`XGBoosterPredictFromDense`), margins compared bit for bit; medians of 9 passes, "
-            f"processor time. {COMPILED}: the model as C code, as TL2cgen writes it, each tree as "
-            "nested ifs, compiled by the system's compiler with -O3.")
+            "(`XGBoosterPredictFromDense`), margins compared bit for bit; medians of 9 passes and "
+            f"their ratios, processor time. {COMPILED}: the model as C code, as TL2cgen writes it, each "
+            f"tree as nested ifs, compiled by the system's compiler with -O3. {ADDITIONS}: the leaves of "
+            "a row, found before, added up in float32 in the order of the trees, which gives the margin.")
         rows = []
         for name in IN_PROCESS:
             progress(f"in process: {name}")
-            spent = {}
-            for found in re.finditer(r" trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
-                                     r"(\d+) ns .*differing rows (\d+ of \d+)",
-                                     self.run_forest_bench(name, recipes.MODELS[name],
-                                                           *self.compiled(name))):
-                kernel, call, xgboost, forest = found[1], found[2], int(found[3]), int(found[4])
-                spent[call, kernel] = forest
-                if (call, name, kernel) in GOALS:
-                    self.figures.add((call, name, kernel), xgboost / forest)
-                rows.append([name, call, kernel, number(xgboost), number(forest),
-                             times(xgboost / forest), found[5]])
-            if ("row", COMPILED) in spent and ("row", AVX512) in spent:
-                self.figures.add("compiled", spent["row", COMPILED] / spent["row", AVX512])
+            lines = self.run_forest_bench(name, recipes.MODELS[name], *self.compiled(name))
+            spent = {(line.call, line.kernel): line.forest for line in lines}
+            for line in lines:
+                rows.append([name, line.call, line.kernel, number(line.xgboost), number(line.forest),
+                             times(line.xgboost / line.forest), line.difference])
+                if (line.call, name, line.kernel) in GOALS:
+                    self.figures.add((line.call, name, line.kernel), line.xgboost / line.forest,
+                                     line.xgboost / spent["row", ADDITIONS] if line.call == "row" else None)
+            if {("row", COMPILED), ("row", AVX512)} <= spent.keys():
+                self.figures.add("compiled", *(spent["row", COMPILED] / spent["row", other]
+                                               for other in (AVX512, ADDITIONS)))
         self.report.table(["model", "call", "kernel", "libxgboost", "this", "libxgboost / this",
                            "rows that differ"], rows)
         self.contributions()
@@ -154,13 +167,17 @@ class Bench:
         return [compiled.library(self.model(name, "json"), self.options.scratch)]
 
     def run_forest_bench(self, name, recipe, *arguments):
-        """What the program prints of a model, which is imported for it."""
+        """What the program measures of a model, which is imported for it."""
         image = os.path.join(self.options.scratch, "image")
         with open(image, "wb") as file:
             file.write(self.run_import(self.model(name))[0].partition(b"\n")[2])
-        return subprocess.run([self.options.forest_bench, self.model(name), image,
-                               str(recipe.features), *arguments],
-                              stdout=subprocess.PIPE, text=True, check=True).stdout
+        printed = subprocess.run([self.options.forest_bench, self.model(name), image,
+                                  str(recipe.features), *arguments],
+                                 stdout=subprocess.PIPE, text=True, check=True).stdout
+        return [Measured(trees, kernel, call, float(xgboost), float(forest), difference)
+                for trees, kernel, call, xgboost, forest, difference in re.findall(
+                    r" (\d+) trees +(.*\S) +(row|batch) +libxgboost +([\d.]+) ns +forest +([\d.]+) ns "
+                    r".*(?:differing rows|largest difference) (.*)", printed)]
 
     def contributions(self):
         """The same for what each feature adds."""
@@ -173,14 +190,12 @@ class Bench:
         rows = []
         for name in IN_PROCESS:
             progress(f"contributions: {name}")
-            lines = self.run_forest_bench(name, recipes.MODELS[name], "contributions")
-            for found in re.finditer(r" trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
-                                     r"(\d+) ns .*largest difference (\S+) of (\S+)", lines):
-                vectors, call, xgboost, forest = found[1], found[2], int(found[3]), int(found[4])
-                rows.append([name, call, vectors, number(xgboost / 1000), number(forest / 1000),
-                             times(xgboost / forest), found[5], found[6]])
-                if name == SERVED and vectors == "AVX-512":
-                    self.figures.add(("contributions", call), xgboost / forest)
+            for line in self.run_forest_bench(name, recipes.MODELS[name], "contributions"):
+                rows.append([name, line.call, line.kernel, number(line.xgboost / 1000),
+                             number(line.forest / 1000), times(line.xgboost / line.forest),
+                             *line.difference.split(" of ")])
+                if name == SERVED and line.kernel == "AVX-512":
+                    self.figures.add(("contributions", line.call), line.xgboost / line.forest)
         self.report.table(["model", "call", "vectors", "libxgboost", "this", "libxgboost / this",
                            "largest difference", "largest"], rows)
 
@@ -192,7 +207,7 @@ class Bench:
         python_rows = min(PYTHON_ROWS, rows)
         return [
             ("count(*)", "SELECT count(*) FROM transactions", rows),
-            ("sum(f29)", "SELECT sum(f29) FROM transactions", rows),
+            (SCAN, f"SELECT {SCAN} FROM transactions", rows),
             ("score, row", f"SELECT sum({BY_ROW}) FROM transactions AS t", rows),
             ("score, real[]", "SELECT sum(risk.score_transaction('m', features)) "
                               "FROM transactions_array", rows),
@@ -237,17 +252,18 @@ class Bench:
             parallel = ("parallel", name)
             table.append([
                 name, number(cpu.median(name)),
-                number(cpu.difference(name, "sum(f29)")) if "score" in name else "",
+                number(cpu.difference(name, SCAN)) if "score" in name else "",
                 times(cpu.ratio(python, name)) if "score" in name else "",
                 number(elapsed.median(("serial", name))),
                 number(elapsed.median(parallel)) if parallel in elapsed.values else ""])
-        self.report.table(["sum of", "processor time", "over sum(f29)", "PL/Python / this",
+        self.report.table(["sum of", "processor time", f"over {SCAN}", "PL/Python / this",
                            "elapsed, serial", "elapsed, parallel"], table)
-        self.figures.add("per row", cpu.ratio(python, "score, row"))
+        both = ("score, row", SCAN)
+        self.figures.add("per row", *(cpu.ratio(python, name) for name in both))
         self.figures.add("row argument", cpu.ratio("score, row", "score, real[]"))
         processes = min(3, len(os.sched_getaffinity(0)))
-        self.figures.add("parallel", elapsed.ratio(("serial", "score, row"),
-                                                   ("parallel", "score, row")) / processes)
+        self.figures.add("parallel", *(elapsed.ratio(("serial", name), ("parallel", name)) / processes
+                                       for name in both))
 
     def require_plan(self, sql, mode):
         """Workers where they are to be measured, and only there."""
@@ -260,8 +276,10 @@ class Bench:
         rows = self.options.rows
         python_rows = min(PYTHON_BATCH_ROWS, rows)
         python_source = f"SELECT * FROM transactions WHERE id <= {python_rows}"
+        exports = importlib.util.find_spec("pandas") is not None
         by_row = f"SELECT sum({BY_ROW}) FROM transactions AS t"
         forms = {
+            SCAN: (f"SELECT {SCAN} FROM transactions", rows),
             "score_transaction(), row by row": (
                 f"SET LOCAL pg_risk.block_scoring = off; {by_row}", rows),
             "score_transaction()": (by_row, rows),
@@ -272,7 +290,8 @@ class Bench:
                           python_rows)}
         self.report.section(
             "Whole tables",
-            f"`risk.score_batch('m', 'transactions')` over {rows:,} rows; a plain query, which "
+            f"`risk.score_batch('m', 'transactions')` over {rows:,} rows; {SCAN}, which only reads "
+            "them; a plain query, which "
             "scores in blocks as well, and with `pg_risk.block_scoring = off` row by row; two "
             "versions over the same rows, with all figures; and PL/Python, "
             f"which reads {python_rows:,} of the rows with a cursor, predicts blocks of 10,000 "
@@ -280,13 +299,13 @@ class Bench:
             "`risk.score_batch()` does. One process each, no parallel query; processor time in "
             "nanoseconds a row, the statement's whole cost. COPY out, where pandas is installed: "
             "the same rows as PL/Python's as CSV into pandas, then libxgboost with 2 threads, "
-            "nothing written back; elapsed time, beside that of `score_batch()` over all rows.")
+            "nothing written back; elapsed time, beside that of `score_batch()` over all rows."
+            + ("" if exports else " pandas is not installed."))
         self.server.query("SET max_parallel_workers_per_gather = 0")
         ours, theirs = (float(self.server.value(sql)) for sql in (
             BY_BATCH.format(python_source), forms["PL/Python"][0]))
         if not abs(ours - theirs) <= LIMIT * python_rows:
             raise RuntimeError(f"sums of scores: {ours} and PL/Python's {theirs}")
-        exports = importlib.util.find_spec("pandas") is not None
         elapsed, cpu = Samples(), Samples()
         for _ in self.rounds("whole tables"):
             for name, (sql, count) in forms.items():
@@ -304,9 +323,10 @@ class Bench:
                 [number(cpu.median(name)), times(cpu.ratio("PL/Python", name)),
                  times(cpu.ratio("score_transaction(), row by row", name))] if name in forms else [""] * 3),
               times(elapsed.ratio("COPY out", name)) if exports else ""] for name in names])
-        self.figures.add("whole table", cpu.ratio("PL/Python", "score_batch()"))
+        both = ("score_batch()", SCAN)
+        self.figures.add("whole table", *(cpu.ratio("PL/Python", name) for name in both))
         if exports:
-            self.figures.add("copy", elapsed.ratio("COPY out", "score_batch()"))
+            self.figures.add("copy", *(elapsed.ratio("COPY out", name) for name in both))
 
     def export(self, count, wanted):
         """Seconds of export.py for so many rows, whose scores must add up to what is wanted."""
@@ -351,7 +371,7 @@ class Bench:
             [[name, number(rates.median(name)), number(costs.median(name)),
               number(costs.difference(name, "f29")) if name != "f29" else ""]
              for name in scripts])
-        self.figures.add("by key", costs.difference("score, row", "f29"))
+        self.figures.add("by key", *(costs.difference(name, "f29") for name in ("score, row", EMPTY)))
 
     @staticmethod
     def insert_script(table):
@@ -391,7 +411,7 @@ class Bench:
         self.report.table(["trigger", "us", "over none"], [
             [name, number(costs.median(name)),
              number(costs.difference(name, "none")) if name != "none" else ""] for name in tables])
-        self.figures.add("bulk insert", costs.difference("pg_risk", "none"))
+        self.figures.add("bulk insert", *(costs.difference(name, "none") for name in ("pg_risk", CONSTANT)))
 
     def inserts(self):
         self.report.section(
@@ -416,7 +436,7 @@ class Bench:
                     name, commit, number(rates.median(name)), times(rates.ratio(name, "none")),
                     number(costs.median(name)),
                     number(costs.difference(name, "none")) if name != "none" else ""])
-            self.figures.add(f"insert, {commit}", rates.ratio("pg_risk", "none"))
+            self.figures.add(f"insert, {commit}", *(rates.ratio(name, "none") for name in ("pg_risk", CONSTANT)))
         self.report.table(["trigger", "synchronous_commit", "inserts/s", "rate / none",
                            "server us", "over none"], table)
 
@@ -431,10 +451,10 @@ class Bench:
             f"Each line is a statement in connections of its own; medians of {count} rounds.")
         self.register("large", self.model(LARGE))
         key = "FROM transactions AS t WHERE id = 1"
-        base, by_key, large = "a C function", "score, row by key", f"score by {LARGE}"
+        base, row, by_key, large = "a C function", "f29 by key", "score, row by key", f"score by {LARGE}"
         first = {
             base: "SELECT risk.window_name('1 hour')",
-            "f29 by key": f"SELECT f29 {key}",
+            row: f"SELECT f29 {key}",
             by_key: f"SELECT {BY_ROW} {key}",
             large: f"SELECT risk.score_transaction('large', t) {key}",
             "PL/Python by key": f"SELECT {BY_PYTHON} {key}"}
@@ -446,6 +466,7 @@ class Bench:
                     connection.query(sql)
                     durations.add(name, (time.perf_counter() - start) * 1000)
                     memories.add(name, private_memory(connection.pid))
+                wait_for_end(connection.pid)    # or the next one waits for its pages to be freed
         self.report.table(
             ["first statement", "connect to answer, ms", "over a C function", "private memory",
              "over a C function"],
@@ -459,9 +480,9 @@ class Bench:
         self.report.write(
             f"\nIn shared memory, once for all connections, of {SERVED}: the plan, which scoring touches, "
             f"{mebibytes(plan)}; the image, {mebibytes(image)}.")
-        self.figures.add("first score", durations.difference(by_key, base))
-        self.figures.add("first score, memory", max(memories.difference(name, base)
-                                                    for name in (by_key, large)) / (1 << 20))
+        self.figures.add("first score", *(durations.difference(name, base) for name in (by_key, row)))
+        self.figures.add("first score, memory", *(max(memories.difference(name, base) for name in names) / (1 << 20)
+                                                  for names in ((by_key, large), (row,))))
         self.figures.add("plan", plan / 1024)
 
     # --- 5: import ----------------------------------------------------------
@@ -502,34 +523,38 @@ class Bench:
               mebibytes(images[key]), number(durations.median(key)),
               mebibytes(memories.median(key))] for key in files])
 
+    def scoring(self):
+        for section in (self.in_process, self.many_rows, self.whole_tables, self.lookups,
+                        self.bulk_inserts, self.inserts, self.connections, self.imports):
+            section()
+
     def run(self):
         progress("tables")
         subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "bench", "-f",
                         os.path.join(FOLDER, "setup.sql"),
                         "-v", f"rows={self.options.rows}",
                         "-v", f"json_rows={self.options.json_rows}",
-                        "-v", f"floor={self.options.scratch}/floor.so"],
+                        "-v", f"bare={self.options.scratch}/bare.so"],
                        check=True, stdout=subprocess.DEVNULL)
         certificate = self.register("m", self.model(SERVED))
         self.agree()
         self.introduce(certificate)
         place = len(self.report.text)
-        if "scoring" in self.options.parts:
-            for section in (self.in_process, self.many_rows, self.whole_tables, self.lookups,
-                            self.bulk_inserts, self.inserts, self.connections, self.imports):
-                section()
-        if "kinds" in self.options.parts:
-            kinds.Kinds(self).run()
-        if "rollout" in self.options.parts:
-            rollout.Rollout(self).run()
-        if "rolling" in self.options.parts:
-            rolling.Rolling(self).run()
-        if "live" in self.options.parts:
-            live.Live(self).run()
+        for name, part in PARTS.items():
+            if name in self.options.parts:
+                part(self)
         self.report.write(f"\nLoad average at the end: {report.load()}.")
         end = len(self.report.text)
         self.figures.write(self.report)
         self.report.move_up(end, place)
+
+
+PARTS = {
+    "scoring": Bench.scoring,
+    "kinds": lambda bench: kinds.Kinds(bench).run(),
+    "rollout": lambda bench: rollout.Rollout(bench).run(),
+    "rolling": lambda bench: rolling.Rolling(bench).run(),
+    "live": lambda bench: live.Live(bench).run()}
 
 
 def main():
@@ -548,6 +573,9 @@ def main():
     options = parser.parse_args()
     if options.days < 8:
         parser.error("windows of 7 days before any moment of the last day need 8 days")
+    for name in set(options.parts) - PARTS.keys():
+        parser.error(f"there is no part \"{name}\": there are {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))   # what it started ends with it
     options.json_rows = max(options.rows // 10, 1)
 
     start = time.monotonic()

@@ -24,6 +24,7 @@ DECISIONS = 300                 # of each kind in a round
 ARRIVING = 1000000000           # added to the ids of transactions that are sent
 LIMIT = 1e-6                    # how far scores may be apart (1 ulp of libm)
 IN_DATABASE, HTTP, FLASK = "pg_risk", "threaded HTTP service", "Flask and gunicorn"
+EMPTY = "empty statement", ""   # client, and what it was asked for
 
 
 def free_port():
@@ -143,7 +144,7 @@ class Decision:
         """Medians and 99th percentiles, microseconds, by client and what it was asked for."""
         forms = {(name, what): getattr(client, what)
                  for name, client in clients.items() for what in ("score", "insert")}
-        forms["empty statement", ""] = clients[IN_DATABASE].nothing
+        forms[EMPTY] = clients[IN_DATABASE].nothing
         halves, ends = Samples(), Samples()
         for _ in self.bench.rounds("decisions", self.rounds):
             spent = {form: [] for form in forms}
@@ -186,4 +187,5 @@ class Decision:
              for name, what in sorted(halves.values, key=lambda form: form[1])])
         for name, goal in ((HTTP, "decision, HTTP"), (FLASK, "decision, Flask")):
             if name in clients:
-                self.bench.figures.add(goal, halves.ratio((name, "score"), (IN_DATABASE, "score")))
+                self.bench.figures.add(goal, *(halves.ratio((name, "score"), form)
+                                               for form in ((IN_DATABASE, "score"), EMPTY)))

@@ -64,7 +64,7 @@ class Distinct:
         for _ in self.live.bench.rounds(f"counts of different values, {column}", self.live.rounds):
             for form, (script, settings) in scripts.items():
                 spent.add(form, 1e6 / pgbench_rate(f"\\set t random({end - 3600}, {end})\n{script};",
-                                                   1, settings, clients=1))
+                                                   self.live.seconds, settings, clients=1))
         return [[column, form, number(spent.median(form)),
                  times(spent.ratio("plain SQL, hot", form)) if form.endswith("hot") else "",
                  times(spent.ratio("by rows, hot", form)) if form.endswith("hot") else ""]

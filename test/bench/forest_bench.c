@@ -7,7 +7,9 @@
  *		against its pred_contribs;
  *		with "matrix", forest_margins() against its prediction by way of a
  *		DMatrix, for boosters that cannot predict in place, or give other bits
- *		then (dart); with a library of compiled.py, its margin() as well.
+ *		then (dart); with a library of compiled.py, its margin() as well.  Beside
+ *		one row a call, of models with one output: its additions alone, of leaves
+ *		found before.
  *
  *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions | matrix | LIBRARY.so]
  *
@@ -34,7 +36,7 @@
 #define REPETITIONS		9
 #define NUM_KERNELS		4
 #define NUM_VECTORS		3
-#define NUM_SIDES		(NUM_KERNELS + 1)
+#define NUM_SIDES		(NUM_KERNELS + 2)
 #define FOREST_PASSES	10		/* the forest is quick: measure it for longer */
 #define EXPLAINED_ROWS	64		/* contributions take libxgboost longer */
 
@@ -246,6 +248,33 @@ run_forest(const Forest *forest, const float *rows, bool batch, void *scratch, f
 	return (seconds() - start) / FOREST_PASSES;
 }
 
+/* What no way of scoring can avoid that keeps libxgboost's order: each addition waits for the one before. */
+static __attribute__((noinline)) float
+add_leaves(const float *leaves, uint32_t num_trees, float margin)
+{
+	uint32_t	tree;
+
+#pragma GCC unroll 8
+	for (tree = 0; tree < num_trees; tree++)
+		margin += leaves[tree];
+	return margin;
+}
+
+/* The leaves [NUM_ROWS][num_trees] added up, row by row; returns seconds for one pass over the rows. */
+static double
+run_additions(const Forest *forest, const float *leaves, float *margins)
+{
+	uint32_t	num_trees = forest->header->num_trees;
+	double		start = seconds();
+	int			pass;
+	size_t		row;
+
+	for (pass = 0; pass < FOREST_PASSES; pass++)
+		for (row = 0; row < NUM_ROWS; row++)
+			margins[row] = add_leaves(leaves + row * num_trees, num_trees, forest->base_margins[0]);
+	return (seconds() - start) / FOREST_PASSES;
+}
+
 /* libxgboost's contributions, so many rows a call, [rows][outputs][features + 1];
  * returns seconds. */
 static double
@@ -316,12 +345,13 @@ load_booster(const char *name)
 	return booster;
 }
 
-/* One kernel, or the model as code: its forest and what was measured. */
+/* One kernel, the model as code, or the additions alone: its forest and what was measured. */
 typedef struct Side
 {
 	Forest		forest;
 	const char *name;
 	bool		compiled;
+	float	   *leaves;			/* of the additions alone, else NULL */
 	double		nanoseconds[REPETITIONS];
 	int			differing;		/* rows */
 } Side;
@@ -337,9 +367,34 @@ make_plan(Forest *forest, ForestKernel kernel)
 		forest_use_plan(forest, plan);
 }
 
-/* The forest with each kernel that there is, and the code if there is any; returns their number. */
+/* The leaf of each row in each tree, [NUM_ROWS][num_trees]: the margin of a forest of that tree alone. */
+static float *
+find_leaves(const Forest *forest, const float *rows)
+{
+	static const float zero;
+	ForestHeader header = *forest->header;
+	uint32_t	num_trees = header.num_trees;
+	float	   *leaves = allocate((size_t) NUM_ROWS * num_trees * sizeof(float));
+	Forest		one = *forest;
+	size_t		row;
+	uint32_t	tree;
+
+	header.num_trees = 1;
+	one.header = &header;
+	one.base_margins = &zero;
+	for (row = 0; row < NUM_ROWS; row++)
+		for (tree = 0; tree < num_trees; tree++)
+		{
+			one.trees = &forest->trees[tree];
+			forest_margins_reference(&one, rows + row * header.num_features, &leaves[row * num_trees + tree]);
+		}
+	return leaves;
+}
+
+/* The forest with each kernel that there is, and beside one row a call the code, if there is any, and
+ * the additions alone; returns their number. */
 static int
-find_sides(const Forest *forest, const Rival *rival, bool batch, Side *sides)
+find_sides(const Forest *forest, const Rival *rival, bool batch, const float *rows, Side *sides)
 {
 	static const ForestKernel kernels[NUM_KERNELS] = {FOREST_KERNEL_AVX512, FOREST_KERNEL_AVX2,
 	FOREST_KERNEL_PLAIN, FOREST_KERNEL_WALK};
@@ -350,14 +405,15 @@ find_sides(const Forest *forest, const Rival *rival, bool batch, Side *sides)
 	{
 		Side	   *side = &sides[count];
 
-		side->forest = *forest;
-		side->compiled = false;
+		*side = (Side) {.forest = *forest};
 		make_plan(&side->forest, kernels[i]);
 		count += forest_set_kernel(&side->forest, kernels[i]);
 		side->name = side->forest.kernel_name;
 	}
 	if (rival->compiled != NULL && !batch)
 		sides[count++] = (Side) {.forest = *forest, .name = "compiled if-else", .compiled = true};
+	if (!batch && forest->header->kind == FOREST_TREES && forest->header->num_outputs == 1)
+		sides[count++] = (Side) {.forest = *forest, .name = "additions alone", .leaves = find_leaves(forest, rows)};
 	return count;
 }
 
@@ -381,6 +437,8 @@ run_side(const Side *side, const Rival *rival, const float *rows, bool batch, vo
 {
 	if (side->compiled)
 		return run_compiled(rival, rows, side->forest.header->num_features, margins);
+	if (side->leaves != NULL)
+		return run_additions(&side->forest, side->leaves, margins);
 	return run_forest(&side->forest, rows, batch, scratch, margins);
 }
 
@@ -398,15 +456,16 @@ compare(const char *name, const Forest *forest, const Rival *rival, bool batch)
 	size_t		scratch_size = 0;
 	double		theirs[REPETITIONS];
 	Side		sides[NUM_SIDES];
-	int			num_sides = find_sides(forest, rival, batch, sides);
+	int			num_sides;
 	int			i;
 	int			k;
 
+	fill_rows(rows, header->num_features);
+	num_sides = find_sides(forest, rival, batch, rows, sides);
 	for (k = 0; k < num_sides; k++)
 		if (scratch_size < forest_batch_scratch_size(&sides[k].forest))
 			scratch_size = forest_batch_scratch_size(&sides[k].forest);
 	scratch = allocate(scratch_size);
-	fill_rows(rows, header->num_features);
 	run_xgboost(rival, rows, rows_a_call, header, expected);
 	for (k = 0; k < num_sides; k++)
 	{
@@ -421,11 +480,14 @@ compare(const char *name, const Forest *forest, const Rival *rival, bool batch)
 				1e9 / NUM_ROWS;
 	}
 	for (k = 0; k < num_sides; k++)
-		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+	{
+		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.1f ns  %6.1fx  "
 			   "differing rows %d of %d\n", name, header->num_trees,
 			   sides[k].name, batch ? "batch" : "row", median(theirs),
 			   median(sides[k].nanoseconds), median(theirs) / median(sides[k].nanoseconds),
 			   sides[k].differing, NUM_ROWS);
+		free(sides[k].leaves);
+	}
 	free(rows);
 	free(expected);
 	free(margins);
@@ -501,7 +563,7 @@ compare_contributions(const char *name, const Forest *forest, BoosterHandle boos
 
 		run_forest_contributions(&sides[k].forest, rows, batch, scratch[k], found);
 		worst = largest_difference(header, expected, found, &largest);
-		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.0f ns  %6.1fx  "
+		printf("%-24s %7u trees  %-16s %-5s  libxgboost %9.0f ns  forest %9.1f ns  %6.1fx  "
 			   "largest difference %.1e of %.2f\n", name, header->num_trees,
 			   sides[k].forest.contribute->name, batch ? "batch" : "row", median(theirs),
 			   median(sides[k].nanoseconds), median(theirs) / median(sides[k].nanoseconds),

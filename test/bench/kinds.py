@@ -3,7 +3,6 @@
 In process, one thread, one row a call and many; on request, since training them takes minutes.
 """
 import os
-import re
 
 import recipes
 from report import number, progress, times
@@ -19,14 +18,11 @@ class Kinds:
         self.report = bench.report
 
     def measure(self, name, recipe):
-        """By call: kernel, trees, libxgboost's and the forest's nanoseconds, rows that differ."""
+        """One row a call, and many: with the kernel that the server takes, the first one."""
         matrix = recipe.parameters.get("booster") in MATRIX
-        lines = self.bench.run_forest_bench(name, recipe, *(["matrix"] if matrix else []))
         found = {}
-        for line in re.finditer(r" (\d+) trees +(.*\S) +(row|batch) +libxgboost +(\d+) ns +forest +"
-                                r"(\d+) ns .*differing rows (\d+) of \d+", lines):
-            trees, kernel, call, xgboost, forest, differing = line.groups()
-            found.setdefault(call, (kernel, trees, int(xgboost), int(forest), int(differing)))
+        for line in self.bench.run_forest_bench(name, recipe, *(["matrix"] if matrix else [])):
+            found.setdefault(line.call, line)
         return found["row"], found["batch"]
 
     def run(self):
@@ -36,10 +32,11 @@ class Kinds:
                 missing.append(name)
                 continue
             progress(f"kinds: {name}")
-            row, batch = self.measure(name, recipe)
-            rows.append([name, row[1], row[0], *(
-                cell for _, _, xgboost, forest, _ in (row, batch)
-                for cell in (number(xgboost), number(forest), times(xgboost / forest))), row[4] + batch[4]])
+            calls = self.measure(name, recipe)
+            rows.append([name, calls[0].trees, calls[0].kernel, *(
+                cell for line in calls
+                for cell in (number(line.xgboost), number(line.forest), times(line.xgboost / line.forest))),
+                sum(int(line.difference.split()[0]) for line in calls)])
         self.report.section(
             "Kinds of models",
             "In process, one thread: the kernel that the server takes on this processor, nanoseconds a "

@@ -99,18 +99,19 @@ class Rolling:
         return wanted
 
     def prepare_duckdb(self):
-        """The events in a file for DuckDB; None where it is not installed."""
+        """DuckDB's version, and its command with the events in a file; None where it is not installed."""
         node = shutil.which("node")
-        if not node or subprocess.run([node, "-e", "require('@duckdb/node-api')"], capture_output=True,
-                                      check=False).returncode != 0:
-            return None
+        version = node and subprocess.run([node, "-p", "require('@duckdb/node-api').version()"],
+                                          capture_output=True, text=True, check=False).stdout.strip()
+        if not version:
+            return None, None
         path = os.path.join(self.bench.options.scratch, "events.csv")
         with open(path, "w", encoding="ascii") as file:
             subprocess.run(["psql", "-X", "-q", "-d", "bench", "-c",
                             "COPY (SELECT key, at AT TIME ZONE 'UTC', value FROM events) TO STDOUT (FORMAT csv)"],
                            stdout=file, check=True)
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rolling_duckdb.js")
-        return [node, script, path]
+        return version, [node, script, path]
 
     def duckdb(self, command, totals):
         """Milliseconds, elapsed and of processor time."""
@@ -123,21 +124,22 @@ class Rolling:
         best = "native, '1 microsecond' PRECEDING"
         exclude = "native, EXCLUDE GROUP"
         duckdb = "DuckDB, EXCLUDE GROUP"
+        array, table = "rolling_array: one call", "rolling_table"
+        numbered, read = "row_number()", "the table, six sums"
         forms = {
             best: native("'1 microsecond' PRECEDING"),
             "rolling_count, rolling_sum: six calls": by_calls(),
             "rolling_stats: one call": by_stats(),
-            "rolling_array: one call": by_array(),
-            "rolling_table": by_table()}
-        floors = {
-            "row_number()": "SELECT sum(n) FROM (SELECT row_number() OVER (PARTITION BY key ORDER BY at) AS n "
-                            "FROM events) AS x",
-            "the table, six sums": "SELECT sum(cents), sum(cents + 1), sum(cents + 2), "
-                                   "sum(value), sum(value + 1), sum(value + 2) FROM events"}
-        compared = forms | floors
+            array: by_array(),
+            table: by_table()}
+        compared = forms | {
+            numbered: "SELECT sum(n) FROM (SELECT row_number() OVER (PARTITION BY key ORDER BY at) AS n "
+                      "FROM events) AS x",
+            read: "SELECT sum(cents), sum(cents + 1), sum(cents + 2), "
+                  "sum(value), sum(value + 1), sum(value + 2) FROM events"}
         progress("rolling features: native forms agree")
         totals = self.agree(forms)
-        command = self.prepare_duckdb()
+        version, command = self.prepare_duckdb()
         elapsed, cpu = Samples(), Samples()
         for _ in self.bench.rounds("rolling features"):
             for name, sql in compared.items():
@@ -157,10 +159,11 @@ class Rolling:
             f"Count and sum over {', '.join(WINDOWS)} before each of {self.bench.options.rows:,} events "
             f"of {KEYS:,} keys (Zipf), added up so that every result is looked at; all forms gave the "
             "same totals before. Native forms add up bigint, whose frames move in constant time; "
-            "pg_risk's sums are exact for float8. An index gives the order, which rolling_table does without. Milliseconds, without "
-            "parallel workers; ratios are of processor times within a round; EXCLUDE GROUP ran once. "
-            "DuckDB, where installed: in memory, one thread, float8. The last two lines are less than any "
-            "form has to do: rows numbered in that order, and six sums of what is in the table.")
+            "pg_risk's sums are exact for float8. An index gives the order, which rolling_table does without. "
+            "Milliseconds, without parallel workers; ratios are of processor times within a round; EXCLUDE "
+            "GROUP ran once. The last two lines are less than any form has to do: rows numbered in that order, "
+            "and six sums of what is in the table. DuckDB"
+            + (f" {version}: in memory, one thread, float8." if command else " is not installed."))
         self.report.table(
             ["form", "elapsed", "processor time", "native / this", "EXCLUDE GROUP / this", "DuckDB / this"],
             [[name, number(elapsed.median(name)), number(cpu.median(name)),
@@ -168,12 +171,12 @@ class Rolling:
               times(cpu.median(exclude) / cpu.median(name)) if name in compared else "",
               times(cpu.ratio(duckdb, name)) if name in compared and command else ""]
              for name in [exclude, *([duckdb] if command else []), *compared]])
-        for name in ("rolling_table", "rolling_array: one call"):
-            goal = name.partition(":")[0]
-            self.figures.add(f"{goal}, native", cpu.ratio(best, name))
+        for goal, both in (("rolling_table", (table, read)), ("rolling_array", (array, numbered))):
+            self.figures.add(f"{goal}, native", *(cpu.ratio(best, name) for name in both))
             if command:
-                self.figures.add(f"{goal}, DuckDB", cpu.ratio(duckdb, name))
-        self.figures.add("rolling_table, EXCLUDE GROUP", cpu.median(exclude) / cpu.median("rolling_table"))
+                self.figures.add(f"{goal}, DuckDB", *(cpu.ratio(duckdb, name) for name in both))
+        self.figures.add("rolling_table, EXCLUDE GROUP",
+                         *(cpu.median(exclude) / cpu.median(name) for name in (table, read)))
 
     def by_size(self):
         """Nanoseconds a row as keys grow."""

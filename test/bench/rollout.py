@@ -9,7 +9,7 @@ import threading
 import time
 
 from report import Samples, number, progress, times
-from server import Connection, process_cpu
+from server import Connection, process_cpu, wait_for_end
 
 QUEUE_ROWS = 20000              # rows of a statement whose requests must fit into the queue
 INSERT_ROWS = 10000             # of a bulk insert
@@ -98,14 +98,12 @@ class Rollout:
         self.wait_for("SELECT sum(waiting) = 0 FROM risk.queue_status")
 
     def dismiss_worker(self):
-        """What is queued is written, and no worker is there: the next request calls one.  The
-        processor time of the one that was here is in the postmaster's account then."""
+        """What is queued is written, and no worker is there: the next request calls one."""
         self.drain()
         pid = self.worker()
         if pid:
             self.server.query(f"SELECT pg_terminate_backend({pid})")
-            while os.path.exists(f"/proc/{pid}"):
-                time.sleep(0.005)
+            wait_for_end(pid)
 
     @contextlib.contextmanager
     def held_worker(self):

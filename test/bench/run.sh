@@ -33,19 +33,32 @@ case ${KINDS:-} in
 	*) echo "KINDS is \"$KINDS\": there is only \"all\"" >&2; exit 1 ;;
 esac
 dir=$(mktemp -d /var/tmp/pg_risk-bench.XXXXXX)
+child=
+
+# Run a program, and be there for signals meanwhile.
+run()
+{
+	"$@" &
+	child=$!
+	wait "$child"
+	child=
+}
 
 # Leave nothing running and nothing behind.
 clean()
 {
+	if [ -n "$child" ] && kill "$child" 2>/dev/null; then
+		wait "$child" || true
+	fi
 	[ ! -e "$dir/cluster/.pg_risk_cluster" ] || scripts/cluster.sh remove "$dir/cluster"
 	rm -rf "$dir"
 }
 trap clean EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM HUP
 
 make --no-print-directory -s benchmarks
-"${CC:-cc}" -O2 -fPIC -shared -I"$("${PG_CONFIG:-pg_config}" --includedir-server)" -o "$dir/floor.so" test/bench/floor.c
-nice $python test/bench/train_models.py $models $([[ $parts != *kinds* ]] || echo all)
+"${CC:-cc}" -O2 -fPIC -shared -I"$("${PG_CONFIG:-pg_config}" --includedir-server)" -o "$dir/bare.so" test/bench/bare.c
+run nice $python test/bench/train_models.py $models $([[ $parts != *kinds* ]] || echo all)
 
 chmod 711 "$dir"					# root's cluster is another user's
 PG_RISK_CONF="shared_buffers = 1GB
@@ -58,7 +71,7 @@ pg_risk.queue_size = 32MB
 pg_risk.worker_naptime = 1d" scripts/cluster.sh start "$dir/cluster"
 scripts/cluster.sh psql "$dir/cluster" -q -c "CREATE DATABASE bench"
 
-scripts/cluster.sh run "$dir/cluster" $python test/bench/bench.py \
+run scripts/cluster.sh run "$dir/cluster" $python test/bench/bench.py \
 	--models $models --forest-bench build/bench/forest_bench --importer ./pg_risk_xgboost \
 	--scratch "$dir" ${REPORT:+--report "$REPORT"} --parts "$parts" ${ROWS:+--rows "$ROWS"} \
 	${DAYS:+--days "$DAYS"} ${ROUNDS:+--rounds "$ROUNDS"} ${SECONDS_EACH:+--seconds "$SECONDS_EACH"}

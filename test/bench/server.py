@@ -105,6 +105,12 @@ def private_memory(pid):
     return total
 
 
+def wait_for_end(pid):
+    """Until a server process is gone, and its processor time in the postmaster's account."""
+    while os.path.exists(f"/proc/{pid}"):
+        time.sleep(0.005)
+
+
 def ended_processes_cpu(postmaster):
     """Processor seconds of the server processes that have ended."""
     with open(f"/proc/{postmaster}/stat", encoding="ascii") as file:

@@ -1,5 +1,5 @@
 -- setup.sql: the tables and functions of the benchmarks, in database bench.
--- Variables: rows, and json_rows for the dearer forms; floor, the library of floor.c.
+-- Variables: rows, and json_rows for the dearer forms; bare, the library of bare.c.
 
 CREATE EXTENSION pg_risk;
 CREATE EXTENSION plpython3u;
@@ -67,8 +67,8 @@ $$;
 CREATE FUNCTION do_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 
 -- What the server takes for any function in C.
-CREATE FUNCTION empty_score(model text, transaction anyelement) RETURNS float8 LANGUAGE c STABLE AS :'floor';
-CREATE FUNCTION constant_score() RETURNS trigger LANGUAGE c AS :'floor';
+CREATE FUNCTION empty_score(model text, transaction anyelement) RETURNS float8 LANGUAGE c STABLE AS :'bare';
+CREATE FUNCTION constant_score() RETURNS trigger LANGUAGE c AS :'bare';
 
 -- Where the inserts go.
 CREATE TABLE inserts_plain (LIKE transactions);

@@ -1,5 +1,5 @@
 /*
- * floor.c
+ * bare.c
  *		What the server itself takes, whatever is called: a function of a row that does
  *		not look at it, and a trigger that sets the last column to a constant.
  */
