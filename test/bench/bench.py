@@ -63,8 +63,6 @@ class Measured(NamedTuple):
 class Bench:
     """One run: its options, a connection and the report."""
 
-    columns = COLUMNS
-
     def __init__(self, options):
         self.options = options
         self.report = report.Report()

@@ -6,13 +6,11 @@ The events are those of live.py.
 import json
 import random
 
-from report import Samples, number, progress, times
-from server import pgbench_rate
+from report import number, progress, times
 
 HOT, COLD = 0, -1
 WINDOWS = {"1 hour": "1h", "24 hours": "24h", "7 days": "7d"}
 COLUMNS = {"few": "floor(5000 * random() ^ 2)::int", "many": "floor(1e9 * random())::bigint"}
-SERIAL = "-c max_parallel_workers_per_gather=0"
 
 EVENTS = """
     CREATE TABLE parties AS SELECT account, at, {columns} FROM live ORDER BY at;
@@ -52,23 +50,17 @@ class Distinct:
                 raise RuntimeError(f"account {account} as of {moment}: {ours}, not {plain}")
 
     def lookups(self, column):
-        """Rows of the report: statements at a random moment of the last hour."""
-        end = self.live.end()
-        at = "to_timestamp(:t)"
-        hot, cold = self.lookup(HOT, at), self.lookup(COLD, at)
-        scripts = {"plain SQL, hot": (self.plain(column, HOT, at), SERIAL),
-                   "by rows, hot": (hot, f"{SERIAL} -c pg_risk.use_tiles=off"),
-                   "lookup, hot": (hot, SERIAL),
-                   "lookup, cold": (cold, SERIAL)}
-        spent = Samples()
-        for _ in self.live.bench.rounds(f"counts of different values, {column}", self.live.rounds):
-            for form, (script, settings) in scripts.items():
-                spent.add(form, 1e6 / pgbench_rate(f"\\set t random({end - 3600}, {end})\n{script};",
-                                                   self.live.seconds, settings, clients=1))
+        """Rows of the report."""
+        moment = self.live.moment
+        hot = self.lookup(HOT, moment)
+        statements = {"plain SQL, hot": self.plain(column, HOT, moment), "by rows, hot": hot,
+                      "lookup, hot": hot, "lookup, cold": self.lookup(COLD, moment)}
+        spent = self.live.time_lookups(f"counts of different values, {column}", statements,
+                                       {"by rows, hot": "-c pg_risk.use_tiles=off"})
         return [[column, form, number(spent.median(form)),
                  times(spent.ratio("plain SQL, hot", form)) if form.endswith("hot") else "",
                  times(spent.ratio("by rows, hot", form)) if form.endswith("hot") else ""]
-                for form in scripts]
+                for form in statements]
 
     def run(self):
         progress("live features: counts of different values")

@@ -80,6 +80,8 @@ def table_of(form):
 class Live:
     """The sections about declared rolling features, of one run of bench.py."""
 
+    moment = "to_timestamp(:t)"     # of a lookup by pgbench
+
     def __init__(self, bench):
         self.bench = bench
         self.server = bench.server
@@ -88,9 +90,6 @@ class Live:
         self.days = bench.options.days
         self.rounds = min(3, bench.options.rounds)
         self.seconds = bench.options.seconds    # of one run of pgbench
-        self.refreshes = self.server.value(
-            "SELECT EXISTS (SELECT FROM pg_proc WHERE prokind = 'p' "
-            "AND oid::regproc::text = 'risk.refresh_rolling_features')") == "t"
 
     # --- the engine ---------------------------------------------------------
 
@@ -101,9 +100,7 @@ class Live:
 
     def refresh(self, table):
         """What the engine keeps is brought up to date; its processor time, seconds."""
-        cost = 0
-        if self.refreshes:
-            cost = self.server.cost(f"CALL risk.refresh_rolling_features('{table}')")[1]
+        cost = self.server.cost(f"CALL risk.refresh_rolling_features('{table}')")[1]
         self.server.query(f"VACUUM (ANALYZE) {table}")
         return cost
 
@@ -117,8 +114,6 @@ class Live:
 
     def storage(self):
         """What the engine keeps of a copy of the events, and what rows cost that it works in."""
-        if not self.refreshes:
-            return
         progress("live features: storage")
         self.server.query("CREATE TABLE kept (LIKE live INCLUDING ALL); INSERT INTO kept SELECT * FROM live")
         events = self.count("kept")
@@ -194,23 +189,30 @@ class Live:
             if [ours[name] for name in names] != [value and float(value) for value in plain]:
                 raise RuntimeError(f"account {account} as of {moment}: {ours}, not {plain}")
 
-    def lookup_scripts(self, windows, features):
-        """Statements of pgbench, each at a random moment of the last hour."""
-        end = self.end()
-        moment = f"\\set t random({end - 3600}, {end})\n"
-        at = "to_timestamp(:t)"
-        lookup = "SELECT risk.rolling_features('live', {}::bigint, {});"
-        scripts = {
-            "empty statement": f"SELECT {at};",
-            "a row by its key": f"SELECT f29 FROM transactions WHERE id = :t % {self.bench.options.rows} + 1;",
-            "plain SQL, hot": self.plain("live", windows, HOT, at, features) + ";",
-            "plain SQL, cold": self.plain("live", windows, COLD, at, features) + ";",
-            "lookup, hot": lookup.format(HOT, at),
-            "lookup, cold": lookup.format(COLD, at)}
+    def lookup_statements(self, windows, features):
+        moment, lookup = self.moment, "SELECT risk.rolling_features('live', {}::bigint, {})"
+        statements = {
+            "empty statement": f"SELECT {moment}",
+            "a row by its key": f"SELECT f29 FROM transactions WHERE id = :t % {self.bench.options.rows} + 1",
+            "plain SQL, hot": self.plain("live", windows, HOT, moment, features),
+            "plain SQL, cold": self.plain("live", windows, COLD, moment, features),
+            "lookup, hot": lookup.format(HOT, moment),
+            "lookup, cold": lookup.format(COLD, moment)}
         if len(windows) > 1:
-            scripts["lookup of a row, hot"] = (
-                f"SELECT risk.rolling_features('live', ROW(1, {HOT}, {at}, 1)::live);")
-        return {name: moment + script for name, script in scripts.items()}
+            statements["lookup of a row, hot"] = (
+                f"SELECT risk.rolling_features('live', ROW(1, {HOT}, {moment}, 1)::live)")
+        return statements
+
+    def time_lookups(self, what, statements, settings=None):
+        """Microseconds of statements end to end, each at a random moment of the last hour; some
+        with settings of their own."""
+        end, spent = self.end(), Samples()
+        for _ in self.bench.rounds(what, self.rounds):
+            for form, sql in statements.items():
+                spent.add(form, 1e6 / pgbench_rate(
+                    f"\\set t random({end - 3600}, {end})\n{sql};", self.seconds,
+                    f"-c max_parallel_workers_per_gather=0 {(settings or {}).get(form, '')}", clients=1))
+        return spent
 
     def lookups(self):
         """Minima and maxima; counts and sums, of each window alone, then of all."""
@@ -221,12 +223,7 @@ class Live:
             self.declare("live", "lookups", "{min,max}" if features is EXTREMES else "{count,sum}", windows)
             self.refresh("live")
             self.agree_on_lookups("live", windows, features)
-            spent = Samples()
-            scripts = self.lookup_scripts(windows, features)
-            for _ in self.bench.rounds(f"lookups, {name}", self.rounds):
-                for form, script in scripts.items():
-                    spent.add(form, 1e6 / pgbench_rate(
-                        script, self.seconds, "-c max_parallel_workers_per_gather=0", clients=1))
+            spent = self.time_lookups(f"lookups, {name}", self.lookup_statements(windows, features))
             rows += self.lookup_rows(name, spent)
             self.register_lookups(name, spent)
             if (windows, features) != (list(WINDOWS), SUMS):
@@ -267,8 +264,7 @@ class Live:
             "it, which gave the same results before, a statement that does nothing, and one that reads a "
             "row by its primary key. "
             "pgbench, prepared statements, one client, microseconds a statement end to end, runs of "
-            f"{self.seconds} s, medians of {self.rounds} rounds, no parallel workers."
-            + ("" if self.refreshes else " This version keeps nothing of the events: lookups read them."))
+            f"{self.seconds} s, medians of {self.rounds} rounds, no parallel workers.")
         self.report.table(["windows", "statement", "us", "plain SQL / this", "this / empty", "this / cold"],
                           rows)
 
