@@ -24,6 +24,7 @@ extern void rolling_table_rewind(RollingTable *table);
 extern void rolling_table_end(RollingTable *table);
 
 extern Datum risk_rolling_table(PG_FUNCTION_ARGS);
+
 /* rolling.c */
 extern void rolling_init(void);
 
