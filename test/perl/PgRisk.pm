@@ -135,6 +135,14 @@ sub error_of
 	return $stderr;
 }
 
+# What a SELECT says, less the word SELECT.
+sub value
+{
+	my ($node, $sql) = @_;
+
+	return $node->safe_psql('postgres', "SELECT $sql");
+}
+
 # Scores of a model over a fixed set of rows of two features, as text.
 sub scores
 {

@@ -61,13 +61,6 @@ sub outcome
 		SQL
 }
 
-sub value
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', "SELECT $sql");
-}
-
 # ---------------------------------------------------------------------------
 # Triggers: exactly what was committed.
 # ---------------------------------------------------------------------------
@@ -90,26 +83,26 @@ $node->safe_psql('postgres', <<~'SQL');
 	RELEASE s;
 	COMMIT;
 	SQL
-is(value('count(*) FROM transactions'), 650, 'rows were committed, and others rolled back');
-is(value("string_agg(DISTINCT version || ' ' || role, ', ') FROM transactions"),
+is($node->value('count(*) FROM transactions'), 650, 'rows were committed, and others rolled back');
+is($node->value("string_agg(DISTINCT version || ' ' || role, ', ') FROM transactions"),
 	'v1 champion, v3 canary', 'champion and canary decided');
-is(value('count(*) FROM logged'), 1300, 'each has its row, and one of the shadow');
-is(value('count(*) FROM differences'),
+is($node->value('count(*) FROM logged'), 1300, 'each has its row, and one of the shadow');
+is($node->value('count(*) FROM differences'),
 	0, 'no other has; scores and champion scores are those of the versions they name');
-is(value('count(*) FROM risk.predictions WHERE error IS NOT NULL'), 0, 'without errors');
+is($node->value('count(*) FROM risk.predictions WHERE error IS NOT NULL'), 0, 'without errors');
 
 # Who inserts need not know of the log.
 $node->safe_psql('postgres', 'CREATE ROLE writer; GRANT INSERT ON transactions TO writer');
 $node->safe_psql('postgres',
 	"SET SESSION AUTHORIZATION writer; INSERT INTO transactions VALUES (1001, 5, 5), (1002, 6, 6)");
-is(value("count(*) FROM logged WHERE entity_id IN ('1001', '1002')"), 4, 'a writer logs without rights on the log');
+is($node->value("count(*) FROM logged WHERE entity_id IN ('1001', '1002')"), 4, 'a writer logs without rights on the log');
 like(
 	$node->error_of('postgres', 'SET SESSION AUTHORIZATION writer; TABLE risk.predictions'),
 	qr/^42501: permission denied/, 'which it cannot read');
 like(
 	$node->error_of('postgres', "SET SESSION AUTHORIZATION writer; INSERT INTO risk.predictions DEFAULT VALUES"),
 	qr/^42501: permission denied/, 'nor write');
-is(value('count(*) FROM differences'), 0, 'its rows match');
+is($node->value('count(*) FROM differences'), 0, 'its rows match');
 
 # ---------------------------------------------------------------------------
 # Canaries: shares, stickiness, growth.
@@ -125,7 +118,7 @@ sub decide_all
 		SELECT risk.set_canary('m', $percent) FROM risk.models WHERE model = 'm' AND canary_percent <> $percent;
 		CREATE TABLE $name AS SELECT s.id, (risk.decide_transaction('m', s)).version FROM batch(1, 20000) AS s;
 		SQL
-	return value("count(*) FROM $name WHERE version = 'v3'");
+	return $node->value("count(*) FROM $name WHERE version = 'v3'");
 }
 
 for my $percent (5, 25, 60)
@@ -137,25 +130,25 @@ for my $percent (5, 25, 60)
 	cmp_ok(abs($canary - $expected), '<', 5 * sqrt($expected * (1 - $percent / 100)),
 		"a canary of $percent % decides so many of 20000 entities: $canary");
 }
-is(decide_all('again', 60), value("count(*) FROM at_60 WHERE version = 'v3'"), 'as many decide at the next time');
-is(value('count(*) FROM at_60 AS a JOIN again AS b USING (id) WHERE a.version <> b.version'),
+is(decide_all('again', 60), $node->value("count(*) FROM at_60 WHERE version = 'v3'"), 'as many decide at the next time');
+is($node->value('count(*) FROM at_60 AS a JOIN again AS b USING (id) WHERE a.version <> b.version'),
 	0, 'an entity stays with its version');
-is(value('count(*) FROM at_5 AS a JOIN at_25 AS b USING (id) WHERE a.version > b.version')
-	  + value('count(*) FROM at_25 AS a JOIN at_60 AS b USING (id) WHERE a.version > b.version'),
+is($node->value('count(*) FROM at_5 AS a JOIN at_25 AS b USING (id) WHERE a.version > b.version')
+	  + $node->value('count(*) FROM at_25 AS a JOIN at_60 AS b USING (id) WHERE a.version > b.version'),
 	0, 'a higher percentage only adds entities');
 $node->safe_psql('postgres', <<~'SQL');
 	SELECT risk.set_canary('m', 25);
 	INSERT INTO transactions SELECT * FROM batch(2001, 3000);
 	SQL
-is(value('count(*) FROM transactions AS t JOIN at_25 AS a USING (id) WHERE t.id > 2000 AND t.version <> a.version'),
+is($node->value('count(*) FROM transactions AS t JOIN at_25 AS a USING (id) WHERE t.id > 2000 AND t.version <> a.version'),
 	0, 'back at the old percentage, triggers find the same entities');
-is(value('count(*) FROM differences'), 0, 'and log them so');
+is($node->value('count(*) FROM differences'), 0, 'and log them so');
 $node->safe_psql('postgres', "SELECT risk.abort('m', 'v3'); SELECT risk.start_canary('m', 'v3', 25)");
 decide_all('other', 25);
 cmp_ok(
-	value("count(*) FROM at_25 AS a JOIN other AS b USING (id) WHERE a.version = 'v3' AND b.version = 'v3'"),
+	$node->value("count(*) FROM at_25 AS a JOIN other AS b USING (id) WHERE a.version = 'v3' AND b.version = 'v3'"),
 	'<', 2000, 'another rollout has other entities');
-is(value("queued FROM risk.queue_status WHERE model = 'm'"), 0, 'with pg_risk.log_queries off, queries log nothing');
+is($node->value("queued FROM risk.queue_status WHERE model = 'm'"), 0, 'with pg_risk.log_queries off, queries log nothing');
 
 # ---------------------------------------------------------------------------
 # Queries: by way of the queue, wherever they run.
@@ -237,14 +230,14 @@ my ($session) = $node->session('postgres');
 $session->query_safe('BEGIN; INSERT INTO queued SELECT * FROM batch(2001, 2100)');
 $node->safe_psql('postgres', 'INSERT INTO queued SELECT * FROM batch(2101, 2200)');
 $node->poll_query_until('postgres', "SELECT logged = 20600 FROM risk.queue_status WHERE model = 'q'");
-is(value("waiting FROM risk.queue_status WHERE model = 'q'"), 100, 'what an open transaction scored waits for it');
-is(value("queue_fill FROM risk.queue_status WHERE model = 'q'"), 0, '... outside of the queue');
-is( value("count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 2001 AND 2100"),
+is($node->value("waiting FROM risk.queue_status WHERE model = 'q'"), 100, 'what an open transaction scored waits for it');
+is($node->value("queue_fill FROM risk.queue_status WHERE model = 'q'"), 0, '... outside of the queue');
+is( $node->value("count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 2001 AND 2100"),
 	0, '... and is not logged');
 $session->query_safe('COMMIT');
 is(outcome('q'), '20700 0 0 210 0', 'until it commits');
 is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'then it is');
-is(value("string_agg(DISTINCT source, ' ') FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 1001 AND 9999"),
+is($node->value("string_agg(DISTINCT source, ' ') FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 1001 AND 9999"),
 	'trigger', 'as scored by a trigger');
 
 # One that cannot be written takes no others with it.
@@ -269,7 +262,7 @@ wait_until(sub { !running($worker) });
 $session->query_safe('COMMIT');
 is(outcome('q'), '20899 0 1 210 0', 'what waited is logged by the next worker');
 is(wrong_in_log('q', 'queued', 'entity_id::int BETWEEN 1001 AND 9999'), 0, 'each row once');
-is(value("count(*) FROM risk.open_alerts WHERE kind <> 'log_failed'"), 0, 'nobody was alarmed');
+is($node->value("count(*) FROM risk.open_alerts WHERE kind <> 'log_failed'"), 0, 'nobody was alarmed');
 
 # ---------------------------------------------------------------------------
 # Who decides does not depend on a session's settings, and a plan is no traffic.
@@ -321,12 +314,12 @@ $node->safe_psql('postgres', <<~'SQL');
 	SELECT count(risk.score_transaction('q', b)) FROM batch(30011, 35000) AS b;
 	SQL
 pass('who scores does not wait for a full queue');
-my $dropped = value("dropped FROM risk.queue_status WHERE model = 'q'");
+my $dropped = $node->value("dropped FROM risk.queue_status WHERE model = 'q'");
 cmp_ok($dropped, '>', 1000, "what found no room is counted: $dropped");
-cmp_ok(value("queue_fill FROM risk.queue_status WHERE model = 'q'"), '>', 0.9, 'the queue is full');
+cmp_ok($node->value("queue_fill FROM risk.queue_status WHERE model = 'q'"), '>', 0.9, 'the queue is full');
 $session->query_safe('COMMIT');
 is(outcome('q'), 5000 - $dropped . " $dropped 0 0 0", 'the rest is logged when the table is free');
-is(value("count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 30001 AND 35000"),
+is($node->value("count(*) FROM risk.predictions WHERE model = 'q' AND entity_id::int BETWEEN 30001 AND 35000"),
 	2 * (5000 - $dropped), 'as many rows are there');
 ok( $node->poll_query_until('postgres', <<~"SQL"), 'an alert says how many are missing');
 	SELECT count(*) = 1 FROM risk.open_alerts
@@ -340,7 +333,7 @@ for my $part (1 .. 5)
 	$session->query_safe("INSERT INTO queued SELECT * FROM batch(40001 + $part * 100, 40100 + $part * 100)");
 	$node->poll_query_until('postgres', 'SELECT risk.queue_fill() = 0');
 }
-my $full = value("dropped FROM risk.queue_status WHERE model = 'q'") - $dropped;
+my $full = $node->value("dropped FROM risk.queue_status WHERE model = 'q'") - $dropped;
 cmp_ok($full, '>', 0, "more than that is dropped: $full");
 $session->query_safe('COMMIT');
 is( outcome('q'),
@@ -384,12 +377,12 @@ for my $victim ('a session that scores', 'the worker')
 	$node->poll_query_until('postgres', 'SELECT true');
 	end_lost($session);
 
-	my ($scored, $logged, $last) = split /\|/, value(<<~"SQL");
+	my ($scored, $logged, $last) = split /\|/, $node->value(<<~"SQL");
 		(SELECT count(*) FROM transactions WHERE id > $next),
 		count(*), max(entity_id::int) - $next
 		FROM risk.predictions WHERE model = 'q' AND entity_id::int > $next AND role = 'champion'
 		SQL
-	is(value('count(*) FROM differences'), 0, "after the death of $victim: rows and their predictions match");
+	is($node->value('count(*) FROM differences'), 0, "after the death of $victim: rows and their predictions match");
 	cmp_ok($scored, '>', 500, "... $scored were committed");
 	is($logged, $last, "... of the queue, the first $logged are there without a gap");
 	# The last one may have been scored, but not committed.
@@ -408,7 +401,7 @@ ok($node->poll_query_until('postgres', 'SELECT NOT bool_or(open) FROM risk.queue
 	'the worker leaves the queue when it is empty');
 $node->restart;
 $node->safe_psql('postgres', "SELECT risk.worker_upkeep()");
-is(value("count(*) FROM risk.open_alerts WHERE kind = 'queue_lost'"), 0, 'then a restart loses nothing');
+is($node->value("count(*) FROM risk.open_alerts WHERE kind = 'queue_lost'"), 0, 'then a restart loses nothing');
 
 # ---------------------------------------------------------------------------
 # A standby scores, and counts what it cannot log.
@@ -420,7 +413,7 @@ $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
 $node->wait_for_catchup($standby);
 my $scores = "SELECT sum(risk.score_transaction('q', b)), count(*) FROM batch(1, 1000) AS b";
-my $logged = value('count(*) FROM risk.predictions');
+my $logged = $node->value('count(*) FROM risk.predictions');
 is( $standby->safe_psql('postgres', $scores),
 	$node->safe_psql('postgres', "SET pg_risk.log_queries = off; $scores"),
 	'scores of a standby are those of its primary');
@@ -454,12 +447,12 @@ $standby->stop('fast');
 sub move_clock
 {
 	my ($day) = @_;
-	my $last = value("date '$day' + 7");
+	my $last = $node->value("date '$day' + 7");
 
 	$node->set_and_reload('pg_risk.clock', "$day 12:00:00+00");
 	$node->poll_query_until('postgres', "SELECT bool_or(day = '$last') FROM risk.prediction_partitions()")
 	  or diag("there is no partition of $last");
-	return value(<<~"SQL");
+	return $node->value(<<~"SQL");
 		concat_ws(' ', min(day), max(day), count(*)) FROM risk.prediction_partitions() WHERE day >= '$day'
 		SQL
 }
@@ -467,12 +460,12 @@ sub move_clock
 $node->safe_psql('postgres', "ALTER SYSTEM SET pg_risk.prediction_retention = 30");
 for my $day ('2031-01-01', '2031-01-03', '2031-01-31')
 {
-	is(move_clock($day), "$day " . value("date '$day' + 7") . ' 8', "partitions of today and the week ahead: $day");
+	is(move_clock($day), "$day " . $node->value("date '$day' + 7") . ' 8', "partitions of today and the week ahead: $day");
 }
 # 30 days before 2031-01-31 is 2031-01-01.
 ok($node->poll_query_until('postgres', "SELECT min(day) = '2031-01-01' FROM risk.prediction_partitions()"),
 	'partitions of the last 30 days are kept, older ones are dropped');
-is(value("count(*) FROM risk.predictions WHERE scored_at < '2031-01-01'"), 0, 'with their rows');
+is($node->value("count(*) FROM risk.predictions WHERE scored_at < '2031-01-01'"), 0, 'with their rows');
 
 # Rows of two days, before their partitions are there.
 for my $day ('2031-03-01', '2031-03-20')
@@ -482,15 +475,15 @@ for my $day ('2031-03-01', '2031-03-20')
 		INSERT INTO transactions SELECT * FROM batch(3000001, 3000010);
 		SQL
 }
-is(value("string_agg(DISTINCT tableoid::regclass::text, ' ') FROM risk.predictions WHERE scored_at >= '2031-03-01'"),
+is($node->value("string_agg(DISTINCT tableoid::regclass::text, ' ') FROM risk.predictions WHERE scored_at >= '2031-03-01'"),
 	'risk.predictions_default', 'what nobody foresaw goes to the default partition');
 move_clock('2031-02-27');
-is(value("string_agg(DISTINCT tableoid::regclass || ' ' || scored_at::date, ', ') FROM risk.predictions WHERE scored_at >= '2031-03-01'"),
+is($node->value("string_agg(DISTINCT tableoid::regclass || ' ' || scored_at::date, ', ') FROM risk.predictions WHERE scored_at >= '2031-03-01'"),
 	'risk.predictions_20310301 2031-03-01, risk.predictions_default 2031-03-20',
 	'rows are moved to their partition when it is made');
-is(value("count(*) FROM risk.predictions WHERE scored_at >= '2031-03-01'"), 40, 'all of them');
-is(value("occurrences FROM risk.open_alerts WHERE kind = 'late_partition'"), 20, 'an alert counts them');
-is(value("message ~ '2031-03-20' FROM risk.open_alerts WHERE kind = 'default_partition'"),
+is($node->value("count(*) FROM risk.predictions WHERE scored_at >= '2031-03-01'"), 40, 'all of them');
+is($node->value("occurrences FROM risk.open_alerts WHERE kind = 'late_partition'"), 20, 'an alert counts them');
+is($node->value("message ~ '2031-03-20' FROM risk.open_alerts WHERE kind = 'default_partition'"),
 	't', 'another one names the day of those that are left');
 
 # A lock that cannot be had is given up.
@@ -505,8 +498,8 @@ $session->query_safe('COMMIT');
 $session->quit;
 ok( $node->poll_query_until('postgres', "SELECT min(day) >= '2031-03-31' FROM risk.prediction_partitions()"),
 	'it is tried again');
-is(value("count(*) FROM risk.predictions WHERE scored_at < '2031-03-31'"),
+is($node->value("count(*) FROM risk.predictions WHERE scored_at < '2031-03-31'"),
 	0, 'what is too old goes from the default partition, too');
-is(value("count(*) FROM risk.predictions WHERE scored_at >= '2031-03-31'"), 20, 'what is not, stays');
+is($node->value("count(*) FROM risk.predictions WHERE scored_at >= '2031-03-31'"), 20, 'what is not, stays');
 
 done_testing();

@@ -67,18 +67,11 @@ my %scripts = (
 		SQL
 );
 
-sub value
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', "SELECT $sql");
-}
-
 # Server processes of a kind; one of them.
 sub one_of
 {
 	my ($kind) = @_;
-	my @pids = split /\n/, value(<<~"SQL");
+	my @pids = split /\n/, $node->value(<<~"SQL");
 		pid FROM pg_stat_activity WHERE backend_type = '$kind' AND pid <> pg_backend_pid() ORDER BY random()
 		SQL
 
@@ -106,7 +99,7 @@ for my $round (1 .. $rounds)
 	# Each once, then anybody.
 	my $victim = splice(@victims, rand @victims, 1) // (sort keys %kill)[ rand keys %kill ];
 	my $traffic = $node->begin_pgbench([ '-c', 4, '-T', 600, '-M', 'prepared' ], %scripts);
-	my $first = value("count(*) FROM queried");
+	my $first = $node->value("count(*) FROM queried");
 
 	$node->poll_query_until('postgres', "SELECT count(*) > $first + 100 FROM queried")
 	  or die "nobody scores: " . (end_pgbench($traffic, "INT"))[0];
@@ -124,7 +117,7 @@ for my $round (1 .. $rounds)
 	$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'");
 	$node->poll_query_until('postgres', "SELECT waiting = 0 FROM risk.queue_status");
 
-	my ($rows, $wrong) = split /\|/, value(<<~'SQL');
+	my ($rows, $wrong) = split /\|/, $node->value(<<~'SQL');
 		count(t.id), count(*) FILTER (WHERE t.score IS DISTINCT FROM p.score OR p.rows <> 2)
 		FROM transactions AS t FULL JOIN (
 			SELECT entity_id::bigint AS id, count(*) AS rows, max(score) FILTER (WHERE role = 'champion') AS score
@@ -137,7 +130,7 @@ for my $round (1 .. $rounds)
 	{
 		ok( $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM risk.open_alerts WHERE kind = 'queue_lost'"),
 			'... an alert says from when on queries may be lost');
-		my ($early, $window) = split /\|/, value(<<~"SQL");
+		my ($early, $window) = split /\|/, $node->value(<<~"SQL");
 			count(*) FILTER (WHERE at < flushed_until), $at - extract(epoch FROM flushed_until)
 			FROM (SELECT (details ->> 'flushed_until')::timestamptz AS flushed_until
 				  FROM risk.open_alerts WHERE kind = 'queue_lost') AS alert LEFT JOIN lost ON true
@@ -148,9 +141,9 @@ for my $round (1 .. $rounds)
 	}
 	else
 	{
-		is(value('count(*) FROM lost'), 0, '... no query is lost');
-		is(value("string_agg(concat_ws(' ', dropped, failed), '') FROM risk.queue_status"), '0 0', '... nothing was dropped');
-		is(value("count(*) FROM risk.open_alerts"), 0, '... nobody was alarmed');
+		is($node->value('count(*) FROM lost'), 0, '... no query is lost');
+		is($node->value("string_agg(concat_ws(' ', dropped, failed), '') FROM risk.queue_status"), '0 0', '... nothing was dropped');
+		is($node->value("count(*) FROM risk.open_alerts"), 0, '... nobody was alarmed');
 	}
 	$node->safe_psql('postgres', <<~'SQL');
 		SELECT risk.acknowledge_alert(alert_id) FROM risk.open_alerts;

@@ -43,11 +43,23 @@ load('handbook', $features);
 load('eth', "$data/ethereum-transactions/tx.csv.gz");
 $node->safe_psql('postgres', 'ANALYZE');
 
+# How many of the handbook's features are not those of "ours".
+my $compare = <<'SQL';
+SELECT count(*),
+	   count(*) FILTER (WHERE (c[1] + 1, c[2] + 1, c[3] + 1) IS DISTINCT FROM (customer_n1, customer_n7, customer_n30)),
+	   count(*) FILTER (WHERE (greatest(abs((c[4] + amount) / (c[1] + 1) - customer_avg1), abs((c[5] + amount) / (c[2] + 1) - customer_avg7),
+						abs((c[6] + amount) / (c[3] + 1) - customer_avg30)) <= 1e-9) IS NOT TRUE),
+	   count(*) FILTER (WHERE (n[1], n[2], n[3]) IS DISTINCT FROM (terminal_n1, terminal_n7, terminal_n30)),
+	   count(*) FILTER (WHERE (greatest(abs(coalesce(share[1], 0) - terminal_risk1), abs(coalesce(share[2], 0) - terminal_risk7),
+						abs(coalesce(share[3], 0) - terminal_risk30)) <= 1e-9) IS NOT TRUE)
+FROM handbook JOIN ours USING (transaction_id)
+SQL
+
 # The handbook's windows are open at the start and closed at the end.  A
 # customer's (t - w, t] has the payment itself: it is [t - w + 1 us, t), that is
 # the window of w - 1 us, and the payment.  A terminal's (t - 7 d - w, t - 7 d] is
 # the window of w with a delay of 7 d - 1 us.
-is($node->safe_psql('postgres', <<'SQL'), '134333|0|0|0|0', 'the handbook\'s features: counts equal, means within 1e-9');
+is($node->safe_psql('postgres', <<"SQL"), '134333|0|0|0|0', 'the handbook\'s features: counts equal, means within 1e-9');
 WITH ours AS (
 	SELECT transaction_id, tx_amount::float8 AS amount,
 		   risk.rolling_array(tx_amount, tx_datetime, '{23:59:59.999999,6 days 23:59:59.999999,29 days 23:59:59.999999}', '{count,sum}') OVER customer AS c,
@@ -60,14 +72,7 @@ WITH ours AS (
 	FROM tx
 	WINDOW customer AS (PARTITION BY customer_id ORDER BY tx_datetime), terminal AS (PARTITION BY terminal_id ORDER BY tx_datetime)
 )
-SELECT count(*),
-	   count(*) FILTER (WHERE (c[1] + 1, c[2] + 1, c[3] + 1) IS DISTINCT FROM (customer_n1, customer_n7, customer_n30)),
-	   count(*) FILTER (WHERE (greatest(abs((c[4] + amount) / (c[1] + 1) - customer_avg1), abs((c[5] + amount) / (c[2] + 1) - customer_avg7),
-						abs((c[6] + amount) / (c[3] + 1) - customer_avg30)) <= 1e-9) IS NOT TRUE),
-	   count(*) FILTER (WHERE (n[1], n[2], n[3]) IS DISTINCT FROM (terminal_n1, terminal_n7, terminal_n30)),
-	   count(*) FILTER (WHERE (greatest(abs(coalesce(share[1], 0) - terminal_risk1), abs(coalesce(share[2], 0) - terminal_risk7),
-						abs(coalesce(share[3], 0) - terminal_risk30)) <= 1e-9) IS NOT TRUE)
-FROM handbook JOIN ours USING (transaction_id)
+$compare
 SQL
 
 # The same, declared: of each payment from the training set, of some by a lookup.
@@ -83,7 +88,7 @@ SELECT (event ->> 'transaction_id')::int AS transaction_id, event_time::timestam
 FROM (SELECT min(tx_datetime) AS first, max(tx_datetime) AS last FROM tx JOIN handbook USING (transaction_id)) AS h,
 	LATERAL risk.training_set('tx', h.first, h.last + interval '1 s');
 SQL
-is($node->safe_psql('postgres', <<'SQL'), '134333|0|0|0|0', 'declared, too');
+is($node->safe_psql('postgres', <<"SQL"), '134333|0|0|0|0', 'declared, too');
 WITH ours AS (
 	SELECT transaction_id, tx_amount::float8 AS amount,
 		   ARRAY[f -> 'customer_id_cnt_prev_86399999999us', f -> 'customer_id_cnt_prev_6d86399999999us', f -> 'customer_id_cnt_prev_29d86399999999us',
@@ -92,17 +97,10 @@ WITH ours AS (
 		   ARRAY[f -> 'terminal_id_cnt_prev_1d_delay_6d86399999999us', f -> 'terminal_id_cnt_prev_7d_delay_6d86399999999us',
 				 f -> 'terminal_id_cnt_prev_30d_delay_6d86399999999us']::float8[] AS n,
 		   ARRAY[f ->> 'terminal_id_avg_tx_fraud_prev_1d_delay_6d86399999999us', f ->> 'terminal_id_avg_tx_fraud_prev_7d_delay_6d86399999999us',
-				 f ->> 'terminal_id_avg_tx_fraud_prev_30d_delay_6d86399999999us']::float8[] AS risk
+				 f ->> 'terminal_id_avg_tx_fraud_prev_30d_delay_6d86399999999us']::float8[] AS share
 	FROM declared JOIN tx USING (transaction_id)
 )
-SELECT count(*),
-	   count(*) FILTER (WHERE (c[1] + 1, c[2] + 1, c[3] + 1) IS DISTINCT FROM (customer_n1, customer_n7, customer_n30)),
-	   count(*) FILTER (WHERE (greatest(abs((c[4] + amount) / (c[1] + 1) - customer_avg1), abs((c[5] + amount) / (c[2] + 1) - customer_avg7),
-						abs((c[6] + amount) / (c[3] + 1) - customer_avg30)) <= 1e-9) IS NOT TRUE),
-	   count(*) FILTER (WHERE (n[1], n[2], n[3]) IS DISTINCT FROM (terminal_n1, terminal_n7, terminal_n30)),
-	   count(*) FILTER (WHERE (greatest(abs(coalesce(risk[1], 0) - terminal_risk1), abs(coalesce(risk[2], 0) - terminal_risk7),
-						abs(coalesce(risk[3], 0) - terminal_risk30)) <= 1e-9) IS NOT TRUE)
-FROM handbook JOIN ours USING (transaction_id)
+$compare
 SQL
 is($node->safe_psql('postgres', <<'SQL'), '2000|0', 'lookups say the same');
 SELECT count(*), count(*) FILTER (WHERE risk.rolling_features('tx', t) IS DISTINCT FROM f)

@@ -180,13 +180,6 @@ sub slow_scripts
 			SQL
 }
 
-sub value
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', "SELECT $sql");
-}
-
 # Deadlocks and serialization failures are the clients' own.
 my @pgbench = ('-c', 4, '-M', 'prepared', '--max-tries', 100);
 
@@ -205,20 +198,20 @@ sub check_all
 
 for my $table (qw(plain parts))
 {
-	my $checks = value('last_value FROM checks');
+	my $checks = $node->value('last_value FROM checks');
 	my $slow = $node->begin_pgbench([ @pgbench, '-T', $seconds ], slow_scripts($table));
 	my $traffic = $node->begin_pgbench([ @pgbench, '-T', $seconds ], scripts($table));
 	my $output = join '', map { end_pgbench($_) } ($traffic, $slow);
 	unlike($output, qr/different|ERROR/, "$table: tiles and rows say the same");
-	my ($by_tiles, $by_rows, $tiles, $deltas) = split /\|/, value(<<~"SQL");
+	my ($by_tiles, $by_rows, $tiles, $deltas) = split /\|/, $node->value(<<~"SQL");
 		lookups_by_tiles, lookups_by_rows, tiles, deltas FROM risk.rolling_tiles_info WHERE source = '$table'::regclass AND set_name = 'k'
 		SQL
-	note(value("last_value - $checks FROM checks") . " checks; $by_tiles lookups by tiles, $by_rows by rows; $tiles tiles, $deltas deltas");
+	note($node->value("last_value - $checks FROM checks") . " checks; $by_tiles lookups by tiles, $by_rows by rows; $tiles tiles, $deltas deltas");
 	cmp_ok($by_tiles, '>', 100, '... and tiles have answered');
 }
 check_all('in the end, too');
 $node->safe_psql('postgres', 'CALL risk.refresh_rolling_features(' . "'$_')") for qw(plain parts);
-is(value("sum(deltas) FROM risk.rolling_tiles_info"), 0, 'a refresh folds all changes in');
+is($node->value("sum(deltas) FROM risk.rolling_tiles_info"), 0, 'a refresh folds all changes in');
 check_all('... and tiles say the same');
 
 for my $round (1 .. $crashes)
@@ -235,7 +228,7 @@ for my $round (1 .. $crashes)
 	PgRisk::end_lost($refresh) if $refresh;
 	$node->start;
 	check_all('... nor is it afterwards');
-	is(value("count(*) FROM risk.rolling_refresh_progress"), 0, '... no refresh is said to be running');
+	is($node->value("count(*) FROM risk.rolling_refresh_progress"), 0, '... no refresh is said to be running');
 }
 
 done_testing();
