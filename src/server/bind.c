@@ -70,10 +70,10 @@ has_names(const Version *version, Problem *problem)
 	return version->has_names;
 }
 
-/* Say which features the transaction does not have. */
-static void
-list_unmatched(Problem *problem, const Version *version, const bool *unmatched,
-			   const char *what, const char *hint)
+/* Has the transaction all features?  Else say which it does not have: those of this
+ * array. */
+static bool
+has_all(const Version *version, const bool *unmatched, const char *what, const char *hint, Problem *problem)
 {
 	StringInfoData list;
 	int			count = 0;
@@ -84,12 +84,15 @@ list_unmatched(Problem *problem, const Version *version, const bool *unmatched,
 		if (unmatched[i])
 			appendStringInfo(&list, "%s\"%s\"", count++ ? ", " : "", version->features[i].name);
 	}
+	if (count == 0)
+		return true;
 	problem_set(problem, ERRCODE_UNDEFINED_COLUMN,
 				psprintf("%d of %d features of version \"%s\" of model \"%s\" %s no %s",
 						 count, version->num_features, version->name, version->model,
 						 count == 1 ? "has" : "have", what),
 				hint);
 	problem->detail = psprintf("Unmatched: %s.", list.data);
+	return false;
 }
 
 /* The column of a name: 0 when there is none, -1 when there are several. */
@@ -220,6 +223,8 @@ match_query(Binding *binding, LiveQuery *query, bool *unmatched, Problem *proble
 	return match_inputs(bound, binding->tupdesc, problem);
 }
 
+#define HINT_COLUMNS "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\""
+
 /* Find the unmatched features among the rolling ones of the rows' tables. */
 static bool
 match_rolling(Binding *binding, const Version *version, const List *tables, bool *unmatched, Problem *problem)
@@ -244,18 +249,9 @@ match_rolling(Binding *binding, const Version *version, const List *tables, bool
 		if (!match_query(binding, lfirst(cell), unmatched, problem))
 			return false;
 	}
-	for (int i = 0; i < version->num_features; i++)
-	{
-		if (unmatched[i])
-		{
-			list_unmatched(problem, version, unmatched, "column in the transaction",
-						   tables ?
-						   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\"; or declare rolling features of the names with risk.create_rolling_features()." :
-						   "Columns are matched by name, letter case included. Rename or add them in a subquery, e.g. SELECT amt AS \"amount\".");
-			return false;
-		}
-	}
-	return true;
+	return has_all(version, unmatched, "column in the transaction",
+				   tables ? HINT_COLUMNS "; or declare rolling features of the names with risk.create_rolling_features()." :
+				   HINT_COLUMNS ".", problem);
 }
 
 /* Find the column of each feature, or the lookup. */
@@ -625,10 +621,9 @@ bind_jsonb(const Version *version, const Jsonb *jsonb, float *row, Problem *prob
 			unmatched[i] = true;
 		}
 	}
-	if (unmatched)
-		list_unmatched(problem, version, unmatched, "member in the JSON object",
-					   "Members are matched by name, letter case included. Write null for a value that is missing.");
-	return !unmatched;
+	return !unmatched || has_all(version, unmatched, "member in the JSON object",
+								 "Members are matched by name, letter case included. Write null for a value that is missing.",
+								 problem);
 }
 
 /* ---- arrays ---- */
