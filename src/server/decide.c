@@ -27,7 +27,6 @@
 
 #include "access/xact.h"
 #include "optimizer/planner.h"
-#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -95,7 +94,7 @@ struct CallSite
 	text	   *version_name;	/* NULL: the route decides */
 
 	/* what resolve() makes */
-	bool		resolved;
+	bool		resolved;		/* all of it */
 	bool		has_route;
 	Route		route;
 	const char *model_name;
@@ -314,7 +313,7 @@ resolve(CallSite *site, const text *model, const text *version_name)
 {
 	MemoryContext caller;
 
-	site->resolved = false;		/* until all of this has worked */
+	memset(&site->resolved, 0, sizeof(CallSite) - offsetof(CallSite, resolved));
 	MemoryContextReset(site->context);
 	caller = MemoryContextSwitchTo(site->context);
 	site->row_context = AllocSetContextCreate(site->context, "pg_risk row type", ALLOCSET_SMALL_SIZES);
@@ -322,13 +321,6 @@ resolve(CallSite *site, const text *model, const text *version_name)
 	site->version_name = copy_text(version_name);
 	site->model_name = text_to_cstring(model);
 	site->has_route = version_name == NULL;
-	site->num_contenders = 0;
-	site->canary = NULL;
-	site->logs = false;
-	site->counters = NULL;
-	site->warned = false;
-	site->reader = NULL;
-	site->row_of = NULL;
 	if (version_name)
 	{
 		RoutedVersion named = {0};
@@ -594,24 +586,12 @@ make_features(CallSite *site, Contender *contender, const Input *input, bool dec
 static bool
 score(CallSite *site, Contender *contender, const Input *input, bool decides, bool want_score, Problem *problem)
 {
-	instr_time	start;
-	instr_time	end;
-	bool		scored = true;
-
 	if (!make_features(site, contender, input, decides, problem))
 		return false;
 	if (site->logs)
-		INSTR_TIME_SET_CURRENT(start);
+		return scorer_time(&contender->scorer, contender->features, &contender->score, &contender->latency_us, problem);
 	scorer_margins(&contender->scorer, contender->features);
-	if (want_score)
-		scored = scorer_score(&contender->scorer, &contender->score, problem);
-	if (site->logs)
-	{
-		INSTR_TIME_SET_CURRENT(end);
-		INSTR_TIME_SUBTRACT(end, start);
-		contender->latency_us = INSTR_TIME_GET_DOUBLE(end) * 1e6;
-	}
-	return scored;
+	return !want_score || scorer_score(&contender->scorer, &contender->score, problem);
 }
 
 /* A row in a slot that no version could be matched with. */

@@ -79,21 +79,15 @@ scored_row(const Node *node)
 	return function.fn_addr == risk_score_transaction ? lsecond(call->args) : NULL;
 }
 
-/* The row's Var; a partition's row may be on the way to its parent's type. */
-static Var *
-row_variable(Node *row)
-{
-	if (row && IsA(row, ConvertRowtypeExpr))
-		row = (Node *) ((ConvertRowtypeExpr *) row)->arg;
-	return row && IsA(row, Var) ? (Var *) row : NULL;
-}
-
-/* Is a node a call on the whole row of a table? */
+/* Is it the whole row of a table?  That of a partition may be on the way to its parent's type. */
 static bool
-scores_table(const Node *node, Index relid)
+is_table_row(const Node *row, Index relid)
 {
-	const Var  *var = row_variable(scored_row(node));
+	const Var  *var;
 
+	if (row && IsA(row, ConvertRowtypeExpr))
+		row = (const Node *) ((const ConvertRowtypeExpr *) row)->arg;
+	var = row && IsA(row, Var) ? (const Var *) row : NULL;
 	return var && var->varno == relid && var->varattno == InvalidAttrNumber;
 }
 
@@ -339,10 +333,11 @@ table_row(Oid table, Index relid)
 	return row;
 }
 
+/* Is a node a call on the whole row of a table? */
 static bool
 wanted_of_table(const Node *node, void *relid)
 {
-	return scores_table(node, *(Index *) relid);
+	return is_table_row(scored_row(node), *(Index *) relid);
 }
 
 /*
@@ -491,10 +486,9 @@ makers_of(Plan *plan)
 static bool
 returns_row(const Plan *plan, int column)
 {
-	Var		   *var = row_variable((Node *) list_nth_node(TargetEntry, plan->targetlist, column - 1)->expr);
+	const Node *result = (const Node *) list_nth_node(TargetEntry, plan->targetlist, column - 1)->expr;
 
-	return is_table_scan(plan) && var && var->varno == ((const Scan *) plan)->scanrelid &&
-		var->varattno == InvalidAttrNumber;
+	return is_table_scan(plan) && is_table_row(result, ((const Scan *) plan)->scanrelid);
 }
 
 /* Is a node a call on a column that is the whole row of each plan, or on a row of

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include "portability/instr_time.h"
+
 #include "scorer.h"
 
 /*
@@ -95,4 +97,25 @@ scorer_score(Scorer *scorer, double *score, Problem *problem)
 		return false;
 	*score = scorer_score_of(scorer, scorer->margins);
 	return true;
+}
+
+/*
+ * The score of a row of the version's features, and how long it took.
+ *
+ * Problems: those of scorer_has_output().
+ */
+bool
+scorer_time(Scorer *scorer, const float *features, double *score, float *latency_us, Problem *problem)
+{
+	instr_time	start;
+	instr_time	end;
+	bool		scored;
+
+	INSTR_TIME_SET_CURRENT(start);
+	scorer_margins(scorer, features);
+	scored = scorer_score(scorer, score, problem);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	*latency_us = INSTR_TIME_GET_DOUBLE(end) * 1e6;
+	return scored;
 }

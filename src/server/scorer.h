@@ -24,5 +24,6 @@ extern void scorer_margins(Scorer *scorer, const float *features);
 extern bool scorer_has_output(const Scorer *scorer, Problem *problem);
 extern double scorer_score_of(Scorer *scorer, const float *margins);
 extern bool scorer_score(Scorer *scorer, double *score, Problem *problem);
+extern bool scorer_time(Scorer *scorer, const float *features, double *score, float *latency_us, Problem *problem);
 
 #endif							/* PG_RISK_SCORER_H */

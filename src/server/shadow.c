@@ -19,7 +19,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "lib/stringinfo.h"
-#include "portability/instr_time.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -218,18 +217,9 @@ score_pending(List **scorers, Outcome *outcome)
 {
 	BatchScorer *version = batch_scorer(scorers, outcome);
 	Problem		problem = version->problem;
-	instr_time	start;
-	instr_time	end;
 
 	if (version->scorer.version)
-	{
-		INSTR_TIME_SET_CURRENT(start);
-		scorer_margins(&version->scorer, outcome->features);
-		outcome->scored = scorer_score(&version->scorer, &outcome->score, &problem);
-		INSTR_TIME_SET_CURRENT(end);
-		INSTR_TIME_SUBTRACT(end, start);
-		outcome->latency_us = INSTR_TIME_GET_DOUBLE(end) * 1e6;
-	}
+		outcome->scored = scorer_time(&version->scorer, outcome->features, &outcome->score, &outcome->latency_us, &problem);
 	if (!outcome->scored)
 		outcome->error = problem.message;
 	outcome->pending = false;

@@ -114,12 +114,9 @@ column_text(const SubjectColumn *column, TupleTableSlot *slot)
 		case VARCHAROID:
 			return TextDatumGetCString(value);
 		case INT4OID:
-			digits = palloc(MAXINT8LEN + 1);
-			pg_lltoa(DatumGetInt32(value), digits);
-			return digits;
 		case INT8OID:
 			digits = palloc(MAXINT8LEN + 1);
-			pg_lltoa(DatumGetInt64(value), digits);
+			pg_lltoa(column->type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value), digits);
 			return digits;
 		case BOOLOID:			/* as in JSON */
 			return pstrdup(DatumGetBool(value) ? "true" : "false");
