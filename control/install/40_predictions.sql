@@ -206,7 +206,6 @@ CREATE FUNCTION risk.check_queue() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	lost record;
-	seen record;
 BEGIN
 	FOR lost IN UPDATE risk.queue_sessions AS s SET open = false
 				WHERE s.open AND s.started_at <> risk.queue_started_at() RETURNING * LOOP
@@ -218,23 +217,16 @@ BEGIN
 	END LOOP;
 	DELETE FROM risk.queue_sessions AS s
 	WHERE NOT s.open AND s.started_at <> risk.queue_started_at();
-	FOR seen IN SELECT d.model, u.* FROM risk.model_definitions AS d, LATERAL risk.queue_unreported(d.model) AS u LOOP
-		IF seen.dropped > 0 THEN
-			PERFORM risk.raise_alert('queue_full', 'warning',
-				format('%s predictions of model "%s" were not logged: the queue was full', seen.dropped, seen.model),
-				model => seen.model, occurrences => seen.dropped);
-		END IF;
-		IF seen.failed > 0 THEN
-			PERFORM risk.raise_alert('log_failed', 'critical',
-				format('%s predictions of model "%s" could not be written: see the server''s log', seen.failed, seen.model),
-				model => seen.model, occurrences => seen.failed);
-		END IF;
-		IF seen.fallbacks > 0 THEN
-			PERFORM risk.raise_alert('fallback', 'critical',
-				format('No version of model "%s" could score: its fallback score decided %s transactions', seen.model, seen.fallbacks),
-				model => seen.model, occurrences => seen.fallbacks);
-		END IF;
-	END LOOP;
+	PERFORM risk.raise_alert(a.kind, a.severity, a.message, model => d.model, occurrences => a.occurrences)
+	FROM risk.model_definitions AS d, LATERAL risk.queue_unreported(d.model) AS u, LATERAL (VALUES
+		('queue_full', 'warning', u.dropped,
+		 format('%s predictions of model "%s" were not logged: the queue was full', u.dropped, d.model)),
+		('log_failed', 'critical', u.failed,
+		 format('%s predictions of model "%s" could not be written: see the server''s log', u.failed, d.model)),
+		('fallback', 'critical', u.fallbacks,
+		 format('No version of model "%s" could score: its fallback score decided %s transactions', d.model, u.fallbacks))
+		) AS a (kind, severity, occurrences, message)
+	WHERE a.occurrences > 0;
 END $$;
 COMMENT ON FUNCTION risk.check_queue() IS
 	'For the worker: raises alerts where predictions were lost since it last looked';

@@ -405,30 +405,34 @@ END $$;
 COMMENT ON FUNCTION risk.start_shadow(text, text, float8) IS
 	'Have a version score beside the champion without deciding anything, for a percentage of the entities. Errors: 42704 no such model or version, 55000 it has a role or is retired; no champion; no log, 22023 bad argument.';
 
-CREATE FUNCTION risk.begin_canary(plan risk.rollouts, percent float8, action text) RETURNS void
+CREATE FUNCTION risk.begin_canary(
+	action text, model text, version text, percent float8, steps float8[], step_interval interval,
+	consecutive_success_limit integer, failure_limit integer, initial_delay interval DEFAULT '0')
+RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
+	at timestamptz := risk.begin_move(model);
 	event risk.rollout_history;
 BEGIN
-	PERFORM risk.require_argument(plan.step_interval > '0' AND plan.step_interval <= '1 year',
+	PERFORM risk.require_argument(step_interval > '0' AND step_interval <= '1 year',
 		'step_interval must be above 0, and 1 year at most', 'It is the time between two evaluations of the gates.');
-	PERFORM risk.require_argument(plan.failure_limit > 0 AND plan.consecutive_success_limit > 0, 'limits must be at least 1',
+	PERFORM risk.require_argument(failure_limit > 0 AND consecutive_success_limit > 0, 'limits must be at least 1',
 		'So many evaluations that fail roll back; so many in a row that succeed lead to the next step.');
-	event := risk.role_event(plan.model, risk.version_id(plan.model, plan.version), action, plan.started_at);
+	event := risk.role_event(model, risk.version_id(model, version), action, at);
 	PERFORM risk.require_challenger(event, 'canary');
 	INSERT INTO risk.rollouts
 		(model, version_id, version, steps, step_interval, consecutive_success_limit, failure_limit, started_at, next_evaluation)
 	VALUES
-		(plan.model, event.version_id, plan.version, plan.steps, plan.step_interval, plan.consecutive_success_limit,
-		 plan.failure_limit, plan.started_at, plan.next_evaluation)
+		(model, event.version_id, version, steps, step_interval, consecutive_success_limit, failure_limit, at,
+		 at + initial_delay + step_interval)
 	RETURNING rollout_id INTO event.rollout_id;
 	event.paused := false;
 	event.to_role := 'canary';
 	event.to_percent := percent;
 	PERFORM risk.change_role(event);
 END $$;
-COMMENT ON FUNCTION risk.begin_canary(risk.rollouts, float8, text) IS
+COMMENT ON FUNCTION risk.begin_canary(text, text, text, float8, float8[], interval, integer, integer, interval) IS
 	'Open a rollout and make its version the canary. Errors: as risk.start_canary().';
 
 CREATE FUNCTION risk.start_canary(
@@ -437,19 +441,10 @@ CREATE FUNCTION risk.start_canary(
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
-DECLARE
-	plan risk.rollouts;
 BEGIN
 	PERFORM risk.require_argument(traffic_percent BETWEEN 0 AND 100,
 		'traffic_percent must be between 0 and 100', 'It is the percentage of the entities that the canary decides.');
-	plan.started_at := risk.begin_move(model);
-	plan.model := model;
-	plan.version := version;
-	plan.step_interval := step_interval;
-	plan.consecutive_success_limit := 1;
-	plan.failure_limit := failure_limit;
-	plan.next_evaluation := plan.started_at + step_interval;
-	PERFORM risk.begin_canary(plan, traffic_percent, 'start_canary');
+	PERFORM risk.begin_canary('start_canary', model, version, traffic_percent, NULL, step_interval, 1, failure_limit);
 END $$;
 COMMENT ON FUNCTION risk.start_canary(text, text, float8, interval, integer) IS
 	'Have a version decide a percentage of the entities, set by hand; the worker evaluates the gates every step_interval and rolls back after failure_limit failures. Errors: 42704 no such model or version, 55000 it is champion, canary or retired; another is canary; no champion, entity_id or log, 22023 bad argument.';
@@ -461,8 +456,6 @@ CREATE FUNCTION risk.start_rollout(
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
-DECLARE
-	plan risk.rollouts;
 BEGIN
 	PERFORM risk.require_argument(array_ndims(steps) = 1 AND (
 			SELECT bool_and(s.step > coalesce(s.before, 0) AND s.step <= 100) AND count(s.step) = count(*)
@@ -472,15 +465,8 @@ BEGIN
 	steps := steps[:];		-- counted from 1
 	PERFORM risk.require_argument(initial_delay >= '0' AND initial_delay <= '1 year',
 		'initial_delay must be between 0 and 1 year', 'It is the time before the first step_interval begins.');
-	plan.started_at := risk.begin_move(model);
-	plan.model := model;
-	plan.version := version;
-	plan.steps := steps;
-	plan.step_interval := step_interval;
-	plan.consecutive_success_limit := consecutive_success_limit;
-	plan.failure_limit := failure_limit;
-	plan.next_evaluation := plan.started_at + initial_delay + step_interval;
-	PERFORM risk.begin_canary(plan, steps[1], 'start_rollout');
+	PERFORM risk.begin_canary('start_rollout', model, version, steps[1], steps, step_interval, consecutive_success_limit,
+							  failure_limit, initial_delay);
 	IF NOT EXISTS (SELECT FROM risk.gates AS g WHERE g.model = model AND g.severity = 'blocking' AND NOT g.dry_run) THEN
 		RAISE EXCEPTION 'model "%" has no blocking gate, so nothing would stop the rollout', model
 			USING ERRCODE = 'object_not_in_prerequisite_state',
