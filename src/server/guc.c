@@ -76,14 +76,9 @@ check_kernel(int *newval, void **extra, GucSource source)
 static bool
 check_clock(char **newval, void **extra, GucSource source)
 {
-	int			year,
-				month,
-				day,
-				hour,
-				minute,
-				length = 0;
-	double		second;
 	struct pg_tm tm = {0};
+	double		second;
+	int			length = 0;
 	TimestampTz *time;
 
 	*extra = NULL;
@@ -93,16 +88,11 @@ check_clock(char **newval, void **extra, GucSource source)
 	if (!time)
 		return false;
 	if (sscanf(*newval, "%4d-%2d-%2d %2d:%2d:%lf+00%n",
-			   &year, &month, &day, &hour, &minute, &second, &length) == 6 &&
+			   &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &second, &length) == 6 &&
 		(*newval)[length] == '\0' && length > 0 &&
-		month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour >= 0 && hour < 24 &&
-		minute >= 0 && minute < 60 && second >= 0 && second < 60)
+		tm.tm_mon >= 1 && tm.tm_mon <= 12 && tm.tm_mday >= 1 && tm.tm_mday <= 31 && tm.tm_hour >= 0 && tm.tm_hour < 24 &&
+		tm.tm_min >= 0 && tm.tm_min < 60 && second >= 0 && second < 60)
 	{
-		tm.tm_year = year;
-		tm.tm_mon = month;
-		tm.tm_mday = day;
-		tm.tm_hour = hour;
-		tm.tm_min = minute;
 		tm.tm_sec = (int) second;
 		if (tm2timestamp(&tm, (fsec_t) ((second - tm.tm_sec) * USECS_PER_SEC), NULL, time) == 0)
 		{
