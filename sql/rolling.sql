@@ -196,6 +196,11 @@ CREATE VIEW by_function AS SELECT * FROM ROWS FROM (risk.rolling_table('live', '
 CREATE VIEW by_declaration AS SELECT (t.event ->> 'id')::int AS id, t.features, l.c FROM risk.training_set('live') AS t JOIN live AS l ON l.id = (t.event ->> 'id')::int;
 EXPLAIN (COSTS OFF) SELECT k_half_cnt_prev_1h_delay_1h FROM by_scan WHERE id > 7000;
 EXPLAIN (COSTS OFF) SELECT k_half_cnt_prev_1h_delay_1h FROM by_function;
+-- settings of the function hold: no scan stands in for it then
+BEGIN;
+ALTER FUNCTION risk.rolling_table SET work_mem = '64kB';
+EXPLAIN (COSTS OFF) SELECT k_half_cnt_prev_1h_delay_1h FROM by_scan WHERE id > 7000;
+ROLLBACK;
 SELECT count(*) AS rows, count(*) FILTER (WHERE to_jsonb(s) - '{id,c}'::text[] IS DISTINCT FROM d.features OR s.c IS DISTINCT FROM d.c) AS different FROM (SELECT * FROM by_scan OFFSET 0) AS s FULL JOIN by_declaration AS d USING (id);
 SET work_mem = '64kB';
 SELECT count(*) AS rows, count(*) FILTER (WHERE to_jsonb(s) - '{id,c}'::text[] IS DISTINCT FROM d.features OR s.c IS DISTINCT FROM d.c) AS different FROM (SELECT * FROM by_scan OFFSET 0) AS s FULL JOIN by_declaration AS d USING (id);
