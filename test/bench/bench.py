@@ -167,8 +167,10 @@ class Bench:
     def run_forest_bench(self, name, recipe, *arguments):
         """What the program measures of a model, which is imported for it."""
         image = os.path.join(self.options.scratch, "image")
-        with open(image, "wb") as file:
-            file.write(self.run_import(self.model(name))[0].partition(b"\n")[2])
+        with open(self.model(name), "rb") as model, open(image, "wb") as file:
+            answer = subprocess.run([self.options.importer, "import"], stdin=model, stdout=subprocess.PIPE,
+                                    check=True).stdout
+            file.write(answer.partition(b"\n")[2])
         printed = subprocess.run([self.options.forest_bench, self.model(name), image,
                                   str(recipe.features), *arguments],
                                  stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -486,7 +488,7 @@ class Bench:
     # --- 5: import ----------------------------------------------------------
 
     def run_import(self, path):
-        """Run the importer on a file: its answer, seconds, bytes of memory at its peak."""
+        """Run the importer on a file of a large model: its answer, seconds, bytes of memory at its peak."""
         start = time.perf_counter()
         with open(path, "rb") as model, subprocess.Popen(
                 [self.options.importer, "import"], stdin=model, stdout=subprocess.PIPE) as process:

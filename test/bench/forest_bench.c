@@ -58,7 +58,7 @@ typedef struct Rival
 } Rival;
 
 /* Give up with a message. */
-static void
+static _Noreturn void
 fail(const char *what, const char *why)
 {
 	fprintf(stderr, "forest_bench: %s: %s\n", what, why);
@@ -592,7 +592,7 @@ load_compiled(const char *name)) (const float *)
 int
 main(int argc, char **argv)
 {
-	Rival		rival = {NULL};
+	Rival		rival = {0};
 	Forest		forest;
 	size_t		size;
 	void	   *image;
