@@ -297,10 +297,10 @@ class Bench:
             f"which reads {python_rows:,} of the rows with a cursor, predicts blocks of 10,000 "
             "of them as NumPy arrays with the Booster cached, and yields id and score as "
             "`risk.score_batch()` does. One process each, no parallel query; processor time in "
-            "nanoseconds a row, the statement's whole cost. COPY out, where pandas is installed: "
-            "the same rows as PL/Python's as CSV into pandas, then libxgboost with 2 threads, "
-            "nothing written back; elapsed time, beside that of `score_batch()` over all rows."
-            + ("" if exports else " pandas is not installed."))
+            "nanoseconds a row, the statement's whole cost. "
+            + ("COPY out: the same rows as PL/Python's as CSV into pandas, then libxgboost with 2 threads, "
+               "nothing written back; elapsed time, beside that of `score_batch()` over all rows." if exports
+               else "COPY out into pandas is left out: it is not installed."))
         self.server.query("SET max_parallel_workers_per_gather = 0")
         ours, theirs = (float(self.server.value(sql)) for sql in (
             BY_BATCH.format(python_source), forms["PL/Python"][0]))

@@ -258,8 +258,8 @@ class Live:
         self.report.section(
             "Live lookups",
             "Count and sum, or where it says so min and max, before a random moment of the last hour of "
-            f"{self.count('live'):,} events in {self.days} days: the hot account has {PER_DAY['hot']:,} a day, the cold one {PER_DAY['cold']}, "
-            f"{OTHERS:,} others {PER_DAY['others']:,} together. "
+            f"{self.count('live'):,} events in {self.days} days: the hot account has {PER_DAY['hot']:,} a day, "
+            f"the cold one {PER_DAY['cold']}, {OTHERS:,} others {PER_DAY['others']:,} together. "
             "`risk.rolling_features('live', account, moment)` beside plain SQL on an index that covers "
             "it, which gave the same results before, a statement that does nothing, and one that reads a "
             "row by its primary key. "
@@ -332,11 +332,11 @@ class Live:
                     if i == 0:                  # what is prepared once
                         self.bulk_insert(form, late)
                     bulk.add((form, late), self.bulk_insert(form, late))
-                for form in FORMS:
-                    script = self.insert_script(form, late)
-                    for commit in COMMITS:
+                for commit in COMMITS:          # what is compared, one right after the other
+                    for form in FORMS:
                         rates.add((form, late, commit),
-                                  pgbench_rate(script, self.seconds, f"-c synchronous_commit={commit}"))
+                                  pgbench_rate(self.insert_script(form, late), self.seconds,
+                                               f"-c synchronous_commit={commit}"))
             self.refresh_payments()
         self.report.section(
             "Inserts into a table with live features",
