@@ -43,6 +43,7 @@ CREATE TABLE risk.rolling_features (
 	tau				interval,
 	condition		text,
 	condition_columns	text[],
+	condition_types	regtype[],
 	PRIMARY KEY (source, feature)
 );
 COMMENT ON TABLE risk.rolling_features IS
@@ -51,6 +52,7 @@ COMMENT ON COLUMN risk.rolling_features.width IS 'Length of the window';
 COMMENT ON COLUMN risk.rolling_features.tau IS 'Of a decayed count: the time in which what was seen fades to 1/e';
 COMMENT ON COLUMN risk.rolling_features.condition IS 'Of a share: the condition, if it is not a column';
 COMMENT ON COLUMN risk.rolling_features.condition_columns IS 'Columns that it needs';
+COMMENT ON COLUMN risk.rolling_features.condition_types IS 'Their types, if it only compares them, so that it cannot fail and tiles can know it; NULL: it does more';
 
 SELECT pg_catalog.pg_extension_config_dump('risk.rolling_sets', 'WHERE source IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('risk.rolling_features', 'WHERE source IN (SELECT oid FROM pg_catalog.pg_class)');
@@ -95,11 +97,11 @@ COMMENT ON FUNCTION risk.rolling_index(oid, text[], text) IS
 	'A btree index on the key''s columns, then event_time, that lookups can use; NULL: there is none';
 
 -- A condition as it is stored, made from what was parsed; src/server/condition.c.
-CREATE FUNCTION risk.rolling_condition(source oid, expression text, OUT condition text, OUT columns text[])
+CREATE FUNCTION risk.rolling_condition(source oid, expression text, OUT condition text, OUT columns text[], OUT types regtype[])
 	RETURNS record LANGUAGE C STABLE STRICT
 	AS 'MODULE_PATHNAME', 'risk_rolling_condition';
 COMMENT ON FUNCTION risk.rolling_condition(oid, text) IS
-	'A condition over the columns of a table as risk.rolling_features has it, and the columns that it needs. Errors: 42601 not one expression, 42703 no such column, 42804 not boolean, 42P10 of the whole row, 42P17 not immutable or not PostgreSQL''s own, 0A000 not of one row.';
+	'A condition over the columns of a table as risk.rolling_features has it, the columns that it needs, and their types, or NULL if it may fail. Errors: 42601 not one expression, 42703 no such column, 42804 not boolean, 42P10 of the whole row, 42P17 not immutable or not PostgreSQL''s own, 0A000 not of one row.';
 
 -- The features of a set: each aggregate over each window.  What names columns is
 -- read by the parser that risk.rolling_table() has, too.
@@ -134,7 +136,7 @@ BEGIN
 		FOR result IN SELECT * FROM risk.rolling_column_features(source, name, key, value, windows,
 				ARRAY[format('share("%s")', coalesce(named[2], lower(named[3])))], delay) LOOP
 			result.column_name := NULL;
-			SELECT * INTO result.condition, result.condition_columns FROM risk.rolling_condition(source, named[1]);
+			SELECT * INTO result.condition, result.condition_columns, result.condition_types FROM risk.rolling_condition(source, named[1]);
 			RETURN NEXT result;
 		END LOOP;
 	END LOOP;

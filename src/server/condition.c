@@ -13,6 +13,10 @@
  * type is known, by that type's input function, which evaluates the checks of domains
  * in composites and arrays.  So the parser is given parameters for literals, and asks
  * here when it knows what they are to be.
+ *
+ * A plain condition cannot fail, whatever the row: it compares columns and constants of
+ * simple types.  So it can be parsed and evaluated for whoever writes, too, as tiles
+ * need it (late.c), as long as its columns have the types that they had when it was declared.
  */
 #include "postgres.h"
 
@@ -32,11 +36,14 @@
 #include "parser/parser.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/typcache.h"
 
+#include "compat.h"
 #include "condition.h"
 #include "guc.h"
 
@@ -246,9 +253,145 @@ condition_parse(Relation rel, const char *text)
 	return expr;
 }
 
+/* ---- what cannot fail ---- */
+
+static bool
+is_plain_type(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case UUIDOID:
+		case BYTEAOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Is an operator a comparison of simple values?  Of text equality only: which of two is
+ * less, a new version of a library may see otherwise. */
+static bool
+is_comparison(Oid operator, Oid collation)
+{
+	Oid			left;
+	Oid			right;
+	Oid			family;
+	bool		equality;
+
+	op_input_types(operator, &left, &right);
+	if (!is_plain_type(left) || !is_plain_type(right))
+		return false;
+	family = lookup_type_cache(left, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	equality = get_op_opfamily_strategy(operator, family) == BTEqualStrategyNumber ||
+		get_op_opfamily_strategy(get_negator(operator), family) == BTEqualStrategyNumber;
+	if (type_is_collatable(left))
+		return equality && OidIsValid(collation) && get_collation_isdeterministic(collation);
+	return equality || op_in_opfamily(operator, family);
+}
+
+/* Is a function a cast that takes any value, or one of a constant, which was cast before? */
+static bool
+is_plain_cast(const FuncExpr *call)
+{
+	ListCell   *cell;
+
+	switch (call->funcid)
+	{
+		case F_INT4_INT2:
+		case F_INT8_INT2:
+		case F_INT8_INT4:
+		case F_FLOAT4_INT2:
+		case F_FLOAT4_INT4:
+		case F_FLOAT4_INT8:
+		case F_FLOAT8_INT2:
+		case F_FLOAT8_INT4:
+		case F_FLOAT8_INT8:
+		case F_FLOAT8_FLOAT4:
+		case F_NUMERIC_INT2:
+		case F_NUMERIC_INT4:
+		case F_NUMERIC_INT8:
+			return true;
+	}
+	foreach(cell, call->args)
+	{
+		if (!IsA(lfirst(cell), Const))
+			return false;
+	}
+	return is_plain_type(call->funcresulttype) &&
+		(call->funcformat == COERCE_IMPLICIT_CAST || call->funcformat == COERCE_EXPLICIT_CAST);
+}
+
+static bool
+can_fail(Node *node, void *context)
+{
+	if (!node)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+			if (!is_plain_type(((Var *) node)->vartype) ||
+				compat_is_virtual(TupleDescAttr(RelationGetDescr((Relation) context), ((Var *) node)->varattno - 1)))
+				return true;
+			break;
+		case T_Const:
+			if (((Const *) node)->consttype >= FirstNormalObjectId)
+				return true;
+			break;
+		case T_RelabelType:
+			if (!is_plain_type(((RelabelType *) node)->resulttype))
+				return true;
+			break;
+		case T_FuncExpr:
+			if (!is_plain_cast((FuncExpr *) node))
+				return true;
+			break;
+		case T_OpExpr:
+		case T_DistinctExpr:
+			if (!is_comparison(((OpExpr *) node)->opno, ((OpExpr *) node)->inputcollid))
+				return true;
+			break;
+		case T_ScalarArrayOpExpr:
+			if (!is_comparison(((ScalarArrayOpExpr *) node)->opno, ((ScalarArrayOpExpr *) node)->inputcollid))
+				return true;
+			break;
+		case T_BoolExpr:
+		case T_NullTest:
+		case T_BooleanTest:
+		case T_CoalesceExpr:
+		case T_ArrayExpr:
+		case T_List:
+			break;
+		default:
+			return true;
+	}
+	return expression_tree_walker(node, can_fail, context);
+}
+
+/* Is a condition over the columns of a table plain? */
+bool
+condition_is_plain(Relation rel, Expr *condition)
+{
+	return !can_fail((Node *) condition, rel);
+}
+
 PG_FUNCTION_INFO_V1(risk_rolling_condition);
 
-/* risk.rolling_condition(source, condition): as it is stored, and its columns. */
+/* risk.rolling_condition(source, condition): as it is stored, its columns, and their types if
+ * it is plain. */
 Datum
 risk_rolling_condition(PG_FUNCTION_ARGS)
 {
@@ -259,27 +402,32 @@ risk_rolling_condition(PG_FUNCTION_ARGS)
 										  false, false);
 	List	   *vars = pull_var_clause((Node *) expr, 0);
 	ArrayBuildState *columns = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	ArrayBuildState *types = initArrayResult(REGTYPEOID, CurrentMemoryContext, false);
 	Bitmapset  *seen = NULL;
 	ListCell   *cell;
 	TupleDesc	tupdesc;
-	Datum		values[2];
-	bool		nulls[2] = {false};
+	Datum		values[3];
+	bool		nulls[3] = {false};
 
 	AtEOXact_GUC(true, nest);
+	nulls[2] = !condition_is_plain(rel, condition_parse(rel, text));	/* what others will parse */
 	(void) expression_planner(copyObject(expr));	/* what is constant can fail */
 	foreach(cell, vars)
 	{
-		AttrNumber	attnum = lfirst_node(Var, cell)->varattno;
+		const Var  *var = lfirst_node(Var, cell);
 
-		if (!bms_is_member(attnum, seen))
-			columns = accumArrayResult(columns, CStringGetTextDatum(get_attname(RelationGetRelid(rel), attnum, false)),
-									   false, TEXTOID, CurrentMemoryContext);
-		seen = bms_add_member(seen, attnum);
+		if (bms_is_member(var->varattno, seen))
+			continue;
+		columns = accumArrayResult(columns, CStringGetTextDatum(get_attname(RelationGetRelid(rel), var->varattno, false)),
+								   false, TEXTOID, CurrentMemoryContext);
+		types = accumArrayResult(types, ObjectIdGetDatum(var->vartype), false, REGTYPEOID, CurrentMemoryContext);
+		seen = bms_add_member(seen, var->varattno);
 	}
 	table_close(rel, AccessShareLock);
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "unexpected result type");
 	values[0] = CStringGetTextDatum(text);
 	values[1] = makeArrayResult(columns, CurrentMemoryContext);
+	values[2] = makeArrayResult(types, CurrentMemoryContext);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }

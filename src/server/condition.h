@@ -12,5 +12,6 @@
 #include "utils/relcache.h"
 
 extern Expr *condition_parse(Relation rel, const char *text);
+extern bool condition_is_plain(Relation rel, Expr *condition);
 
 #endif							/* PG_RISK_CONDITION_H */

@@ -132,6 +132,37 @@ read_items(const LiveQuery *counted, TupleDesc tupdesc, HeapTuple tuple)
 	return distinct_store_items(counted, items, nulls);
 }
 
+/* Read what is added up of a row, and what is ordered. */
+static void
+read_values(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple, Row *row)
+{
+	const LiveQuery *query = tiling->query;
+	int			ids = query->spec.num_values;
+	int			needed = ids + query->spec.num_ids;
+	int			end = needed + query->num_needed;
+	Datum	   *values = palloc(sizeof(Datum) * (end + 1));
+	bool	   *nulls = palloc(sizeof(bool) * (end + 1));
+
+	for (int i = 0; i < end; i++)
+	{
+		nulls[i] = true;
+		if (query->columns[i] && (i < ids || i >= needed))
+			values[i] = column(tupdesc, tuple, query->columns[i], &nulls[i]);
+	}
+	live_evaluate(query, values, nulls);
+	for (int i = 0; i < tiling->num_columns; i++)
+	{
+		row->values[i] = values[tiling->values[i]];
+		row->nulls[i] = nulls[tiling->values[i]];
+	}
+	for (int i = 0; i < tiling->num_extrema; i++)
+	{
+		int			value = tiling->extrema_values[i];
+
+		row->extrema[i] = nulls[value] ? RANK_NONE : extremum_rank(&tiling->extrema[i], values[value]);
+	}
+}
+
 static Row
 read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 {
@@ -151,16 +182,10 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 		row.key[i] = column(tupdesc, tuple, query->inputs[i].column, &isnull);
 		row.late = !isnull;
 	}
-	for (int i = 0; i < tiling->num_columns && row.late; i++)
-		row.values[i] = column(tupdesc, tuple, query->columns[tiling->values[i]], &row.nulls[i]);
+	if (row.late)
+		read_values(tiling, tupdesc, tuple, &row);
 	if (tiling->counted && row.late)
 		row.items = read_items(tiling->counted, tupdesc, tuple);
-	for (int i = 0; i < tiling->num_extrema && row.late; i++)
-	{
-		Datum		value = column(tupdesc, tuple, query->columns[tiling->extrema_values[i]], &isnull);
-
-		row.extrema[i] = isnull ? RANK_NONE : extremum_rank(&tiling->extrema[i], value);
-	}
 	return row;
 }
 

@@ -17,11 +17,12 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "nodes/nodeFuncs.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -61,7 +62,8 @@ enum
 	Anum_features_delay,
 	Anum_features_tau,
 	Anum_features_condition,
-	Anum_features_condition_columns
+	Anum_features_condition_columns,
+	Anum_features_condition_types
 };
 
 /* ---- what has changed ---- */
@@ -141,14 +143,22 @@ text_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
 }
 
 static ArrayType *
-array_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
+array_column_or_null(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, column, tupdesc, &isnull);
 
-	if (isnull)
+	return isnull ? NULL : DatumGetArrayTypePCopy(value);
+}
+
+static ArrayType *
+array_column(HeapTuple tuple, TupleDesc tupdesc, AttrNumber column)
+{
+	ArrayType  *result = array_column_or_null(tuple, tupdesc, column);
+
+	if (!result)
 		elog(ERROR, "unexpected null in column %d", column);
-	return DatumGetArrayTypePCopy(value);
+	return result;
 }
 
 static Interval
@@ -228,15 +238,31 @@ add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
 		spec->ids[spec->num_ids++] = column;
 	else
 	{
-		query->conditions[spec->num_values] = (LiveCondition) {NULL, NULL};
+		query->conditions[spec->num_values] = (LiveCondition) {NULL};
 		spec->values[spec->num_values++] = column;
 	}
 	return end - begin;
 }
 
-/* The same of a condition, as values. */
+/* Do the columns of a condition still have the types that it was declared with? */
+static bool
+has_types(Oid source, const Datum *names, int count, ArrayType *types)
+{
+	Datum	   *declared;
+	int			num_declared;
+
+	deconstruct_array(types, REGTYPEOID, sizeof(Oid), true, TYPALIGN_INT, &declared, NULL, &num_declared);
+	for (int i = 0; i < count && count == num_declared; i++)
+	{
+		if (get_atttype(source, get_attnum(source, TextDatumGetCString(names[i]))) != DatumGetObjectId(declared[i]))
+			return false;
+	}
+	return count == num_declared;
+}
+
+/* The same of a condition, as values; types NULL: it is not plain. */
 static int
-add_condition(LiveQuery *query, char *condition, ArrayType *columns, StringInfo missing)
+add_condition(LiveQuery *query, char *condition, ArrayType *columns, ArrayType *types, StringInfo missing)
 {
 	HistorySpec *spec = &query->spec;
 	Datum	   *names;
@@ -253,54 +279,84 @@ add_condition(LiveQuery *query, char *condition, ArrayType *columns, StringInfo 
 	for (int i = 0; i < count; i++)
 		(void) find_column(query->source, TextDatumGetCString(names[i]), &type, &collation, missing);
 	*insert_column(query, false) = NULL;
-	query->conditions[spec->num_values] = (LiveCondition) {condition, NULL};
-	query->expressions = true;
+	query->conditions[spec->num_values] = (LiveCondition)
+	{
+		.text = condition,.plain = types && has_types(query->source, names, count, types)
+	};
 	spec->values[spec->num_values] = (RollingColumn) {BOOLOID, InvalidOid};
 	return spec->num_values++;
 }
 
-/* A condition's columns as they are selected. */
-static Node *
-select_columns(Node *node, void *arg)
+/* Have the columns of a condition selected. */
+static void
+need_columns(LiveQuery *query, Relation rel, Expr *condition)
 {
-	LiveQuery  *query = arg;
 	int			begin = query->spec.num_values + query->spec.num_ids;
-	Var		   *var;
-	char	   *name;
-	int			i;
+	List	   *vars = pull_var_clause((Node *) condition, 0);
+	ListCell   *cell;
 
-	if (!node || !IsA(node, Var))
-		return node ? expression_tree_mutator(node, select_columns, arg) : NULL;
-	var = copyObject((Var *) node);
-	name = get_attname(query->source, var->varattno, false);
-	for (i = 0; i < query->num_needed && strcmp(query->columns[begin + i], name) != 0; i++);
-	if (i == query->num_needed)
+	foreach(cell, vars)
 	{
+		AttrNumber	attnum = lfirst_node(Var, cell)->varattno;
+		int			i = 0;
+
+		while (i < query->num_needed && query->needed[i] != attnum)
+			i++;
+		if (i < query->num_needed)
+			continue;
 		query->columns = repalloc(query->columns, sizeof(char *) * (begin + i + 1));
-		query->columns[begin + query->num_needed++] = name;
+		query->columns[begin + i] = pstrdup(NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname));
+		query->needed[query->num_needed++] = attnum;
 	}
-	var->varattno = EVENT_VALUES + begin + i + 1;
-	return (Node *) var;
 }
 
-/* Make the conditions of a query ready. */
+/*
+ * Make a condition ready.  One for tiles has to be plain, and is evaluated for whoever
+ * writes, who need not have the right to call what it calls.
+ */
 static void
-prepare_conditions(LiveQuery *query)
+prepare_condition(LiveQuery *query, LiveCondition *condition, Relation rel, bool for_tiles)
 {
-	Relation	rel = table_open(query->source, AccessShareLock);
+	Expr	   *expr = condition_parse(rel, condition->text);
+	Oid			user;
+	int			security;
 
+	if (for_tiles && !condition_is_plain(rel, expr))
+		return;
+	need_columns(query, rel, expr);
+	GetUserIdAndSecContext(&user, &security);
+	if (for_tiles)
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
+	condition->state = ExecInitExpr(expression_planner(expr), NULL);
+	SetUserIdAndSecContext(user, security);
+	if (query->evaluation)
+		return;
 	query->evaluation = CreateStandaloneExprContext();
+	query->evaluation->ecxt_scantuple = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)), &TTSOpsVirtual);
+}
+
+/* Make those of a query ready, over the columns of the table that was asked about: who
+ * writes into a partition has locked no parent. */
+static void
+prepare_conditions(LiveQuery *query, Oid relid, bool for_tiles)
+{
+	Relation	rel = NULL;
+
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
-		if (query->conditions[i].text)
-		{
-			Expr	   *condition = condition_parse(rel, query->conditions[i].text);
+		LiveCondition *condition = &query->conditions[i];
 
-			condition = (Expr *) select_columns((Node *) condition, query);
-			query->conditions[i].state = ExecInitExpr(expression_planner(condition), NULL);
+		if (!condition->text || (for_tiles && !condition->plain))
+			continue;
+		if (!rel)
+		{
+			rel = table_open(relid, AccessShareLock);
+			query->needed = palloc(sizeof(AttrNumber) * RelationGetNumberOfAttributes(rel));
 		}
+		prepare_condition(query, condition, rel, for_tiles);
 	}
-	table_close(rel, AccessShareLock);
+	if (rel)
+		table_close(rel, AccessShareLock);
 }
 
 /* Where a feature is in what is wanted; -1: it is not.  NULL: all are. */
@@ -335,7 +391,8 @@ add_feature(LiveQuery *query, HeapTuple tuple, TupleDesc tupdesc, const char *na
 	feature->change = item.change;
 	feature->window = rolling_add_window(spec->windows, &spec->num_windows, &width, &delay, feature->change);
 	if (condition)
-		feature->column = add_condition(query, condition, array_column(tuple, tupdesc, Anum_features_condition_columns), missing);
+		feature->column = add_condition(query, condition, array_column(tuple, tupdesc, Anum_features_condition_columns),
+										array_column_or_null(tuple, tupdesc, Anum_features_condition_types), missing);
 	else
 		feature->column = column ? add_column(query, rolling_takes_id(feature->aggregate), column, missing) : 0;
 	feature->tau = feature->aggregate == ROLLING_DECAYED_DISTINCT ? rolling_check_tau(&tau) : 0;
@@ -528,8 +585,8 @@ add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted
 /*
  * Queries for those of the wanted features (NULL entries are none) that are
  * declared on a table, or on one that it is a partition of.  problem NULL: sets
- * with one are left out, and conditions are not made ready.  That can fail, which is
- * nothing to those who write into the table.
+ * with one are left out, and conditions that are not plain are not made ready.  That
+ * can fail, which is nothing to those who write into the table.
  *
  * Problems: 42703 a column of the source is gone, 42804 its type has changed.
  */
@@ -551,12 +608,7 @@ live_queries(Oid relid, const char *const *wanted, int num_wanted, Problem *prob
 		}
 	}
 	foreach(cell, queries)
-	{
-		LiveQuery  *query = lfirst(cell);
-
-		if (problem && query->expressions)
-			prepare_conditions(query);
-	}
+		prepare_conditions(lfirst(cell), relid, problem == NULL);
 	return queries;
 }
 

@@ -112,20 +112,29 @@ lookup_plan(const LiveQuery *query, bool row)
 	return plan;
 }
 
-/* Put what conditions say of a row where the values of columns would be. */
-static void
-evaluate_conditions(const LiveQuery *query, TupleTableSlot *slot)
+/* Put what conditions say of an event where the values of columns would be: among values, ids
+ * and the columns that they need. */
+void
+live_evaluate(const LiveQuery *query, Datum *values, bool *nulls)
 {
-	if (!query->expressions)
+	ExprContext *evaluation = query->evaluation;
+	int			begin = query->spec.num_values + query->spec.num_ids;
+	TupleTableSlot *slot;
+
+	if (!evaluation)
 		return;
-	ResetExprContext(query->evaluation);
-	query->evaluation->ecxt_scantuple = slot;
+	ResetExprContext(evaluation);
+	slot = ExecClearTuple(evaluation->ecxt_scantuple);
+	for (int i = 0; i < query->num_needed; i++)
+	{
+		slot->tts_values[query->needed[i] - 1] = values[begin + i];
+		slot->tts_isnull[query->needed[i] - 1] = nulls[begin + i];
+	}
+	ExecStoreVirtualTuple(slot);
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
 		if (query->conditions[i].state)
-			slot->tts_values[EVENT_VALUES + i] =
-				ExecEvalExprSwitchContext(query->conditions[i].state, query->evaluation,
-										  &slot->tts_isnull[EVENT_VALUES + i]);
+			values[i] = ExecEvalExprSwitchContext(query->conditions[i].state, evaluation, &nulls[i]);
 	}
 }
 
@@ -161,7 +170,7 @@ collect(TupleTableSlot *slot, DestReceiver *self)
 	if (view->old_row && DatumGetObjectId(values[EVENT_TABLE]) == view->old_table &&
 		ItemPointerEquals((ItemPointer) DatumGetPointer(values[EVENT_ROW]), view->old_row))
 		return true;
-	evaluate_conditions(collector->query, slot);
+	live_evaluate(collector->query, values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
 	collector->take(collector->arg, DatumGetTimestamp(values[EVENT_TIME]),
 					values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
 	return true;
@@ -516,7 +525,7 @@ replay(TupleTableSlot *slot, DestReceiver *self)
 	int64		i;
 
 	slot_getallattrs(slot);
-	evaluate_conditions(r->query, slot);
+	live_evaluate(r->query, slot->tts_values + EVENT_VALUES, slot->tts_isnull + EVENT_VALUES);
 	values = slot->tts_values;
 	nulls = slot->tts_isnull;
 	if (r->count > 0 && !same_key(r, values + keys, nulls + keys))

@@ -63,15 +63,24 @@ key_column(const LiveQuery *query, AttrNumber attnum)
 	return -1;
 }
 
+/* How many columns are read, conditions in their places included. */
+static int
+count_columns(const LiveQuery *query)
+{
+	return query->spec.num_values + query->spec.num_ids + query->num_needed;
+}
+
 /* Find what is read in the index itself. */
 static void
 set_stored(LiveIndex *result, const LiveQuery *query, Relation index)
 {
 	result->covers = true;
-	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
+	for (int i = 0; i < count_columns(query); i++)
 	{
 		int			column = 0;
 
+		if (!query->columns[i])
+			continue;
 		while (column < index->rd_index->indnatts && index->rd_index->indkey.values[column] != result->columns[i])
 			column++;
 		/* It may have another type there, as a name has. */
@@ -119,14 +128,16 @@ set_index(LiveIndex *result, const LiveQuery *query, Relation index)
 static bool
 set_columns(LiveIndex *result, const LiveQuery *query, Relation rel)
 {
-	int			num_columns = query->spec.num_values + query->spec.num_ids;
-
 	result->time = get_attnum(query->source, query->inputs[query->num_keys].column);
 	result->last = result->time;
-	for (int i = 0; i < num_columns; i++)
+	for (int i = 0; i < count_columns(query); i++)
 	{
-		AttrNumber	attnum = query->columns[i] ? get_attnum(query->source, query->columns[i]) : InvalidAttrNumber;
+		AttrNumber	attnum;
 
+		result->nulls[i] = true;
+		if (!query->columns[i])
+			continue;
+		attnum = get_attnum(query->source, query->columns[i]);
 		if (attnum <= 0 || compat_is_virtual(TupleDescAttr(RelationGetDescr(rel), attnum - 1)))
 			return false;
 		result->columns[i] = attnum;
@@ -149,7 +160,7 @@ LiveIndex *
 live_index_find(const LiveQuery *query, bool partition)
 {
 	int			n = query->num_keys;
-	int			num_columns = query->spec.num_values + query->spec.num_ids;
+	int			num_columns = count_columns(query);
 	MemoryContext caller = MemoryContextSwitchTo(query->context);
 	LiveIndex  *result = palloc0(sizeof(LiveIndex));
 	Relation	rel = try_table_open(query->source, AccessShareLock);
@@ -230,11 +241,14 @@ take_event(LiveQuery *query, const Datum *values, const bool *nulls, const AttrN
 {
 	LiveIndex  *by = query->index;
 
-	for (int i = 0; i < query->spec.num_values + query->spec.num_ids; i++)
+	for (int i = 0; i < count_columns(query); i++)
 	{
+		if (!query->columns[i])
+			continue;			/* a condition */
 		by->values[i] = values[columns[i] - 1];
 		by->nulls[i] = nulls[columns[i] - 1];
 	}
+	live_evaluate(query, by->values, by->nulls);
 	take(arg, DatumGetInt64(values[time - 1]), by->values, by->nulls);
 }
 

@@ -29,7 +29,8 @@ enum
 typedef struct LiveCondition
 {
 	char	   *text;			/* NULL: a column */
-	ExprState  *state;
+	bool		plain;			/* it was when it was declared, and columns have the types of then */
+	ExprState  *state;			/* NULL: not ready */
 } LiveCondition;
 
 /* How the events of a key are reached through an index (live_index.c). */
@@ -58,10 +59,10 @@ struct LiveQuery
 	HistorySpec spec;
 	char	  **columns;		/* of values, then of ids: names; NULL of a
 								 * condition; then what conditions need */
-	int			num_needed;		/* the latter */
-	bool		expressions;	/* there are conditions, */
+	int			num_needed;		/* the latter, */
+	AttrNumber *needed;			/* and their numbers where conditions have them */
 	LiveCondition *conditions;	/* [spec.num_values] */
-	ExprContext *evaluation;	/* NULL: there are none */
+	ExprContext *evaluation;	/* of those that are ready; NULL: none is */
 	char	  **names;			/* [spec.num_features] */
 	int		   *positions;		/* in what was wanted */
 	SPIPlanPtr	plan;			/* NULL: not made yet */
@@ -108,6 +109,7 @@ typedef struct LiveRange
 } LiveRange;
 
 /* live_events.c */
+extern void live_evaluate(const LiveQuery *query, Datum *values, bool *nulls);
 extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 					  const LiveView *view, LiveTake take, void *arg);
 

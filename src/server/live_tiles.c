@@ -107,6 +107,17 @@ answers(const LiveQuery *query, const Tiling *tiling, LiveTiling *lt)
 	return !lt->distinct || distinct_find(lt->distinct, tiling);
 }
 
+/* Is a value of a query the same column or condition as one of a tiling's? */
+static bool
+is_same_value(const LiveQuery *query, int i, const LiveQuery *tiled, int j)
+{
+	const char *condition = query->conditions[i].text;
+
+	if (condition)
+		return tiled->conditions[j].text && strcmp(tiled->conditions[j].text, condition) == 0;
+	return tiled->columns[j] && strcmp(tiled->columns[j], query->columns[i]) == 0;
+}
+
 /* Find the tiling of a query's set, and where its columns are. */
 static void
 find_tiling(const LiveQuery *query, LiveTiling *lt)
@@ -124,7 +135,7 @@ find_tiling(const LiveQuery *query, LiveTiling *lt)
 		lt->columns[i] = -1;
 		for (int j = 0; tiling && j < tiling->num_columns; j++)
 		{
-			if (query->columns[i] && strcmp(tiling->query->columns[tiling->values[j]], query->columns[i]) == 0)
+			if (is_same_value(query, i, tiling->query, tiling->values[j]))
 				lt->columns[i] = j;
 		}
 	}

@@ -475,9 +475,9 @@ risk_rolling_column_features(PG_FUNCTION_ARGS)
 		check_values(PG_GETARG_OID(0), &item);
 		for (int i = 0; i < num_widths; i++)
 		{
-			/* The last two are of conditions. */
-			bool		nulls[10] = {PG_ARGISNULL(0), false, PG_ARGISNULL(1), false, item.column == NULL, false, false, item.tau == NULL, true, true};
-			Datum		values[10] = {PG_GETARG_DATUM(0), (Datum) 0, PG_GETARG_DATUM(1)};
+			/* The last three are of conditions. */
+			bool		nulls[11] = {PG_ARGISNULL(0), false, PG_ARGISNULL(1), false, item.column == NULL, false, false, item.tau == NULL, true, true, true};
+			Datum		values[11] = {PG_GETARG_DATUM(0), (Datum) 0, PG_GETARG_DATUM(1)};
 
 			if (width_nulls[i])
 				continue;

@@ -224,6 +224,7 @@ add_table(Footing *footing, const Tiling *tiling, Oid relid, Oid note_late)
 {
 	const LiveQuery *query = tiling->query;
 	const LiveQuery *counted = tiling->counted;
+	char	  **needed = query->columns + query->spec.num_values + query->spec.num_ids;
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	AttrNumber	attnum = InvalidAttrNumber;
 	const char *name = NULL;
@@ -238,10 +239,12 @@ add_table(Footing *footing, const Tiling *tiling, Oid relid, Oid note_late)
 	add_bytes(footing, &rel->rd_rel->relfilenode, sizeof(Oid));
 	for (int i = 0; counted && i < counted->spec.num_ids; i++)
 		(void) add_column(footing, relid, counted->columns[i]);
+	for (int i = 0; i < query->num_needed; i++)
+		(void) add_column(footing, relid, needed[i]);
 	for (int i = 0; i < query->spec.num_values + query->num_keys + 1; i++)
 	{
 		name = i < query->spec.num_values ? query->columns[i] : query->inputs[i - query->spec.num_values].column;
-		if (name)				/* no condition, which is not added up */
+		if (name)				/* no condition */
 			attnum = add_column(footing, relid, name);
 	}
 	add_triggers(footing, relid, attnum, name, note_late);
@@ -258,7 +261,14 @@ adds_up(const RollingAsked *feature)
 		feature->aggregate == ROLLING_STDDEV;
 }
 
-/* The columns of a set that are added up. */
+/* Is a value a condition that tiles do not know, as it may fail? */
+static bool
+is_unknown(const LiveQuery *query, int value)
+{
+	return query->conditions[value].text && !query->conditions[value].state;
+}
+
+/* The columns and conditions of a set that are added up. */
 static void
 find_columns(Tiling *tiling)
 {
@@ -275,7 +285,7 @@ find_columns(Tiling *tiling)
 		{
 			const RollingAsked *feature = &spec->features[j];
 
-			if (feature->column != i || !adds_up(feature) || !tiling->query->columns[i])
+			if (feature->column != i || !adds_up(feature) || is_unknown(tiling->query, i))
 				continue;
 			needed = true;
 			column.squares |= feature->aggregate == ROLLING_STDDEV;
@@ -429,6 +439,17 @@ check_types(Footing *footing, const LiveQuery *query)
 	}
 }
 
+/* Add which conditions are added up, since tiles of others have other columns. */
+static void
+add_conditions(Footing *footing, const LiveQuery *query)
+{
+	for (int i = 0; i < query->spec.num_values; i++)
+	{
+		if (query->conditions[i].state)
+			add_bytes(footing, query->conditions[i].text, strlen(query->conditions[i].text) + 1);
+	}
+}
+
 /* What the tiles of a set would rest on. */
 static Footing
 find_footing(const Tiling *tiling)
@@ -442,6 +463,7 @@ find_footing(const Tiling *tiling)
 
 	initStringInfo(&footing.bytes);
 	check_types(&footing, query);
+	add_conditions(&footing, query);
 	if (list_length(tables) > 1 && get_rel_relkind(query->source) != RELKIND_PARTITIONED_TABLE)
 		refuse(&footing, "the table has children that are no partitions");	/* whose changes triggers do not see */
 	foreach(cell, tables)
@@ -483,7 +505,6 @@ make_tiling(LiveQuery *query)
 	Tiling	   *tiling = palloc0(sizeof(Tiling));
 
 	tiling->query = query;
-	query->expressions = false; /* conditions are not added up, nor ready */
 	find_columns(tiling);
 	find_extrema(tiling);
 	tiling->counted = find_counted(query);
@@ -630,15 +651,32 @@ missing_index(const Tiling *tiling)
 	return NULL;
 }
 
+/* What a condition would have to be that tiles do not know. */
+static char *
+unknown_condition(const LiveQuery *query)
+{
+	for (int i = 0; i < query->spec.num_values; i++)
+	{
+		if (is_unknown(query, i))
+			return psprintf("share(%s) is answered by rows: it is more than comparisons of columns and constants; a generated column can hold it",
+							query->conditions[i].text);
+	}
+	return NULL;
+}
+
 char *
 tiling_problem(Oid source, const char *set)
 {
 	Tiling	   *tiling = tiling_find(source, set);
+	char	   *missing;
 
 	if (!tiling)
 		return NULL;
 	if (tiling_stands(tiling))
-		return missing_index(tiling);
+	{
+		missing = missing_index(tiling);
+		return missing ? missing : unknown_condition(tiling->query);
+	}
 	return tiling->obstacle ? psprintf("there can be no tiles: %s", tiling->obstacle) : NULL;
 }
 

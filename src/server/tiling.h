@@ -72,7 +72,7 @@ extern List *tiling_list(Oid relid, int64 *late_before);
 extern Tiling *tiling_find(Oid source, const char *set);
 
 /* What keeps lookups from being answered by tiles, but for triggers: why there can be
- * none, or what index is missing; NULL: nothing. */
+ * none, what index is missing, or what condition tiles do not know; NULL: nothing. */
 extern char *tiling_problem(Oid source, const char *set);
 
 /* The column of event time. */
