@@ -276,6 +276,122 @@ CALL risk.refresh_rolling_features('passing');
 SELECT keys FROM risk.rolling_tiles_info WHERE source = 'passing'::regclass;
 SELECT risk.rolling_features('passing', 'new'::text, '2026-01-03 06:16');
 
+-- Conditions that cannot fail are added up.  What they are of need not be a value.
+CREATE TABLE judged (id bigint, k text, ts timestamptz, v float8, n numeric, c text, fraud boolean, d date, s char(4)) PARTITION BY RANGE (ts);
+CREATE TABLE judged_1 PARTITION OF judged FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
+CREATE TABLE judged_2 (s char(4), fraud boolean, gone int, c text, d date, n numeric, ts timestamptz, k text, v float8, id bigint);
+ALTER TABLE judged_2 DROP COLUMN gone;
+ALTER TABLE judged ATTACH PARTITION judged_2 FOR VALUES FROM ('2026-01-02') TO ('2026-01-04');
+CREATE INDEX ON judged (k, ts);
+INSERT INTO judged SELECT i, CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, '2026-01-01'::timestamptz + i * interval '1 minute', nullif(i % 100, 7), i % 7 / 4.0,
+	nullif(substr('abcdefg', 1 + i % 7, 1), 'c'), nullif(i % 3, 2) = 1, '2026-01-01'::date + i % 5, 'f' || i % 4 FROM generate_series(1, 3000) AS i;
+SELECT cardinality(risk.create_rolling_features('judged', 'k', 'ts', windows => '{1 hour,24 hours}', aggregates => ARRAY['count', 'sum(v)', 'share(fraud)',
+	'share(v > 50) AS large', 'share(n > 0.5 AND NOT fraud) AS mixed', 'share(c IN (''a'', ''b'') OR fraud IS NULL) AS listed',
+	'share(v IS DISTINCT FROM 7) AS others', 'share(coalesce(n, 9) BETWEEN 0.25 AND 1 OR d < ''2026-01-03'') AS ranged', 'share(s = ''f2'' AND fraud IS NOT TRUE) AS fixed']));
+CALL risk.refresh_rolling_features('judged');
+SELECT problem, tiles > 0 AS tiled FROM risk.rolling_tiles_info WHERE source = 'judged'::regclass;
+SELECT * FROM lookups('judged');
+CREATE FUNCTION in_sql(OUT how text, OUT same boolean) LANGUAGE plpgsql AS $$
+DECLARE
+	expected jsonb;
+BEGIN
+	SELECT jsonb_object_agg(format('k_share_%s_prev_24h', a.key), a.value) INTO expected FROM (SELECT avg((v > 50)::int)::float8 AS large, avg((n > 0.5 AND NOT fraud)::int)::float8 AS mixed,
+		avg((c IN ('a', 'b') OR fraud IS NULL)::int)::float8 AS listed, avg((v IS DISTINCT FROM 7)::int)::float8 AS others,
+		avg((coalesce(n, 9) BETWEEN 0.25 AND 1 OR d < '2026-01-03')::int)::float8 AS ranged, avg((s = 'f2' AND fraud IS NOT TRUE)::int)::float8 AS fixed
+		FROM judged WHERE k = 'hot' AND ts >= '2026-01-02 01:00' AND ts < '2026-01-03 01:00') AS s, jsonb_each(to_jsonb(s)) AS a;
+	SELECT l.how, l.same AND risk.rolling_features('judged', 'hot'::text, '2026-01-03 01:00') @> expected INTO how, same
+	FROM lookup('judged'::regclass, 'hot'::text, '2026-01-03 01:00'::timestamptz) AS l;
+END $$;
+SELECT * FROM in_sql();
+BEGIN;
+INSERT INTO judged (k, ts, v, n, c, s) SELECT 'hot', '2026-01-02 12:00:01', v, v / 100, 'b', 'f2' FROM generate_series(0, 100, 50) AS v;
+SELECT * FROM in_sql();
+INSERT INTO judged_2 (k, ts, c, d) VALUES ('hot', '2026-01-02 12:00:01', 'a', '2026-01-01'), ('hot', '2026-01-02 12:00:01', NULL, '2026-01-09');
+SELECT * FROM in_sql();
+UPDATE judged SET c = CASE c WHEN 'a' THEN 'x' WHEN 'd' THEN 'a' END WHERE ts BETWEEN '2026-01-02 13:00' AND '2026-01-02 14:00';
+SELECT * FROM in_sql();
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+UPDATE judged SET c = 'y' WHERE c = 'x' AND ts BETWEEN '2026-01-02 13:00' AND '2026-01-02 14:00';		-- no condition says anything else
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+UPDATE judged SET fraud = NOT fraud, ts = CASE WHEN id % 2 = 0 THEN ts - interval '1 day' ELSE ts END WHERE ts BETWEEN '2026-01-02 15:00' AND '2026-01-02 16:00';
+DELETE FROM judged WHERE ts BETWEEN '2026-01-02 17:00' AND '2026-01-02 18:00';
+SELECT * FROM in_sql();
+SELECT * FROM lookups('judged');
+COMMIT;
+CALL risk.refresh_rolling_features('judged');
+SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'judged'::regclass;
+SELECT * FROM in_sql();
+SELECT bool_and(risk.rolling_features('judged', j) = t.features) AS trained FROM judged AS j JOIN risk.training_set('judged') AS t ON event = to_jsonb(j) WHERE j.ts > '2026-01-02 22:00';
+-- Another column of that name; other conditions than there were.
+BEGIN;
+ALTER TABLE judged ADD other text DEFAULT 'a';
+ALTER TABLE judged RENAME c TO old;
+ALTER TABLE judged RENAME other TO c;
+SELECT * FROM in_sql();
+ROLLBACK;
+SELECT * FROM in_sql();
+BEGIN;
+UPDATE risk.rolling_features SET condition_types = NULL WHERE feature LIKE 'k_share_large%';
+SELECT * FROM in_sql();
+SELECT (risk.rolling_features('judged', 'hot'::text, '2026-01-03 01:00') ->> 'k_sum_v_prev_24h')::float8 = sum(v) AS same FROM judged WHERE k = 'hot' AND ts >= '2026-01-02 01:00' AND ts < '2026-01-03 01:00';
+ROLLBACK;
+-- A writer who may do nothing but write, not even compare.
+CREATE ROLE risk_test_writer;
+GRANT INSERT ON judged TO risk_test_writer;
+REVOKE EXECUTE ON FUNCTION pg_catalog.float8gt(float8, float8), pg_catalog.texteq(text, text) FROM PUBLIC;
+\c -
+SET TimeZone = 'UTC';
+SET client_min_messages = warning;
+BEGIN;
+SET LOCAL ROLE risk_test_writer;
+INSERT INTO judged (k, ts, v, c) VALUES ('hot', '2026-01-02 12:00:02', 99, 'a');
+RESET ROLE;
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+SELECT * FROM in_sql();
+COMMIT;
+GRANT EXECUTE ON FUNCTION pg_catalog.float8gt(float8, float8), pg_catalog.texteq(text, text) TO PUBLIC;
+-- Columns of other types: nobody who writes parses what was of others.
+ALTER TABLE judged ALTER c TYPE int USING length(c), ALTER v TYPE numeric;
+INSERT INTO judged (k, ts, v, c) VALUES ('hot', '2026-01-02 12:00:03', 99, 1);
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'judged'::regclass;
+SELECT risk.alter_rolling_features('judged', 'k', windows => '{24 hours}', aggregates => ARRAY['count', 'share(v > 50) AS large', 'share(c = 1) AS one']);
+CALL risk.refresh_rolling_features('judged');
+SELECT problem FROM risk.rolling_tiles_info WHERE source = 'judged'::regclass;
+SELECT * FROM lookups('judged');
+-- Others are answered by rows, also beside such ones; their errors are those of who looks up.
+SELECT risk.alter_rolling_features('judged', 'k', aggregates => ARRAY['share(100 / v > 2) AS small', 'share(v > 50) AS large']);
+CALL risk.refresh_rolling_features('judged');
+SELECT problem, tiles > 0 AS tiled FROM risk.rolling_tiles_info WHERE source = 'judged'::regclass;
+INSERT INTO judged (k, ts, v) VALUES ('hot', '2026-01-02 12:00:04', 0);
+UPDATE judged SET v = 0 WHERE k = 'cold' AND ts = '2026-01-02 13:00:00';
+SELECT risk.rolling_features('judged', 'hot'::text, '2026-01-03 01:00');
+DELETE FROM judged WHERE v = 0;
+SELECT * FROM lookups('judged');
+SELECT risk.create_model('judged');
+SELECT FROM risk.register_model('judged', 'v1', toy_model('{k_share_large_prev_24h}', '[[0, 3, 1, 0, 1]]', 'reg:squarederror', base_score => '0'));
+SELECT FROM risk.promote('judged', 'v1');
+SELECT by_tiles FROM risk.tile_counters('judged', 'k') \gset
+SELECT risk.score_transaction('judged', ROW(0, 'hot', '2026-01-03 01:00', NULL, NULL, NULL, NULL, NULL, NULL)::judged);
+SELECT by_tiles - :by_tiles AS by_tiles FROM risk.tile_counters('judged', 'k');
+SELECT risk.drop_model('judged');
+-- Which conditions are simple.
+CREATE TYPE verdict AS ENUM ('good', 'bad');
+CREATE COLLATION risk_test_loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE kinds (i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, n numeric, b boolean, t text, vc varchar(9), bc char(3), l text COLLATE risk_test_loose, p text COLLATE "POSIX", d date,
+	ts timestamp, tz timestamptz, u uuid, by bytea, o oid, e verdict, j jsonb, a int[], iv interval, nm name, g float8 GENERATED ALWAYS AS (f8 * 2) STORED);
+SELECT c AS condition, r.types FROM unnest(ARRAY['true', 'b', 'i4 > 5', 'i2 < i8', 'i4 >= f8', 'f4 <> -0.5', 'f8 > 0.5', 'n <= 100', 'n = i8', 'g > 1', 't = ''x''', 't <> vc', 'vc IN (''a'', NULL)', 'bc = ''ab''', 'p <> ''x''',
+	'd >= ''2026-01-01''', 'ts < d', 'tz BETWEEN ''2026-01-01'' AND ''infinity''', 'u = ''00000000-0000-0000-0000-00000000000f''', 'by > ''\x01''', 'o = 1', 'i4 = ANY (''{1,2}'')', 'i4 <> ALL (ARRAY[1, NULL])',
+	'b IS NOT TRUE AND NOT (t IS NULL OR i4 IS DISTINCT FROM 3)', 'coalesce(n, 0) > 1', 'b = (i4 > 3)',
+	't < ''x''', 't LIKE ''x%''', 'l = ''x''', 'p = t', 't = ''x'' COLLATE "C"', 'lower(t) = ''x''', 'n::float8 > 1', 'i8::int4 > 1', 't::int > 1', 'i4 + 1 > 2', '1 / i4 > 1', 'abs(f8) > 1', 'e = ''good''', 'e IS NULL', 'j = ''{}''', 'j ? ''a''',
+	'a = ''{1}''', 'i4 = ANY (a)', 'iv > ''1 day''', 'nm = ''x''', 'length(repeat(''x'', 1000)) > i4', 'CASE WHEN b THEN i4 > 1 END', 'nullif(i4, 1) > 1', '(i4, i8) < (1, 2)', 'ROW(i4, i8) = ROW(1, 2)', 'greatest(i4, 1) > 1']) AS c,
+	risk.rolling_condition('kinds'::regclass, c) AS r;
+DROP TABLE judged, kinds;
+DROP TYPE verdict;
+DROP COLLATION risk_test_loose;
+DROP OWNED BY risk_test_writer;
+DROP ROLE risk_test_writer;
+DROP FUNCTION in_sql;
+
 -- Different values.  They need an index from key and value to the times.
 CREATE TABLE parties (id bigserial, k text, ts timestamptz, p text, n numeric, fixed char(4)) WITH (autovacuum_enabled = off);
 CREATE INDEX ON parties (k, ts);
@@ -476,6 +592,70 @@ CALL risk.refresh_rolling_features('days');
 SELECT deltas FROM risk.rolling_tiles_info WHERE source = 'days'::regclass;
 SELECT * FROM looked_up();
 
+-- Dates: all events of a day are of one instant, its midnight.
+CREATE TABLE dated (k text, day date, v numeric, p text) PARTITION BY RANGE (day);
+CREATE TABLE dated_1 PARTITION OF dated FOR VALUES FROM (MINVALUE) TO ('2026-01-10');
+CREATE TABLE dated_2 PARTITION OF dated FOR VALUES FROM ('2026-01-10') TO ('5000000-01-01');
+CREATE TABLE dated_3 PARTITION OF dated DEFAULT;
+CREATE TABLE dates (k text, day date, v numeric, p text);
+CREATE INDEX ON dates (k, day DESC) INCLUDE (v);
+CREATE INDEX ON dated (k, day);
+SELECT count(risk.create_rolling_features(t, 'k', 'day', 'v', '{1 day,36 hours,10 days}', ARRAY['count', 'sum', 'avg', 'min', 'max', 'last', 'since_last', 'share(v > 0.2) AS much', 'distinct(p)'])) FROM unnest('{dated,dates}'::regclass[]) AS t;
+CREATE INDEX ON dated (k, p, day);
+CREATE INDEX ON dates (k, p, day);
+INSERT INTO dated SELECT CASE WHEN i % 10 = 0 THEN 'cold' ELSE 'hot' END, date '2026-01-01' + i / 200, nullif(i % 7, 0) / 10.0, 'p' || i * i % 97 FROM generate_series(0, 200 * 20 - 1) AS i;
+INSERT INTO dates SELECT * FROM dated;
+VACUUM ANALYZE dates;
+CALL risk.refresh_rolling_features('dated');
+CALL risk.refresh_rolling_features('dates');
+SELECT source, built_until, problem FROM risk.rolling_tiles_info WHERE source IN ('dated'::regclass, 'dates'::regclass) ORDER BY 1;
+CREATE FUNCTION by_day(OUT how text, OUT same boolean, OUT plain boolean) RETURNS SETOF record LANGUAGE sql AS $$
+	SELECT l.how, bool_and(l.same), bool_and(risk.rolling_features(t, 'hot'::text, m, 'k') @>
+		(SELECT jsonb_build_object('k_cnt_prev_36h', count(*)::float8, 'k_sum_v_prev_36h', coalesce(sum(v), 0)::float8, 'k_share_much_prev_36h', avg((v > 0.2)::int)::float8, 'k_distinct_p_prev_36h', count(DISTINCT p)::float8)
+			FROM dated WHERE k = 'hot' AND day >= m - interval '36 hours' AND day < m))
+	FROM unnest('{dated,dates}'::regclass[]) AS t, generate_series(0, 12) AS i, LATERAL (SELECT '2026-01-13 23:59:59.999999'::timestamptz + i * interval '12 hours 1 us') AS u (m), lookup(t, 'hot'::text, m) AS l GROUP BY 1 ORDER BY 1 $$;
+SELECT * FROM by_day();
+BEGIN;
+CREATE TEMP TABLE more AS SELECT * FROM (VALUES ('hot', date '2026-01-16', 100, 'new'), ('hot', '2026-01-17', -100, 'p1'), ('hot', '2026-02-01', 1, 'p2'), ('hot', '-infinity', 1, 'p2'), ('hot', 'infinity', 1, 'p2'), ('hot', '5000000-01-01', 1, 'p2'), ('hot', NULL, 1, 'p2')) AS m;
+INSERT INTO dated SELECT * FROM more;
+INSERT INTO dates SELECT * FROM more;
+SELECT count(*) FROM risk.rolling_deltas WHERE xmin = pg_current_xact_id()::xid;
+UPDATE dated SET day = '2026-01-17' WHERE day = '2026-01-16' AND v = 0.6;
+UPDATE dates SET day = '2026-01-17' WHERE day = '2026-01-16' AND v = 0.6;
+DELETE FROM dated WHERE day IN ('2026-01-15', '5000000-01-01') AND v IN (0.1, 1);
+DELETE FROM dates WHERE day IN ('2026-01-15', '5000000-01-01') AND v IN (0.1, 1);
+SELECT * FROM by_day();
+COMMIT;
+CALL risk.refresh_rolling_features('dated');
+CALL risk.refresh_rolling_features('dates');
+SELECT sum(deltas) FROM risk.rolling_tiles_info WHERE source IN ('dated'::regclass, 'dates'::regclass);
+SELECT * FROM by_day();
+SELECT bool_and(risk.rolling_features('dates', d) = t.features) AS trained FROM dates AS d JOIN risk.training_set('dates') AS t ON event = to_jsonb(d) WHERE d.day IN ('2026-01-14', '2026-01-18');
+-- An afternoon counts its day, wherever that is.
+SET TimeZone = 'Pacific/Auckland';
+SELECT l.*, risk.rolling_features('dated', 'hot'::text, '2026-01-15 00:00', 'k') ->> 'k_cnt_prev_1d' AS at_midnight, risk.rolling_features('dated', 'hot'::text, '2026-01-15 12:00', 'k') ->> 'k_cnt_prev_1d' AS at_noon
+FROM lookup('dated'::regclass, 'hot'::text, '2026-01-15 12:00') AS l;
+SET TimeZone = 'UTC';
+-- What is asked for are the days that are over: today's rows are not late.
+CREATE PROCEDURE ask_for_tiles(at timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 300 LOOP
+		PERFORM pg_sleep(0.1), risk.rolling_features('dates', 'hot'::text, at, 'k');
+		COMMIT;
+		EXIT WHEN EXISTS (SELECT FROM risk.rolling_tiles_info WHERE source = 'dates'::regclass AND tiles > 0);
+	END LOOP;
+END $$;
+TRUNCATE dates, risk.rolling_tilings;
+INSERT INTO dates SELECT 'hot', (now() AT TIME ZONE 'UTC')::date - i / 200, 1, 'p' FROM generate_series(0, 999) AS i;
+CALL ask_for_tiles(date_trunc('day', now()));
+SELECT built_until = date_trunc('day', now()) AS until_today FROM risk.rolling_tiles_info WHERE source = 'dates'::regclass;
+TRUNCATE risk.rolling_tilings;
+CALL ask_for_tiles(now());
+SELECT built_until = date_trunc('day', now()) AS until_today FROM risk.rolling_tiles_info WHERE source = 'dates'::regclass;
+DROP FUNCTION by_day;
+DROP PROCEDURE ask_for_tiles;
+DROP TABLE dated, dates, more;
+
 -- Partitions: an index of each.
 CREATE TABLE parts (k text, ts timestamptz, p text) PARTITION BY RANGE (ts);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-01-02');
@@ -523,8 +703,8 @@ FROM risk.rolling_tilings AS g JOIN risk.rolling_tiles AS t USING (tiling)
 WHERE g.source = 'keyed'::regclass AND g.set_name = 'k' AND t.key IN (SELECT risk.tile_key('keyed', 'k', ROW(b, a)) FROM keyed WHERE a >= 10);
 
 -- What has no tiles says why.
-CREATE TABLE others (f float8, day date, ts timestamptz, k int);
-SELECT risk.create_rolling_features('others', 'f', 'ts', create_index => true), risk.create_rolling_features('others', 'k', 'day', create_index => true);
+CREATE TABLE others (f float8, ts timestamptz, k int);
+SELECT risk.create_rolling_features('others', 'f', 'ts', create_index => true);
 SELECT set_name, problem FROM risk.rolling_tiles_info WHERE source = 'others'::regclass ORDER BY 1;
 -- Names of triggers differ where names of columns do.
 ALTER TABLE others ADD a_time_whose_name_is_as_long_as_the_name_of_a_column_may_be_1 timestamptz,

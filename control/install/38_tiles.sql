@@ -91,11 +91,14 @@ CREATE FUNCTION risk.is_late(source oid, event_time timestamptz) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT COST 1 AS 'MODULE_PATHNAME', 'risk_is_late';
 CREATE FUNCTION risk.is_late(source oid, event_time timestamp) RETURNS boolean
 	LANGUAGE C VOLATILE STRICT COST 1 AS 'MODULE_PATHNAME', 'risk_is_late';
+CREATE FUNCTION risk.is_late(source oid, event_time date) RETURNS boolean
+	LANGUAGE C VOLATILE STRICT COST 1 AS 'MODULE_PATHNAME', 'risk_is_late_date';
 CREATE FUNCTION risk.note_late() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_note_late';
 COMMENT ON FUNCTION risk.is_late(oid, timestamptz) IS
 	'Condition of triggers: have tiles of rolling features passed by a row of that time? Anybody who may change the table evaluates it.';
 COMMENT ON FUNCTION risk.is_late(oid, timestamp) IS 'The same for timestamp';
+COMMENT ON FUNCTION risk.is_late(oid, date) IS 'The same for date, which is midnight of its day';
 COMMENT ON FUNCTION risk.note_late() IS 'Trigger: a row that changes after tiles have passed by it leaves a delta';
 
 CREATE FUNCTION risk.late_triggers(source oid, event_time text) RETURNS SETOF pg_catalog.pg_trigger
@@ -109,7 +112,7 @@ COMMENT ON FUNCTION risk.late_triggers(oid, text) IS
 
 CREATE FUNCTION risk.lacks_late_triggers(source oid, event_time text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-	SELECT risk.rolling_column_kind(lacks_late_triggers.source, lacks_late_triggers.event_time) <> 'date'	-- which no tiles are for
+	SELECT risk.rolling_column_kind(lacks_late_triggers.source, lacks_late_triggers.event_time) IS NOT NULL
 		AND EXISTS (SELECT FROM (SELECT lacks_late_triggers.source UNION SELECT relid FROM pg_partition_tree(lacks_late_triggers.source)) AS p (relid)
 					WHERE (SELECT count(DISTINCT g.tgtype) FROM risk.late_triggers(p.relid, lacks_late_triggers.event_time) AS g WHERE g.tgenabled = 'A') < 3)
 $$;
@@ -129,9 +132,6 @@ DECLARE
 	name text;
 	parent text := (SELECT c.oid || '_' FROM pg_class AS c WHERE c.oid = source AND c.relkind = 'p');
 BEGIN
-	IF risk.rolling_column_kind(source, event_time) = 'date' THEN	-- which no tiles are for
-		RETURN true;
-	END IF;
 	FOR kind, bit, condition IN VALUES
 		('INSERT', 4, 'risk.is_late(NEW.tableoid, NEW.%1$I)'),
 		('DELETE', 8, 'risk.is_late(OLD.tableoid, OLD.%1$I)'),
@@ -317,7 +317,7 @@ CREATE VIEW risk.rolling_tiles_info AS
 		   coalesce(risk.tiles_problem(s.source, s.name),
 					CASE WHEN risk.lacks_late_triggers(s.source, s.event_time)
 						 THEN 'triggers are missing or disabled: CALL risk.refresh_rolling_features() makes them' END) AS problem,
-		   CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = s.source AND a.attname = s.event_time AND a.atttypid = 'timestamp'::regtype)
+		   CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = s.source AND a.attname = s.event_time AND a.atttypid IN ('timestamp'::regtype, 'date'::regtype))
 				THEN (timestamp '2000-01-01 00:00:00' + b.built)::timestamptz ELSE timestamptz '2000-01-01 00:00:00+00' + b.built END AS built_until,
 		   t.planned > t.built AS waiting,
 		   coalesce(n.keys, 0) AS keys, coalesce(n.tiles, 0) AS tiles, coalesce(n.bytes, 0) + coalesce(c.bytes, 0) AS tile_bytes, coalesce(d.deltas, 0) AS deltas,

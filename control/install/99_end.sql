@@ -5,7 +5,7 @@ REVOKE ALL ON ALL PROCEDURES IN SCHEMA risk FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA risk FROM PUBLIC;
 
 -- But for the conditions of triggers, which whoever changes a table evaluates.
-GRANT EXECUTE ON FUNCTION risk.is_late(oid, timestamptz), risk.is_late(oid, timestamp) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION risk.is_late(oid, timestamptz), risk.is_late(oid, timestamp), risk.is_late(oid, date) TO PUBLIC;
 
 -- Columns of a view that are those of the table behind it have the same comments, where they have none.
 DO $$

@@ -20,6 +20,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -68,28 +69,42 @@ hear_plans(void)
 	heard = ours;
 }
 
-PG_FUNCTION_INFO_V1(risk_is_late);
-
-/* risk.is_late(table, event_time): is a row to leave a delta? */
-Datum
-risk_is_late(PG_FUNCTION_ARGS)
+/* Is a row of a table to leave a delta? */
+static bool
+is_late(Oid relid, int64 time)
 {
 	static uint64 generation = 0;
 	static Oid	table = InvalidOid;
 	static int64 late_before;
 
 	hear_plans();
-	if (table != PG_GETARG_OID(0) || generation != tiling_generation())
+	if (table != relid || generation != tiling_generation())
 	{
 		generation = 0;			/* until this has worked */
-		(void) tiling_list(PG_GETARG_OID(0), &late_before);
-		table = PG_GETARG_OID(0);
+		(void) tiling_list(relid, &late_before);
+		table = relid;
 		generation = tiling_generation();
 	}
-	if (PG_GETARG_INT64(1) >= late_before)
-		PG_RETURN_BOOL(false);
+	if (time >= late_before)
+		return false;
 	pending++;
-	PG_RETURN_BOOL(true);
+	return true;
+}
+
+PG_FUNCTION_INFO_V1(risk_is_late);
+PG_FUNCTION_INFO_V1(risk_is_late_date);
+
+/* risk.is_late(table, event_time), a moment or a date. */
+Datum
+risk_is_late(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_late(PG_GETARG_OID(0), PG_GETARG_INT64(1)));
+}
+
+Datum
+risk_is_late_date(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_late(PG_GETARG_OID(0), live_moment(PG_GETARG_DATUM(1), DATEOID)));
 }
 
 /* A row, as a set of rolling features sees it. */
@@ -173,9 +188,11 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 		.nulls = palloc(sizeof(bool) * (tiling->num_columns + 1)),
 		.extrema = palloc(sizeof(Rank) * (tiling->num_extrema + 1))
 	};
+	Datum		time;
 	bool		isnull;
 
-	row.time = DatumGetInt64(column(tupdesc, tuple, tiling_time(tiling), &isnull));
+	time = column(tupdesc, tuple, tiling_time(tiling), &isnull);
+	row.time = isnull ? 0 : live_moment(time, query->time_column);
 	row.late = !isnull && row.time < tiling->planned;
 	for (int i = 0; i < query->num_keys && row.late; i++)
 	{

@@ -238,7 +238,7 @@ add_column(LiveQuery *query, bool id, const char *name, StringInfo missing)
 		spec->ids[spec->num_ids++] = column;
 	else
 	{
-		query->conditions[spec->num_values] = (LiveCondition) {NULL};
+		query->conditions[spec->num_values] = (LiveCondition) {NULL, false, false, NULL};
 		spec->values[spec->num_values++] = column;
 	}
 	return end - begin;
@@ -279,10 +279,8 @@ add_condition(LiveQuery *query, char *condition, ArrayType *columns, ArrayType *
 	for (int i = 0; i < count; i++)
 		(void) find_column(query->source, TextDatumGetCString(names[i]), &type, &collation, missing);
 	*insert_column(query, false) = NULL;
-	query->conditions[spec->num_values] = (LiveCondition)
-	{
-		.text = condition,.plain = types && has_types(query->source, names, count, types)
-	};
+	query->conditions[spec->num_values] = (LiveCondition) {condition, types != NULL,
+		types && has_types(query->source, names, count, types), NULL};
 	spec->values[spec->num_values] = (RollingColumn) {BOOLOID, InvalidOid};
 	return spec->num_values++;
 }
@@ -346,7 +344,7 @@ prepare_conditions(LiveQuery *query, Oid relid, bool for_tiles)
 	{
 		LiveCondition *condition = &query->conditions[i];
 
-		if (!condition->text || (for_tiles && !condition->plain))
+		if (!condition->text || (for_tiles && !(condition->plain && condition->same_types)))
 			continue;
 		if (!rel)
 		{

@@ -25,6 +25,7 @@
 #include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -110,6 +111,15 @@ lookup_plan(const LiveQuery *query, bool row)
 	if (!plan || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
 	return plan;
+}
+
+/* A time of a column as a moment.  A date that no moment is, being too late, never comes. */
+int64
+live_moment(Datum time, Oid type)
+{
+	int			overflow;
+
+	return type == DATEOID ? date2timestamp_opt_overflow(DatumGetDateADT(time), &overflow) : DatumGetTimestamp(time);
 }
 
 /* Put what conditions say of an event where the values of columns would be: among values, ids

@@ -22,14 +22,17 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
+#include "utils/date.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
@@ -129,6 +132,7 @@ static bool
 set_columns(LiveIndex *result, const LiveQuery *query, Relation rel)
 {
 	result->time = get_attnum(query->source, query->inputs[query->num_keys].column);
+	result->time_type = query->time_column;
 	result->last = result->time;
 	for (int i = 0; i < count_columns(query); i++)
 	{
@@ -144,7 +148,7 @@ set_columns(LiveIndex *result, const LiveQuery *query, Relation rel)
 		result->last = Max(result->last, attnum);
 	}
 	return result->time > 0 &&
-		getBaseType(TupleDescAttr(RelationGetDescr(rel), result->time - 1)->atttypid) == query->spec.time_type;
+		getBaseType(TupleDescAttr(RelationGetDescr(rel), result->time - 1)->atttypid) == query->time_column;
 }
 
 /* Are all of its rows its own?  A table is said to have children from the first one on until
@@ -223,14 +227,27 @@ live_index_open(const LiveIndex *by)
 	return index;
 }
 
+/* A bound as the column of event time has it: the first date that is not before it. */
+static Datum
+time_bound(const LiveIndex *by, int64 bound)
+{
+	if (by->time_type != DATEOID)
+		return Int64GetDatum(bound);
+	if (TIMESTAMP_IS_NOBEGIN(bound))
+		return DateADTGetDatum(DATEVAL_NOBEGIN);
+	if (TIMESTAMP_IS_NOEND(bound))
+		return DateADTGetDatum(DATEVAL_NOEND);
+	return DateADTGetDatum((DateADT) (bound / USECS_PER_DAY + (bound % USECS_PER_DAY > 0)));
+}
+
 /* Begin to scan the events of a key of n columns from lower to before upper. */
 void
 live_index_begin(LiveIndex *by, IndexScanDesc scan, int n, const Datum *key, int64 lower, int64 upper)
 {
 	for (int i = 0; i < n; i++)
 		by->keys[i].sk_argument = key[by->key_of[i]];
-	by->keys[n].sk_argument = Int64GetDatum(lower);
-	by->keys[n + 1].sk_argument = Int64GetDatum(upper);
+	by->keys[n].sk_argument = time_bound(by, lower);
+	by->keys[n + 1].sk_argument = time_bound(by, upper);
 	index_rescan(scan, by->keys, n + 2, NULL, 0);
 }
 
@@ -249,7 +266,7 @@ take_event(LiveQuery *query, const Datum *values, const bool *nulls, const AttrN
 		by->nulls[i] = nulls[columns[i] - 1];
 	}
 	live_evaluate(query, by->values, by->nulls);
-	take(arg, DatumGetInt64(values[time - 1]), by->values, by->nulls);
+	take(arg, live_moment(values[time - 1], by->time_type), by->values, by->nulls);
 }
 
 /* Take the events that a scan finds. */

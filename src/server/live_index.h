@@ -22,6 +22,7 @@ struct LiveIndex
 	ScanKeyData *keys;			/* [num_keys + 2]: key, lower, upper */
 	int		   *key_of;			/* [num_keys]: which of the query's is the index's */
 	AttrNumber	time;
+	Oid			time_type;		/* of that column */
 	AttrNumber *columns;		/* of values, ids, and what conditions need */
 	AttrNumber	last;			/* the last of all these */
 	AttrNumber *stored;			/* the same columns in the index; */

@@ -58,11 +58,11 @@ struct LiveProbeScan
 
 /* A bound of ranges of time; otherwise: it has none. */
 static int64
-range_bound(PartitionBoundInfo bounds, int i, int64 otherwise)
+range_bound(PartitionBoundInfo bounds, int i, Oid type, int64 otherwise)
 {
 	if (i < 0 || bounds->kind[i][0] != PARTITION_RANGE_DATUM_VALUE)
 		return otherwise;
-	return DatumGetInt64(bounds->datums[i][0]);
+	return live_moment(bounds->datums[i][0], type);
 }
 
 /* Find the times that rows of a partition can have, as far as its parent is
@@ -84,8 +84,8 @@ find_times(Probed *table, Oid relid)
 	partitions = RelationGetPartitionDesc(parent, false);
 	if (key->strategy == PARTITION_STRATEGY_RANGE &&
 		key->partattrs[0] == get_attnum(RelationGetRelid(parent), query->inputs[query->num_keys].column) &&
-		key->parttypid[0] == query->spec.time_type &&
-		key->partopfamily[0] == lookup_type_cache(query->spec.time_type, TYPECACHE_BTREE_OPFAMILY)->btree_opf)
+		key->parttypid[0] == query->time_column &&
+		key->partopfamily[0] == lookup_type_cache(query->time_column, TYPECACHE_BTREE_OPFAMILY)->btree_opf)
 	{
 		PartitionBoundInfo bounds = partitions->boundinfo;
 
@@ -93,8 +93,8 @@ find_times(Probed *table, Oid relid)
 		{
 			if (bounds->indexes[i] < 0 || partitions->oids[bounds->indexes[i]] != relid)
 				continue;
-			table->from = range_bound(bounds, i - 1, PG_INT64_MIN);
-			table->until = range_bound(bounds, i, PG_INT64_MAX);
+			table->from = range_bound(bounds, i - 1, query->time_column, PG_INT64_MIN);
+			table->until = range_bound(bounds, i, query->time_column, PG_INT64_MAX);
 		}
 	}
 	table_close(parent, AccessShareLock);
@@ -117,7 +117,7 @@ set_probed(Probed *table, const LiveQuery *query, int id, Oid relid)
 	by->key_collations = palloc(sizeof(Oid) * (n + 1));
 	memcpy(by->key_collations, query->key_collations, sizeof(Oid) * n);
 	by->key_collations[n] = query->spec.ids[id].collation;
-	by->spec.time_type = query->spec.time_type;
+	by->time_column = query->time_column;
 	by->index = live_index_find(by, true);
 	find_times(table, relid);
 }
@@ -237,7 +237,7 @@ live_probe_count(LiveProbeScan *scan, const Datum *key, int64 lower, int64 upper
 		for (int64 j = 0; j < most && index_getnext_slot(table->scan, -by->index->direction, table->slot); j++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			*latest = Max(*latest, DatumGetInt64(slot_getattr(table->slot, by->index->time, &isnull)));
+			*latest = Max(*latest, live_moment(slot_getattr(table->slot, by->index->time, &isnull), by->time_column));
 			count++;
 		}
 	}

@@ -29,7 +29,8 @@ enum
 typedef struct LiveCondition
 {
 	char	   *text;			/* NULL: a column */
-	bool		plain;			/* it was when it was declared, and columns have the types of then */
+	bool		plain;			/* it was when it was declared, */
+	bool		same_types;		/* and its columns have the types of then */
 	ExprState  *state;			/* NULL: not ready */
 } LiveCondition;
 
@@ -109,6 +110,7 @@ typedef struct LiveRange
 } LiveRange;
 
 /* live_events.c */
+extern int64 live_moment(Datum time, Oid type);
 extern void live_evaluate(const LiveQuery *query, Datum *values, bool *nulls);
 extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 					  const LiveView *view, LiveTake take, void *arg);

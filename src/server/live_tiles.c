@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "distinct.h"
 #include "guc.h"
@@ -602,6 +603,21 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 	return false;
 }
 
+/*
+ * Of what tiles would have spared a lookup: events before this time.  The latest of
+ * those that were read are left out, since more may come among them; of dates none, but
+ * more may come of the day that is still going on (tile_build_until()).
+ */
+static int64
+spared_until(const LiveQuery *query, const LiveReading *reading)
+{
+	int64		latest = reading->recent[(reading->events - 1) % LIVE_RECENT_EVENTS];
+
+	if (query->time_column == DATEOID && latest < END_TIMESTAMP)
+		return latest + USECS_PER_DAY;
+	return reading->recent[reading->events % LIVE_RECENT_EVENTS];
+}
+
 /* Ask for tiles of a key. */
 static void
 ask_for_tiles(LiveQuery *query, Tiling *tiling, const Datum *key, int64 time, const LiveReading *reading)
@@ -617,7 +633,7 @@ ask_for_tiles(LiveQuery *query, Tiling *tiling, const Datum *key, int64 time, co
 	for (int i = 1; i < query->spec.num_windows; i++)
 		lower[0] = Min(lower[0], lower[i]);
 	if (reading->events > MANY_EVENTS)
-		until = reading->recent[reading->events % LIVE_RECENT_EVENTS];
+		until = spared_until(query, reading);
 	if (reading->edges > MANY_EVENTS)
 		until = Max(until, reading->edges_until);
 	tile_request(tiling, bytes, lower[0], tile_build_until(tiling, until));

@@ -120,7 +120,7 @@ fence_passed(FullTransactionId fence, Snapshot snapshot)
 }
 
 /* A time up to which tiles can be asked for: no later than now, since a row from the
- * future must not make all others late. */
+ * future must not make all others late; of dates, not of today. */
 int64
 tile_build_until(const Tiling *tiling, int64 until)
 {
@@ -130,6 +130,8 @@ tile_build_until(const Tiling *tiling, int64 until)
 		now = DatumGetTimestamp(DirectFunctionCall2(timestamptz_zone,
 													CStringGetTextDatum(pg_get_timezone_name(tiling->query->spec.zone)),
 													TimestampTzGetDatum(now)));
+	if (tiling->query->time_column == DATEOID)
+		now -= now % USECS_PER_DAY;
 	return Min(until, now);
 }
 

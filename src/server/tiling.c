@@ -422,12 +422,10 @@ tiling_has_bytes(Oid type, Oid collation)
 	}
 }
 
-/* Have keys and times bytes? */
+/* Have keys bytes? */
 static void
 check_types(Footing *footing, const LiveQuery *query)
 {
-	if (query->time_column != query->spec.time_type)
-		refuse(footing, psprintf("event times are of type %s", format_type_be(query->time_column)));
 	for (int i = 0; i < query->num_keys; i++)
 	{
 		Oid			type = query->inputs[i].type;
@@ -651,15 +649,18 @@ missing_index(const Tiling *tiling)
 	return NULL;
 }
 
-/* What a condition would have to be that tiles do not know. */
+/* Why tiles do not know a condition. */
 static char *
 unknown_condition(const LiveQuery *query)
 {
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
+		const LiveCondition *condition = &query->conditions[i];
+
 		if (is_unknown(query, i))
-			return psprintf("share(%s) is answered by rows: it is more than comparisons of columns and constants; a generated column can hold it",
-							query->conditions[i].text);
+			return psprintf("condition %s is answered by rows: %s", condition->text, condition->plain && !condition->same_types ?
+							"its columns have other types than when it was declared, which risk.alter_rolling_features() takes note of" :
+							"it is more than simple comparisons; a generated column can hold it");
 	}
 	return NULL;
 }
