@@ -394,7 +394,7 @@ SELECT risk.rolling_features('daily', 'y'::text, '2020-01-01');
 SELECT pg_stat_get_xact_tuples_returned('daily_index'::regclass) - :before AS index_entries;
 COMMIT;
 SELECT risk.rolling_features('daily', d) FROM daily AS d WHERE id IN (9001, 9002) ORDER BY id;
--- no tiles for them, and no triggers
+-- tiles for them, too
 CALL risk.refresh_rolling_features('daily');
 SELECT keys, tiles FROM risk.rolling_tiles_info WHERE source = 'daily'::regclass;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'daily'::regclass AND tgfoid = 'risk.note_late()'::regprocedure;

@@ -233,10 +233,6 @@ time_bound(const LiveIndex *by, int64 bound)
 {
 	if (by->time_type != DATEOID)
 		return Int64GetDatum(bound);
-	if (TIMESTAMP_IS_NOBEGIN(bound))
-		return DateADTGetDatum(DATEVAL_NOBEGIN);
-	if (TIMESTAMP_IS_NOEND(bound))
-		return DateADTGetDatum(DATEVAL_NOEND);
 	return DateADTGetDatum((DateADT) (bound / USECS_PER_DAY + (bound % USECS_PER_DAY > 0)));
 }
 

@@ -58,8 +58,19 @@ BEGIN
 END $$;
 CREATE TRIGGER a_party BEFORE INSERT OR UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION set_party();
 CREATE TRIGGER a_party BEFORE INSERT OR UPDATE ON parts FOR EACH ROW EXECUTE FUNCTION set_party();
-SELECT risk.create_rolling_features(t::regclass, 'k', 'ts', 'v', windows => '{30 seconds,5 minutes,1 hour}',
-	aggregates => '{count,sum,avg,stddev,min,max,last,since_last,change,sum(n),avg(n),max(n),distinct(p)}') FROM unnest('{plain,parts}'::text[]) AS t;
+-- The same by the day: one for a second of the others.
+CREATE TABLE days (id bigserial PRIMARY KEY, tx text UNIQUE, k text, ts date, v float8, n numeric, p text);
+CREATE INDEX ON days (k, ts);
+CREATE INDEX ON days (k, p, ts);
+CREATE TRIGGER a_party BEFORE INSERT OR UPDATE ON days FOR EACH ROW EXECUTE FUNCTION set_party();
+CREATE FUNCTION day(t timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS
+	$$ SELECT timestamptz '1990-01-01 00:00+00' + (t - timestamptz '2026-01-01 00:00+00') * 86400 $$;
+CREATE TABLE widths (source regclass, width interval, name text);
+INSERT INTO widths SELECT s, w::interval, w FROM unnest('{plain,parts}'::regclass[]) AS s, unnest('{30s,5m,1h}'::text[]) AS w
+	UNION ALL SELECT 'days', w::interval, w FROM unnest('{30d,300d,3600d}'::text[]) AS w;
+SELECT risk.create_rolling_features(source, 'k', 'ts', 'v', windows => array_agg(width ORDER BY width),
+	aggregates => ARRAY['count', 'sum', 'avg', 'stddev', 'min', 'max', 'last', 'since_last', 'change', 'sum(n)', 'avg(n)', 'max(n)', 'distinct(p)',
+		'share(v > 500 AND n < 0.5) AS large', 'share(p IS NULL OR p IN (''p1'', ''p2'', ''p3'')) AS few']) FROM widths GROUP BY source;
 SELECT risk.create_rolling_features('plain', ARRAY['k', 'tx'], 'ts', windows => '{1 hour}', create_index => true);
 
 -- So that several statements have one snapshot.
@@ -78,11 +89,13 @@ BEGIN
 	by_rows := risk.rolling_features(source, k, t, 'k');
 	PERFORM set_config('pg_risk.use_tiles', 'on', true);
 	EXECUTE format($q$
-		SELECT jsonb_object_agg('k_' || name || '_prev_' || w, value) FROM (VALUES ('30s'), ('5m'), ('1h')) AS u (w), LATERAL (
-			SELECT count(*)::float8, coalesce(sum(v), 0), coalesce(sum(n), 0)::float8, min(v), max(v), max(n)::float8, count(DISTINCT p) FROM %s
-			WHERE k = $1 AND ts >= $2 - w::interval AND ts < $2) AS a (cnt, sum_v, sum_n, min_v, max_v, max_n, distinct_p),
-			LATERAL (VALUES ('cnt', cnt), ('sum_v', sum_v), ('sum_n', sum_n), ('min_v', min_v), ('max_v', max_v), ('max_n', max_n), ('distinct_p', distinct_p)) AS r (name, value)
-		$q$, source) INTO expected USING k, t;
+		SELECT jsonb_object_agg('k_' || r.name || '_prev_' || w.name, value) FROM widths AS w, LATERAL (
+			SELECT count(*)::float8, coalesce(sum(v), 0), coalesce(sum(n), 0)::float8, min(v), max(v), max(n)::float8, count(DISTINCT p),
+				avg((v > 500 AND n < 0.5)::int)::float8, avg((p IS NULL OR p IN ('p1', 'p2', 'p3'))::int)::float8 FROM %s
+			WHERE k = $1 AND ts >= $2 - width AND ts < $2) AS a (cnt, sum_v, sum_n, min_v, max_v, max_n, distinct_p, large, few),
+			LATERAL (VALUES ('cnt', cnt), ('sum_v', sum_v), ('sum_n', sum_n), ('min_v', min_v), ('max_v', max_v), ('max_n', max_n), ('distinct_p', distinct_p),
+				('share_large', large), ('share_few', few)) AS r (name, value) WHERE w.source = $3
+		$q$, source) INTO expected USING k, t, source;
 	IF tiled <> by_rows THEN
 		RAISE EXCEPTION 'different: % at %: tiles %, rows %', k, t, tiled, by_rows;
 	ELSIF NOT tiled @> expected THEN
@@ -101,15 +114,31 @@ BEGIN
 END $$;
 CREATE TRIGGER check_row BEFORE INSERT ON plain FOR EACH ROW EXECUTE FUNCTION check_row('plain');
 CREATE TRIGGER check_row BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION check_row('parts');
+CREATE TRIGGER check_row BEFORE INSERT ON days FOR EACH ROW EXECUTE FUNCTION check_row('days');
 SQL
+
+# Of a table of days, a second is one.
+sub by_day
+{
+	my ($table, @scripts) = @_;
+
+	return @scripts if $table ne 'days';
+	for (@scripts)
+	{
+		s/interval '(\d+) minute(?:s|( 1 second))?'/"interval '" . ($1 * 60 + ($2 ? 1 : 0)) . " days'"/ge;
+		s/(tick|now_there)\(\)/day($1())/g;
+		s/date_trunc\('minute'/date_trunc('month'/g;
+	}
+	return @scripts;
+}
 
 # What writers and readers do to a table.
 sub scripts
 {
 	my ($table) = @_;
-	my ($conflict, $moved) = $table eq 'plain' ? ('tx', "ts = date_trunc('minute', now_there()),") : ('tx, ts', '');
+	my ($conflict, $moved) = $table eq 'parts' ? ('tx, ts', '') : ('tx', "ts = date_trunc('minute', now_there()),");
 
-	return (
+	return by_day($table, 
 		'order@8' => "INSERT INTO $table (k, ts, v, n) SELECT key(), tick(), value(), random()::numeric FROM generate_series(1, 5);\n",
 		'late@3' => "INSERT INTO $table (k, ts, v, n) SELECT key(), now_there() - random() * random() * interval '5 minutes', value(), random()::numeric FROM generate_series(1, 3);\n",
 		'ties@1' => "INSERT INTO $table (k, ts, v, n) SELECT 'hot', date_trunc('second', now_there()), value(), 'NaN' FROM generate_series(1, 3);\n",
@@ -145,11 +174,11 @@ sub scripts
 		# One statement, which sees what was committed a moment ago.
 		'latest@4' => <<~"SQL",
 			SET default_transaction_isolation = 'read committed';
-			SELECT 1 / (different = '')::int FROM (SELECT coalesce(string_agg(concat_ws(' ', w, feature, expected), ', '), '') AS different
-				FROM (SELECT key() AS k, now_there() - random() * random() * interval '1 minute' AS t OFFSET 0) AS u, unnest('{30s,5m,1h}'::text[]) AS w,
-				LATERAL (SELECT (risk.rolling_features('$table', k, t, 'k') ->> format('k_cnt_prev_%s', w))::int AS feature,
-					(SELECT count(*) FROM $table AS p WHERE p.k = u.k AND p.ts >= t - w::interval AND p.ts < t) AS expected) AS l
-				WHERE feature <> expected) AS d;
+			SELECT 1 / (different = '')::int FROM (SELECT coalesce(string_agg(concat_ws(' ', w.name, feature, expected), ', '), '') AS different
+				FROM (SELECT key() AS k, now_there() - random() * random() * interval '1 minute' AS t OFFSET 0) AS u, widths AS w,
+				LATERAL (SELECT (risk.rolling_features('$table', k, t, 'k') ->> format('k_cnt_prev_%s', w.name))::int AS feature,
+					(SELECT count(*) FROM $table AS p WHERE p.k = u.k AND p.ts >= t - width AND p.ts < t) AS expected) AS l
+				WHERE w.source = '$table'::regclass AND feature <> expected) AS d;
 			RESET default_transaction_isolation;
 			SQL
 		'look@6' => <<~"SQL");
@@ -165,7 +194,7 @@ sub slow_scripts
 {
 	my ($table) = @_;
 
-	return (
+	return by_day($table,
 		# Tiles must wait for who began before they were planned ...
 		'open@1' => <<~"SQL",
 			BEGIN;
@@ -189,14 +218,14 @@ sub check_all
 
 	is($node->error_of('postgres', <<~'SQL') // '', '', $name);
 		DO $$ BEGIN
-			PERFORM check_key(source, k, t) FROM unnest('{plain,parts}'::regclass[]) AS source,
+			PERFORM check_key(source, k, CASE WHEN source = 'days'::regclass THEN day(t) ELSE t END) FROM unnest('{plain,parts,days}'::regclass[]) AS source,
 				unnest('{hot,warm,O''Brien,cold1}'::text[]) AS k, generate_series(0, 20) AS i, LATERAL (SELECT now_there() - i * i * interval '1 s') AS l (t);
 		END $$
 		SQL
 	return;
 }
 
-for my $table (qw(plain parts))
+for my $table (qw(plain parts days))
 {
 	my $checks = $node->value('last_value FROM checks');
 	my $slow = $node->begin_pgbench([ @pgbench, '-T', $seconds ], slow_scripts($table));
@@ -210,7 +239,7 @@ for my $table (qw(plain parts))
 	cmp_ok($by_tiles, '>', 100, '... and tiles have answered');
 }
 check_all('in the end, too');
-$node->safe_psql('postgres', 'CALL risk.refresh_rolling_features(' . "'$_')") for qw(plain parts);
+$node->safe_psql('postgres', 'CALL risk.refresh_rolling_features(' . "'$_')") for qw(plain parts days);
 is($node->value("sum(deltas) FROM risk.rolling_tiles_info"), 0, 'a refresh folds all changes in');
 check_all('... and tiles say the same');
 
