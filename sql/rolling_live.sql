@@ -606,11 +606,11 @@ DROP TYPE pair, state;
 DROP DOMAIN odd, told;
 DROP FUNCTION own, share, tell;
 
--- tiles are for what is no condition: where only that is asked for, as in scoring
+-- tiles do not know a condition that may fail: they answer where it is not asked for, as in scoring
 CREATE TABLE hot (id int, k text, at timestamptz, v float8, PRIMARY KEY (id));
 CREATE INDEX ON hot (k, at);
 INSERT INTO hot SELECT i, 'hot', timestamptz '2026-01-01' + i * interval '1 minute', i % 100 FROM generate_series(1, 3000) AS i;
-SELECT risk.create_rolling_features('hot', 'k', 'at', 'v', windows => '{24 hours}', aggregates => ARRAY['sum', 'share(v > 50) AS big']);
+SELECT risk.create_rolling_features('hot', 'k', 'at', 'v', windows => '{24 hours}', aggregates => ARRAY['sum', 'share(v + 0 > 50) AS big']);
 CALL risk.refresh_rolling_features('hot');
 INSERT INTO hot VALUES (0, 'hot', '2026-01-02 12:00', 1e9);
 UPDATE hot SET v = v + 1 WHERE id = 1700;

@@ -310,7 +310,7 @@ COMMENT ON FUNCTION risk.tile_counters(regclass, text) IS
 CREATE FUNCTION risk.tiles_problem(source regclass, name text) RETURNS text
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'risk_tiles_problem';
 COMMENT ON FUNCTION risk.tiles_problem(regclass, text) IS
-	'What keeps lookups in a set from being answered by tiles, but for triggers: why there can be none, or a command that makes the index that counts of different values need; NULL: nothing';
+	'What keeps lookups in a set from being answered by tiles, but for triggers: why there can be none, a command that makes the index that counts of different values need, or a condition that may fail; NULL: nothing';
 
 CREATE VIEW risk.rolling_tiles_info AS
 	SELECT s.source, s.name AS set_name,
@@ -333,7 +333,7 @@ CREATE VIEW risk.rolling_tiles_info AS
 	CROSS JOIN LATERAL risk.tile_counters(s.source, s.name) AS l;
 COMMENT ON VIEW risk.rolling_tiles_info IS
 	'Tiles of rolling features: until when, of how many keys, changes that are not in them yet, and how many lookups they have answered since the server started';
-COMMENT ON COLUMN risk.rolling_tiles_info.problem IS 'Why there are no tiles, or what command makes the index that counts of different values need; NULL: nothing is wrong';
+COMMENT ON COLUMN risk.rolling_tiles_info.problem IS 'Why there are no tiles, what command makes the index that counts of different values need, or what condition is answered by rows; NULL: nothing is wrong';
 COMMENT ON COLUMN risk.rolling_tiles_info.built_until IS 'Tiles can be of events before this time; NULL: there are none';
 COMMENT ON COLUMN risk.rolling_tiles_info.waiting IS 'Tiles will go further when all transactions that began before are over';
 COMMENT ON COLUMN risk.rolling_tiles_info.keys IS 'Keys that have tiles';

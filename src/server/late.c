@@ -13,6 +13,9 @@
  * its number.  So what is remembered of plans is brought up to date once in each
  * transaction, when it has a number; a row that was changed has given it one.
  *
+ * Of conditions a delta has what they say of the row, so they are evaluated for whoever
+ * writes: those that can be neither parsed nor evaluated with an error (condition.c).
+ *
  * Writers take no lock beyond that of an INSERT into risk.rolling_deltas, so they
  * wait for nobody.
  */

@@ -269,6 +269,7 @@ add_condition(LiveQuery *query, char *condition, ArrayType *columns, ArrayType *
 	int			count;
 	Oid			type;
 	Oid			collation;
+	bool		same_types;
 
 	for (int i = 0; i < spec->num_values; i++)
 	{
@@ -279,8 +280,8 @@ add_condition(LiveQuery *query, char *condition, ArrayType *columns, ArrayType *
 	for (int i = 0; i < count; i++)
 		(void) find_column(query->source, TextDatumGetCString(names[i]), &type, &collation, missing);
 	*insert_column(query, false) = NULL;
-	query->conditions[spec->num_values] = (LiveCondition) {condition, types != NULL,
-		types && has_types(query->source, names, count, types), NULL};
+	same_types = types && has_types(query->source, names, count, types);
+	query->conditions[spec->num_values] = (LiveCondition) {condition, types != NULL, same_types, NULL};
 	spec->values[spec->num_values] = (RollingColumn) {BOOLOID, InvalidOid};
 	return spec->num_values++;
 }
