@@ -14,7 +14,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_authid.h"
@@ -31,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "condition.h"
@@ -71,7 +71,11 @@ enum
 static uint64 generation = 1;
 static Oid *watched = NULL;		/* relations whose changes count */
 static int	num_watched = 0;
-static bool detaching = false;	/* partitions, as this transaction has seen */
+
+/* Partitions that are being detached are there for older snapshots only: what was made
+ * while there were some is for snapshots that see the same as this one. */
+static bool detaching = false;
+static SnapshotData seen_by;
 
 static void
 relation_invalidated(Datum arg, Oid relid)
@@ -84,36 +88,27 @@ relation_invalidated(Datum arg, Oid relid)
 		generation++;
 }
 
-/* Partitions that are being detached are still there for older snapshots: what was
- * made in a transaction that has seen such ones is not for the next. */
-static void
-transaction_ended(XactEvent event, void *arg)
+static bool
+sees_the_same(const SnapshotData *snapshot)
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	generation += detaching;
-	detaching = false;
-}
-
-static void
-note_detaching(Oid source)
-{
-	TransactionId since = InvalidTransactionId;
-
-	if (get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE)
-		(void) find_inheritance_children_extended(source, true, NoLock, &detaching, &since);
+	return snapshot->xmin == seen_by.xmin && snapshot->xmax == seen_by.xmax &&
+		snapshot->xcnt == seen_by.xcnt && snapshot->subxcnt == seen_by.subxcnt;
 }
 
 void
 live_init(void)
 {
 	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
-	RegisterXactCallback(transaction_ended, NULL);
 }
 
 uint64
 live_generation(void)
 {
+	if (detaching && !(ActiveSnapshotSet() && sees_the_same(GetActiveSnapshot())))
+	{
+		detaching = false;
+		generation++;
+	}
 	return generation;
 }
 
@@ -129,6 +124,38 @@ live_watch(Oid relid)
 	watched = watched ? repalloc(watched, sizeof(Oid) * (num_watched + 1)) :
 		MemoryContextAlloc(TopMemoryContext, sizeof(Oid));
 	watched[num_watched++] = relid;
+}
+
+static bool
+find_detaching(Oid table)
+{
+	bool		found = false;
+	TransactionId since = InvalidTransactionId;
+	List	   *partitions;
+	ListCell   *cell;
+
+	if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
+		return false;
+	live_watch(table);
+	partitions = find_inheritance_children_extended(table, true, NoLock, &found, &since);
+	foreach(cell, partitions)
+		found |= find_detaching(lfirst_oid(cell));
+	return found;
+}
+
+/* Is something to be made of a table's partitions while one of them, at whatever level,
+ * is being detached?  Under the active snapshot. */
+bool
+live_detaching(Oid source)
+{
+	bool		found = find_detaching(source);
+
+	if (found)
+	{
+		detaching = true;
+		seen_by = *GetActiveSnapshot();
+	}
+	return found;
 }
 
 /* ---- what is declared ---- */
@@ -568,7 +595,6 @@ add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted
 	HeapTuple	tuple;
 
 	live_watch(source);
-	note_detaching(source);
 	while (!(problem && problem->sqlstate) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		LiveQuery  *query = make_query(tuple, RelationGetDescr(rel), wanted, num_wanted, problem ? problem : &ignored);

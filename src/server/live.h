@@ -41,6 +41,7 @@ extern void live_init(void);
  * queries must be made anew. */
 extern uint64 live_generation(void);
 extern void live_watch(Oid relid);
+extern bool live_detaching(Oid source);
 
 /* Queries (LiveQuery *) in the current memory context for those of the wanted
  * features that are declared on the table or what it is a partition of; NULL:

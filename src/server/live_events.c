@@ -264,7 +264,10 @@ select_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num
 
 	SPI_connect();
 	if (!*plan)
+	{
+		(void) live_detaching(query->source);
 		*plan = lookup_plan(query, view->old_row != NULL);
+	}
 	for (int i = 0; i < num_ranges; i++)
 	{
 		parameters[n] = TimestampGetDatum(ranges[i].lower);

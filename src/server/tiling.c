@@ -464,6 +464,8 @@ find_footing(const Tiling *tiling)
 	add_conditions(&footing, query);
 	if (list_length(tables) > 1 && get_rel_relkind(query->source) != RELKIND_PARTITIONED_TABLE)
 		refuse(&footing, "the table has children that are no partitions");	/* whose changes triggers do not see */
+	if (live_detaching(query->source))
+		refuse(&footing, "a partition is being detached");	/* which is no place of late rows any more */
 	foreach(cell, tables)
 	{
 		live_watch(lfirst_oid(cell));
