@@ -24,6 +24,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -527,12 +528,18 @@ deltas_missing(void)
 	return late_pending() || (IsParallelWorker() && TransactionIdIsValid(GetTopTransactionIdIfAny()));
 }
 
-/* Can tiles answer a query for the current user, in the running statement? */
+/*
+ * Can tiles answer a query for the current user, in the running statement?  Its
+ * snapshot may be younger than what a function has heard that holds all locks that
+ * it needs: triggers may have been disabled, and rows have come unseen, since.
+ */
 static bool
 may_use_tiles(LiveQuery *query, const LiveView *view)
 {
-	Tiling	   *tiling = query_tiling(query)->tiling;
+	Tiling	   *tiling;
 
+	AcceptInvalidationMessages();
+	tiling = query_tiling(query)->tiling;
 	return guc_use_tiles && tiling && tiling->id != 0 && !view->old_row && !deltas_missing() &&
 		tiling_stands(tiling) && tiling->footing == tiling->stored_footing &&
 		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED && tiling_visible(tiling);
