@@ -21,9 +21,11 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -138,6 +140,19 @@ bool
 catalog_installed(void)
 {
 	return OidIsValid(get_extension_oid("pg_risk", true));
+}
+
+/*
+ * Keep the extension until the transaction ends.  Who drops it locks it first and then
+ * its tables, in whatever order; so the worker does this before it locks any.
+ */
+void
+catalog_hold(void)
+{
+	Oid			extension = get_extension_oid("pg_risk", true);
+
+	if (OidIsValid(extension))
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 }
 
 static Oid

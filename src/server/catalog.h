@@ -25,6 +25,7 @@ typedef struct VersionRow
 
 extern void catalog_init(void);
 extern bool catalog_installed(void);
+extern void catalog_hold(void);
 extern Oid	catalog_owner(void);
 
 /* Who has which role, and which version has which name: as the active

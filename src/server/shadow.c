@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "catalog.h"
 #include "compat.h"
 #include "guc.h"
 #include "scorer.h"
@@ -421,9 +422,10 @@ try_part(Batch *batch, int first, int count)
 	volatile bool done = false;
 
 	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	PG_TRY();
 	{
+		catalog_hold();
+		PushActiveSnapshot(GetTransactionSnapshot());
 		MemoryContextSwitchTo(context);
 		write_part(batch, first, count);
 		PopActiveSnapshot();

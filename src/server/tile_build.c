@@ -5,9 +5,9 @@
  *
  * Making tiles takes several transactions (tiling.c): one that plans, one that sets
  * the fence, and when that is passed those that build.  Each takes the advisory lock
- * of the source first, as declarations do, and only then the snapshot with which it
- * reads rows, tiles and deltas, so what it writes follows from one state; writers
- * and lookups do not wait for any of that.
+ * of the source first, as declarations do, then the locks of all tables that it reads,
+ * and only then the snapshot with which it reads rows, tiles and deltas, so what it
+ * writes follows from one state; writers and lookups do not wait for any of that.
  *
  * A tile is made every TILE_EVENTS events of a key, between two instants; also before
  * an instant of as many, so that there is one between it and any edge of a window.  Deltas
@@ -27,9 +27,11 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
@@ -470,16 +472,27 @@ build(const Tiling *tiling, const bytea *key, int64 from)
 	MemoryContextDelete(context);
 }
 
-/* The lock that declarations of a source take, too; false: somebody else has it. */
-static bool
-lock_source(Oid source, bool wait)
+/* The lock that declarations of a source take, too. */
+static Datum
+source_lock(Oid source)
 {
-	Datum		key = DirectFunctionCall2Coll(hashtextextended, DEFAULT_COLLATION_OID,
-											CStringGetTextDatum("pg_risk.rolling"), Int64GetDatum((int64) source));
+	return DirectFunctionCall2Coll(hashtextextended, DEFAULT_COLLATION_OID,
+								   CStringGetTextDatum("pg_risk.rolling"), Int64GetDatum((int64) source));
+}
 
-	if (!wait)
-		return DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, key));
-	(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, key);
+/* Lock a source and its partitions for reading.  False: somebody changes one of them,
+ * and may go on to what is locked already, so they are not waited for. */
+static bool
+lock_tables(Oid source)
+{
+	List	   *tables = find_all_inheritors(source, NoLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
+			return false;
+	}
 	return true;
 }
 
@@ -522,17 +535,17 @@ tile_build_step(void *unused)
 		CHECK_FOR_INTERRUPTS();
 		tile_request_set_wanted(request, false); /* also if there is an error */
 		if (!TimestampDifferenceExceeds(request->asked_at, GetCurrentTimestamp(), PATIENCE_MS) &&
-			!(lock_source(request->source, false) &&
+			!(DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, source_lock(request->source))) &&
+			  lock_tables(request->source) &&
 			  advance(request->source, NameStr(request->set), request->until, (const bytea *) request->key, request->from)))
 			tile_request_set_wanted(request, true);
 	}
 }
 
-/* The same for who refreshes a set, who waits for the lock.  A key of none of the
- * values is NULL. */
+/* The same for who refreshes a set, who waits for the advisory lock. */
 bool
 tile_build_advance(Oid source, const char *set, int64 until, const bytea *key)
 {
-	(void) lock_source(source, true);
-	return advance(source, set, until, key, EVERYTHING);
+	(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, source_lock(source));
+	return lock_tables(source) && advance(source, set, until, key, EVERYTHING);
 }

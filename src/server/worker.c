@@ -19,6 +19,9 @@
  *
  * Scoring works without any worker: whoever scores first loads the version.
  *
+ * Each of a worker's transactions begins with a lock on the extension
+ * (catalog_hold()): who drops that has no lock yet that the worker would wait for.
+ *
  * Locking.  `registry->lock` protects the list; it is held for a few memory
  * accesses.  The launcher alone removes databases.  A database has one worker
  * at most: the launcher knows those that are running; what a database wants
@@ -41,6 +44,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -300,6 +304,7 @@ attempt(void (*work) (void *result), void *result, const char *activity)
 	{
 		cancellable = true;
 		StartTransactionCommand();
+		catalog_hold();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		work(result);
 		PopActiveSnapshot();
@@ -469,6 +474,19 @@ leave_in_haste(void)
 	shadow_hand_over();
 }
 
+/* Does somebody wait for the database to be left, as who drops or copies it does? */
+static bool
+database_claimed(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, RowExclusiveLock, true);
+	return false;
+}
+
 /* All that a worker does between its coming and its leaving. */
 static void
 serve_database(Oid database)
@@ -512,7 +530,7 @@ serve_database(Oid database)
 		tiles = make_tiles();
 		if (may_leave(last_work, &session))
 			break;
-		if (crowded && TimestampDifferenceExceeds(came_at, GetCurrentTimestamp(), TURN_MS))
+		if ((crowded && TimestampDifferenceExceeds(came_at, GetCurrentTimestamp(), TURN_MS)) || database_claimed())
 		{
 			shadow_hand_over();	/* to our next turn */
 			set_state(database, true, next_due);

@@ -73,8 +73,46 @@ $node->safe_psql('postgres', 'DROP DATABASE one');
 $node->safe_psql('postgres', 'SELECT risk.wake_worker()');
 is($node->safe_psql('postgres', "SELECT risk.score_transaction('m', '{1}'::real[])"), 3, 'scores go on');
 
-# The worker held up by somebody's lock: scoring and shutting down are not.
+# It leaves a database that is to be dropped although tiles that are asked for wait, for a
+# transaction that is older.
 my ($session) = $node->session('postgres');
+$session->query_safe('BEGIN; SELECT pg_current_xact_id()');
+$node->safe_psql('postgres', 'CREATE DATABASE tiled TEMPLATE two');
+$node->safe_psql('tiled', <<~'SQL');
+	CREATE TABLE events (k text, ts timestamptz);
+	CREATE INDEX ON events (k, ts);
+	INSERT INTO events SELECT 'hot', now() - i * interval '1 s' FROM generate_series(1, 1000) AS i;
+	SELECT risk.create_rolling_features('events', 'k', 'ts');
+	SQL
+my ($changing) = $node->session('tiled');
+$changing->query_safe("BEGIN; LOCK TABLE events; SELECT risk.rolling_features('events', 'hot'::text, now())");
+$node->process('pg_risk worker', "datname = 'tiled'");
+sleep 1;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_locks WHERE NOT granted'),
+	0, 'the worker does not wait for who changes a table whose tiles are asked for');
+$changing->query_safe("SELECT risk.alter_rolling_features('events', 'k', windows => '{1 hour}'); COMMIT");
+$changing->quit;
+$node->safe_psql('tiled', "SELECT risk.rolling_features('events', 'hot'::text, now())");
+ok($node->poll_query_until('tiled', 'SELECT waiting FROM risk.rolling_tiles_info'), 'tiles wait');
+is($node->error_of('postgres', 'DROP DATABASE tiled'), '', 'a database is dropped although it is asked for tiles');
+$session->query_safe('ROLLBACK');
+
+# Who drops the extension waits for what the worker is at, before there is a lock that this needs.
+$node->safe_psql('postgres', 'CREATE DATABASE dropping TEMPLATE two');
+my ($holder) = $node->session('dropping');
+$holder->query_safe('BEGIN; LOCK TABLE risk.model_roles IN ACCESS EXCLUSIVE MODE');
+$node->safe_psql('dropping', 'SELECT risk.wake_worker()');
+$node->process('pg_risk worker', "datname = 'dropping' AND wait_event_type = 'Lock'");
+my ($dropping, $dropper) = $node->session('dropping');
+$dropping->query_until(qr/dropping/, "\\echo dropping\nDROP EXTENSION pg_risk;\n");
+$node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $dropper");
+is( $node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE pid = $dropper AND mode = 'AccessExclusiveLock' AND granted"),
+	0, 'who drops the extension has no lock while the worker is at work');
+$holder->query_safe('ROLLBACK');
+ok($node->poll_query_until('dropping', "SELECT count(*) = 0 FROM pg_extension WHERE extname = 'pg_risk'"), '... and drops it then');
+$_->quit for $holder, $dropping;
+
+# The worker held up by somebody's lock: scoring and shutting down are not.
 $session->query_safe('BEGIN; LOCK TABLE risk.model_roles IN ACCESS EXCLUSIVE MODE');
 $node->safe_psql('postgres', 'SELECT risk.wake_worker()');
 my $worker = $node->process('pg_risk worker', "wait_event_type = 'Lock'");
