@@ -528,18 +528,12 @@ deltas_missing(void)
 	return late_pending() || (IsParallelWorker() && TransactionIdIsValid(GetTopTransactionIdIfAny()));
 }
 
-/*
- * Can tiles answer a query for the current user, in the running statement?  Its
- * snapshot may be younger than what a function has heard that holds all locks that
- * it needs: triggers may have been disabled, and rows have come unseen, since.
- */
+/* Can tiles answer a query for the current user, in the running statement? */
 static bool
 may_use_tiles(LiveQuery *query, const LiveView *view)
 {
-	Tiling	   *tiling;
+	Tiling	   *tiling = query_tiling(query)->tiling;
 
-	AcceptInvalidationMessages();
-	tiling = query_tiling(query)->tiling;
 	return guc_use_tiles && tiling && tiling->id != 0 && !view->old_row && !deltas_missing() &&
 		tiling_stands(tiling) && tiling->footing == tiling->stored_footing &&
 		check_enable_rls(query->source, InvalidOid, true) != RLS_ENABLED && tiling_visible(tiling);
@@ -587,8 +581,10 @@ look_up(LiveQuery *query, const Datum *key, int64 time, const LiveView *view, Li
  * The features of a key as of a time, as the active snapshot sees it.  False:
  * tiles cannot tell, or there are none.
  *
- * The table may change under a lookup, or it hears meanwhile of something that was
- * so before, as when the table has been vacuumed: then it is made once more.
+ * A snapshot can be younger than what was heard, in a function that holds all locks
+ * that it needs: triggers may have been disabled, and rows have come unseen, since.
+ * What is heard while it is looked up, as that the table has been vacuumed, may have
+ * been so before: then it is made once more.
  */
 bool
 live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView *view,
@@ -596,9 +592,11 @@ live_tiled_lookup(LiveQuery *query, const Datum *key, int64 time, const LiveView
 {
 	for (int i = 0; i < 2; i++)
 	{
-		uint64		generation = live_generation();
+		uint64		generation;
 		LiveReading reading;
 
+		AcceptInvalidationMessages();
+		generation = live_generation();
 		if (!look_up(query, key, time, view, &reading, results, nulls))
 			return false;
 		if (generation == live_generation())

@@ -228,13 +228,21 @@ sub check_all
 for my $table (qw(plain parts days))
 {
 	my $checks = $node->value('last_value FROM checks');
-	my $slow = $node->begin_pgbench([ @pgbench, '-T', $seconds ], slow_scripts($table));
-	my $traffic = $node->begin_pgbench([ @pgbench, '-T', $seconds ], scripts($table));
-	my $output = join '', map { end_pgbench($_) } ($traffic, $slow);
+	my $output = '';
+	my ($by_tiles, $by_rows, $tiles, $deltas);
+
+	# A busy machine takes longer.
+	for (1 .. 20)
+	{
+		my $slow = $node->begin_pgbench([ @pgbench, '-T', $seconds ], slow_scripts($table));
+		my $traffic = $node->begin_pgbench([ @pgbench, '-T', $seconds ], scripts($table));
+		$output .= join '', map { end_pgbench($_) } ($traffic, $slow);
+		($by_tiles, $by_rows, $tiles, $deltas) = split /\|/, $node->value(<<~"SQL");
+			lookups_by_tiles, lookups_by_rows, tiles, deltas FROM risk.rolling_tiles_info WHERE source = '$table'::regclass AND set_name = 'k'
+			SQL
+		last if $by_tiles > 100;
+	}
 	unlike($output, qr/different|ERROR/, "$table: tiles and rows say the same");
-	my ($by_tiles, $by_rows, $tiles, $deltas) = split /\|/, $node->value(<<~"SQL");
-		lookups_by_tiles, lookups_by_rows, tiles, deltas FROM risk.rolling_tiles_info WHERE source = '$table'::regclass AND set_name = 'k'
-		SQL
 	note($node->value("last_value - $checks FROM checks") . " checks; $by_tiles lookups by tiles, $by_rows by rows; $tiles tiles, $deltas deltas");
 	cmp_ok($by_tiles, '>', 100, '... and tiles have answered');
 }
