@@ -772,6 +772,17 @@ SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT (risk.begin_refresh('seen', 'k')).event_time;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;
 SELECT risk.note_late();
+-- Who may not read a table does not learn from a condition how far its tiles go, not by a trigger of their own either.
+SELECT DISTINCT risk.is_late(tableoid, max(ts)) FROM seen GROUP BY tableoid;
+GRANT CREATE ON SCHEMA public TO risk_test_tiler;
+SET ROLE risk_test_tiler;
+SELECT risk.is_late('extreme'::regclass, '2026-01-01'::timestamptz);
+CREATE TABLE spy (t oid, ts timestamptz);
+CREATE TRIGGER spy AFTER INSERT ON spy FOR EACH ROW WHEN (risk.is_late(NEW.t, NEW.ts)) EXECUTE FUNCTION suppress_redundant_updates_trigger();
+INSERT INTO spy VALUES ('extreme'::regclass, '2026-01-01');
+DROP TABLE spy;
+RESET ROLE;
+REVOKE CREATE ON SCHEMA public FROM risk_test_tiler;
 DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, days, parts, keyed, others, seen;
 SELECT risk.sweep_tiles();
 SELECT count(*) FROM risk.rolling_distincts;

@@ -96,7 +96,7 @@ CREATE FUNCTION risk.is_late(source oid, event_time date) RETURNS boolean
 CREATE FUNCTION risk.note_late() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'risk_note_late';
 COMMENT ON FUNCTION risk.is_late(oid, timestamptz) IS
-	'Condition of triggers: have tiles of rolling features passed by a row of that time? Anybody who may change the table evaluates it.';
+	'Condition of triggers: have tiles of rolling features passed by a row of that time? Whoever changes the table evaluates it. Errors: 39P01 called elsewhere, or of another table than that of the row.';
 COMMENT ON FUNCTION risk.is_late(oid, timestamp) IS 'The same for timestamp';
 COMMENT ON FUNCTION risk.is_late(oid, date) IS 'The same for date, which is midnight of its day';
 COMMENT ON FUNCTION risk.note_late() IS 'Trigger: a row that changes after tiles have passed by it leaves a delta';

@@ -22,10 +22,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
@@ -72,14 +74,35 @@ hear_plans(void)
 	heard = ours;
 }
 
+/* Raise an error unless a function is called in a trigger's condition, of the table of its row,
+ * which is the only expression that has a variable of such numbers: everybody may call
+ * it there, and nobody is to ask about tables that are not theirs. */
+static void
+require_condition(const FmgrInfo *function)
+{
+	const FuncExpr *call = (const FuncExpr *) function->fn_expr;
+	const Var  *table = call && IsA(call, FuncExpr) ? linitial(call->args) : NULL;
+
+	if (!table || !IsA(table, Var) || !IS_SPECIAL_VARNO(table->varno) || table->varattno != TableOidAttributeNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("risk.is_late() is for the conditions of triggers, with the table of the row"),
+				 errhint("risk.create_rolling_features() makes its triggers. SELECT * FROM risk.rolling_tiles_info says until when there are tiles.")));
+}
+
 /* Is a row of a table to leave a delta? */
 static bool
-is_late(Oid relid, int64 time)
+is_late(FmgrInfo *function, Oid relid, int64 time)
 {
 	static uint64 generation = 0;
 	static Oid	table = InvalidOid;
 	static int64 late_before;
 
+	if (!function->fn_extra)
+	{
+		require_condition(function);
+		function->fn_extra = &table;
+	}
 	hear_plans();
 	if (table != relid || generation != tiling_generation())
 	{
@@ -101,13 +124,13 @@ PG_FUNCTION_INFO_V1(risk_is_late_date);
 Datum
 risk_is_late(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(is_late(PG_GETARG_OID(0), PG_GETARG_INT64(1)));
+	PG_RETURN_BOOL(is_late(fcinfo->flinfo, PG_GETARG_OID(0), PG_GETARG_INT64(1)));
 }
 
 Datum
 risk_is_late_date(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(is_late(PG_GETARG_OID(0), live_moment(PG_GETARG_DATUM(1), DATEOID)));
+	PG_RETURN_BOOL(is_late(fcinfo->flinfo, PG_GETARG_OID(0), live_moment(PG_GETARG_DATUM(1), DATEOID)));
 }
 
 /* A row, as a set of rolling features sees it. */
