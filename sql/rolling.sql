@@ -349,6 +349,10 @@ SELECT * FROM risk.rolling_table(NULL, 'sender', 'at', 'value', '{1 hour}') AS t
 SELECT * FROM risk.rolling_table('DELETE FROM transfers RETURNING *', 'sender', 'at', 'value', '{1 hour}') AS t (sender_cnt_prev_1h bigint);
 SELECT risk.rolling_table('transfers', 'sender', 'at', 'value', '{1 hour}');
 
+-- nor are there times before all others
+SELECT risk.rolling_count(at, '1 month') OVER (ORDER BY at) FROM (VALUES (timestamp '4714-11-24 BC'), ('-infinity'), ('infinity')) AS t (at);
+SELECT * FROM risk.rolling_table('SELECT 1 AS k, timestamp ''4714-11-24 01:00 BC'' AS at', 'k', 'at', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint);
+
 -- it reads what the caller may read
 CREATE ROLE risk_test_rolling;
 GRANT USAGE ON SCHEMA risk TO risk_test_rolling;

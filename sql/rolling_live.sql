@@ -13,6 +13,14 @@ SELECT event, event_time, features FROM risk.training_set('transfers') ORDER BY 
 SELECT risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00:00.000001'),
 	   risk.rolling_features('transfers', 'unknown'::text, '2026-01-01 01:00'),
 	   risk.rolling_features('transfers', NULL::text, '2026-01-01 01:00');
+-- A quoted constant is a key, too; one of several columns has so many.
+SELECT bool_and(f = risk.rolling_features('transfers', 's'::text, '2026-01-01 01:00:00.000001')) FROM (VALUES
+	(risk.rolling_features('transfers', 's', '2026-01-01 01:00:00.000001')),
+	(risk.rolling_features('transfers', 's'::name, '2026-01-01 01:00:00.000001')),
+	(risk.rolling_features('transfers', ROW('s'), '2026-01-01 01:00:00.000001')),
+	(risk.rolling_features('transfers', '{s}'::text[], '2026-01-01 01:00:00.000001'))) AS t (f);
+SELECT risk.rolling_features('transfers', ROW('s', 1), '2026-01-01 01:00');
+SELECT risk.rolling_features('transfers', '{s,t}'::text[], '2026-01-01 01:00');
 SELECT risk.rolling_features('transfers', '{"from_addr": "s", "at": "2026-01-01 00:45"}'::jsonb);
 -- exact, whatever the order and the size
 INSERT INTO transfers VALUES ('e', 'x', '2026-01-01 00:01', 1e300), ('f', 'x', '2026-01-01 00:02', 1),

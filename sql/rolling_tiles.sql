@@ -768,6 +768,11 @@ CALL risk.refresh_rolling_features('pg_class');
 BEGIN;
 CALL risk.refresh_rolling_features('seen');
 ROLLBACK;
+CREATE FUNCTION refresh() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL risk.refresh_rolling_features('seen'); END $$;
+SELECT refresh();
+DROP FUNCTION refresh;
+DO $$ BEGIN CALL risk.refresh_rolling_features('others'); EXCEPTION WHEN division_by_zero THEN NULL; END $$;
+DO $$ BEGIN CALL risk.refresh_rolling_features('others'); END $$;
 SELECT risk.tile_key('seen', 'k', ROW('a', 'b'));
 SELECT (risk.begin_refresh('seen', 'k')).event_time;		-- a refresh that is cancelled here
 SELECT count(*) FROM risk.rolling_refresh_progress;

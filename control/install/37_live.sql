@@ -503,6 +503,13 @@ CREATE FUNCTION risk.rolling_features(source regclass, key anyelement, as_of tim
 COMMENT ON FUNCTION risk.rolling_features(regclass, anyelement, timestamptz, text) IS
 	'Rolling features of a key as of a moment: name -> value. A compound key is ROW(...) or an array; where sets have different keys, name says which is meant. Errors: 42704 nothing is declared, 42P08 different keys, 42501 not allowed.';
 
+-- So that a quoted constant, which has no type, is a key, too.
+CREATE FUNCTION risk.rolling_features(source regclass, key text, as_of timestamptz, name text DEFAULT NULL) RETURNS jsonb
+	LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL SAFE COST 10000
+	AS 'MODULE_PATHNAME', 'risk_rolling_features_key';
+COMMENT ON FUNCTION risk.rolling_features(regclass, text, timestamptz, text) IS
+	'The same for a key that is text, or a quoted constant';
+
 CREATE FUNCTION risk.rolling_history(
 	source regclass, name text, "from" timestamptz, "to" timestamptz, known_as_of boolean,
 	OUT row_table oid, OUT row_id tid, OUT features jsonb)

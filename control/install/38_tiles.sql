@@ -200,11 +200,6 @@ COMMENT ON FUNCTION risk.refresh_step(regclass, text, timestamptz, bytea) IS
 	'A step of risk.refresh_rolling_features(). Errors: 42704 no such set, 42501 not allowed.';
 
 -- Begin a refresh: its set, and triggers if there are none yet.
-CREATE FUNCTION risk.require_no_transaction() RETURNS void
-	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'risk_require_no_transaction';
-COMMENT ON FUNCTION risk.require_no_transaction() IS
-	'Raise an error in a transaction block, where risk.refresh_rolling_features() cannot commit as it goes. Errors: 25001.';
-
 CREATE FUNCTION risk.begin_refresh(source regclass, name text, OUT key text[], OUT event_time text, OUT now timestamptz)
 	RETURNS record
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -213,7 +208,6 @@ DECLARE
 	s risk.rolling_sets;
 BEGIN
 	PERFORM risk.require_writes();
-	PERFORM risk.require_no_transaction();
 	s := risk.require_rolling_set(source, name);
 	key := s.key;
 	event_time := s.event_time;
@@ -244,6 +238,11 @@ $$;
 COMMENT ON FUNCTION risk.note_refresh(regclass, text, bigint, bigint) IS
 	'Note how far the session''s refresh of a set has come; no keys: it has ended';
 
+CREATE FUNCTION risk.require_no_transaction() RETURNS void
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'risk_require_no_transaction';
+COMMENT ON FUNCTION risk.require_no_transaction() IS
+	'Raise an error where risk.refresh_rolling_features(), which asks, cannot commit as it goes: in a transaction block, or below a function. Errors: 25001.';
+
 -- It commits, so it can have no search_path of its own; it runs as the caller.
 CREATE PROCEDURE risk.refresh_rolling_features(source regclass, name text DEFAULT NULL)
 LANGUAGE plpgsql AS $$
@@ -256,6 +255,7 @@ DECLARE
 	keys bytea[];
 	done integer;
 BEGIN
+	PERFORM risk.require_no_transaction();
 	IF NOT EXISTS (SELECT FROM risk.rolling_set_times(source) AS t WHERE name IS NULL OR t.name = name) THEN
 		RAISE EXCEPTION 'table "%" has no rolling features%', source, CASE WHEN name IS NULL THEN '' ELSE pg_catalog.format(' "%s"', name) END
 			USING ERRCODE = 'undefined_object',
@@ -290,7 +290,7 @@ BEGIN
 	END LOOP;
 END $$;
 COMMENT ON PROCEDURE risk.refresh_rolling_features(regclass, text) IS
-	'Make the tiles of a set of rolling features, or of all of a table, for all keys of more than 128 events; writers do not wait. CALL it outside of a transaction, since it commits as it goes. Errors: 42704 no such set, 42501 not allowed, 25001 in a transaction, 55P03 the table is locked.';
+	'Make the tiles of a set of rolling features, or of all of a table, for all keys of more than 128 events; writers do not wait. CALL it outside of a transaction, and not from a function, since it commits as it goes. Errors: 42704 no such set, 42501 not allowed, 25001 in a transaction or a function, 55P03 the table is locked.';
 
 CREATE VIEW risk.rolling_refresh_progress AS
 	SELECT r.source, r.set_name, r.pid, r.started_at,

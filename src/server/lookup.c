@@ -6,8 +6,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
@@ -307,8 +307,9 @@ compound_key(const LiveQuery *query, Datum key, Oid type, Datum *inputs, bool *n
 	if (found != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key of rolling features \"%s\" has %d columns", live_set(query), n),
-				 errhint("Pass ROW(...) or an array of so many values, in the declaration's order.")));
+				 errmsg_plural("the key of rolling features \"%s\" has %d column",
+							   "the key of rolling features \"%s\" has %d columns", n, live_set(query), n),
+				 errhint("Pass ROW(...) or an array of so many values, in the declaration's order; a single one can be passed as it is.")));
 	for (int i = 0; i < n; i++)
 	{
 		nulls[i] = value_nulls[i];
@@ -316,6 +317,15 @@ compound_key(const LiveQuery *query, Datum key, Oid type, Datum *inputs, bool *n
 			inputs[i] = convert(values[i], tupdesc ? TupleDescAttr(tupdesc, i)->atttypid : element,
 								live_input(query, i)->type);
 	}
+}
+
+/* Is a value of one type meant to be taken apart into columns of a key, the first of which is of
+ * another? */
+static bool
+is_compound(Oid type, Oid column)
+{
+	return (type_is_rowtype(type) && !type_is_rowtype(column)) ||
+		(OidIsValid(get_element_type(type)) && !OidIsValid(get_element_type(column)));
 }
 
 /* ---- functions ---- */
@@ -417,11 +427,10 @@ risk_rolling_features_key(PG_FUNCTION_ARGS)
 					 errhint("Say which with name => '%s', or pass a row.", live_set(first))));
 		first = query;
 		allocate_inputs(query, &inputs, &nulls);
-		if (n == 1)
+		if (!PG_ARGISNULL(1) && n == 1 && !is_compound(type, live_input(query, 0)->type))
 		{
-			nulls[0] = PG_ARGISNULL(1);
-			if (!nulls[0])
-				inputs[0] = convert(PG_GETARG_DATUM(1), type, live_input(query, 0)->type);
+			nulls[0] = false;
+			inputs[0] = convert(PG_GETARG_DATUM(1), type, live_input(query, 0)->type);
 		}
 		else if (!PG_ARGISNULL(1))
 			compound_key(query, PG_GETARG_DATUM(1), type, inputs, nulls);
@@ -558,15 +567,16 @@ risk_advance_tiles(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(risk_require_no_transaction);
 
-/* risk.require_no_transaction(): PostgreSQL's own error, at the first COMMIT, says nothing. */
+/* risk.require_no_transaction(), called by a procedure: PostgreSQL's own error, at the
+ * first COMMIT, does not say what to do. */
 Datum
 risk_require_no_transaction(PG_FUNCTION_ARGS)
 {
-	if (IsTransactionBlock())
+	if (!SPI_inside_nonatomic_context())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("risk.refresh_rolling_features() cannot run inside a transaction block"),
-				 errhint("It commits as it goes: CALL it with autocommit on.")));
+				 errmsg("risk.refresh_rolling_features() cannot run inside a transaction block, a function or a block with EXCEPTION"),
+				 errhint("It commits as it goes: CALL it with autocommit on, or from procedures that are CALLed so.")));
 	PG_RETURN_VOID();
 }
 

@@ -103,6 +103,33 @@ rolling_is_steady(int64 from, int64 to)
 	return to < end - 2 * USECS_PER_DAY;
 }
 
+static char *
+interval_text(const Interval *interval)
+{
+	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+}
+
+/* Where a window begins that PostgreSQL cannot tell. */
+typedef struct WindowBegin
+{
+	int64		time;
+	const Interval *interval;
+	Oid			type;
+} WindowBegin;
+
+static void
+explain_range(void *arg)
+{
+	const WindowBegin *begin = arg;
+
+	if (geterrcode() != ERRCODE_DATETIME_VALUE_OUT_OF_RANGE)
+		return;
+	errdetail("There are no times that are %s before %s.", interval_text(begin->interval),
+			  DatumGetCString(DirectFunctionCall1(begin->type == TIMESTAMPTZOID ? timestamptz_out : timestamp_out,
+												  TimestampGetDatum(begin->time))));
+	errhint("Correct or leave out the event of that time, or ask for a shorter window.");
+}
+
 /*
  * What needs no calendar is subtracted here, as PostgreSQL would with a function
  * call more; what it refuses is left to it.  An hour that a time zone leaves out
@@ -112,6 +139,7 @@ int64
 rolling_time_before(int64 time, const Interval *interval, Oid type)
 {
 	int64		result;
+	ErrorContextCallback callback;
 
 	if (interval->month == 0 && !TIMESTAMP_NOT_FINITE(time) &&
 		!pg_sub_s64_overflow(time, interval->time, &result) &&
@@ -119,10 +147,13 @@ rolling_time_before(int64 time, const Interval *interval, Oid type)
 		IS_VALID_TIMESTAMP(result) &&
 		(!rolling_has_calendar(interval, type) || rolling_is_steady(result, time)))
 		return result;
+	callback = (ErrorContextCallback) {error_context_stack, explain_range, &(WindowBegin) {time, interval, type}};
+	error_context_stack = &callback;
 	result = DatumGetTimestamp(DirectFunctionCall2(type == TIMESTAMPTZOID ?
 												   timestamptz_mi_interval : timestamp_mi_interval,
 												   TimestampGetDatum(time),
 												   IntervalPGetDatum(interval)));
+	error_context_stack = callback.previous;
 	return Min(result, time);
 }
 
@@ -140,12 +171,6 @@ bool
 rolling_is_zero(const Interval *interval)
 {
 	return interval->month == 0 && interval->day == 0 && interval->time == 0;
-}
-
-static char *
-interval_text(const Interval *interval)
-{
-	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 }
 
 void
