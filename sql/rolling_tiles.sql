@@ -693,6 +693,14 @@ SELECT * FROM lookup('keyed'::regclass, ROW('00000000-0000-0000-0000-00000000000
 INSERT INTO keyed VALUES (1.000, '00000000-0000-0000-0000-00000000000f', '2026-01-01', repeat('x', 600), 1), (NULL, NULL, '2026-01-01', NULL, 1);
 SELECT * FROM lookup('keyed'::regclass, ROW('00000000-0000-0000-0000-00000000000f'::uuid, 1), '2026-01-01 00:30');
 
+-- Of a row or of a caller, an oid is the same key.
+CREATE TABLE objects (k oid, ts timestamptz);
+INSERT INTO objects SELECT 4000000000, '2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(1, 1000) AS i;
+SELECT risk.create_rolling_features('objects', 'k', 'ts', windows => '{24 hours}', create_index => true);
+CALL risk.refresh_rolling_features('objects');
+INSERT INTO objects VALUES (4000000000, '2026-01-01 12:00');
+SELECT how, same FROM lookup('objects'::regclass, 4000000000::oid, '2026-01-01 16:00');
+
 -- A row from the future does not make all others late.
 INSERT INTO keyed VALUES (2, NULL, '2999-01-01', 'z', 1);
 CALL risk.refresh_rolling_features('keyed');
@@ -788,7 +796,7 @@ INSERT INTO spy VALUES ('extreme'::regclass, '2026-01-01');
 DROP TABLE spy;
 RESET ROLE;
 REVOKE CREATE ON SCHEMA public FROM risk_test_tiler;
-DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, days, parts, keyed, others, seen;
+DROP TABLE ledger, months, months_1, twice, passing, extreme, parties, bursts, days, parts, keyed, objects, others, seen;
 SELECT risk.sweep_tiles();
 SELECT count(*) FROM risk.rolling_distincts;
 DROP OWNED BY risk_test_tiler;

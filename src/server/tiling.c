@@ -770,7 +770,11 @@ tiling_put_value(StringInfo bytes, Oid type, Datum value)
 		appendBinaryStringInfo(bytes, data, length);
 	}
 	else
+	{
+		if (type == OIDOID)		/* of a tuple it has the sign of an integer */
+			value = ObjectIdGetDatum(DatumGetObjectId(value));
 		appendBinaryStringInfo(bytes, (const char *) &value, sizeof(Datum));
+	}
 }
 
 bytea *
