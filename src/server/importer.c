@@ -244,6 +244,7 @@ exit_status(Importer *importer)
 		wait_for_importer(importer, 1);
 	}
 	importer->pid = 0;
+	CHECK_FOR_INTERRUPTS();		/* what cancels us kills the program, too */
 	return status;
 }
 
