@@ -386,6 +386,7 @@ pin_image(Version *version, Problem *problem)
 	{
 		bytea	   *image = catalog_read_image(version->id);
 		bytea	   *hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(image)));
+		bool		loaded;
 
 		if (memcmp(VARDATA_ANY(hash), version->image_hash, IMAGE_HASH_LENGTH) != 0)
 		{
@@ -395,9 +396,10 @@ pin_image(Version *version, Problem *problem)
 						"Restore risk.model_versions from a backup, or register the artifact again.");
 			return false;
 		}
-		if (!cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim, problem))
-			return false;
+		loaded = cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim, problem);
 		pfree(image);
+		if (!loaded)
+			return false;
 	}
 	version->claim = claim;
 	version->claimed = true;
