@@ -21,6 +21,9 @@
  * are copied, without the lock, between reserving their place and publishing the
  * hash, where nothing can fail.
  *
+ * Who makes an image ready has a heavyweight lock on its hash, in this database; see
+ * await_loader().
+ *
  * Reclaiming.  Who reads an image holds a pin (for the rest of its transaction;
  * see version.c), and only an entry without pins is evicted, the one least
  * recently used first.  Pinning takes no lock: an entry's `state` is one
@@ -38,8 +41,10 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -53,6 +58,8 @@
 #define CACHE_ENTRIES		1024
 #define CACHE_ALIGN(size)	TYPEALIGN(64, size)
 #define LATELY_MS			60000	/* see publish() */
+#define LOADING_POLL_US		2000	/* see await_loader() */
+#define LOADING_LOCK		0x5052	/* class of an advisory lock; SQL's functions take 1 and 2 */
 
 #define STATE(tenure, pins)	(((uint64) (tenure) << 32) | (pins))
 #define STATE_TENURE(state)	((uint32) ((state) >> 32))
@@ -505,6 +512,28 @@ publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
 }
 
 /*
+ * Wait while another process of this database makes the same image ready: of many who
+ * need a new one at once, one does.  True: it is there, and pinned.  False: it is ours
+ * to load, and the lock is held.  Who has it waits for no other one, so that nobody
+ * waits for ever; and lock_timeout, which is not for scores, does not see it.
+ */
+static bool
+await_loader(const LOCKTAG *tag, const uint8 *hash, CacheClaim *claim)
+{
+	while (LockAcquire(tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		pgstat_report_wait_start(PG_WAIT_EXTENSION);
+		pg_usleep(LOADING_POLL_US);
+		pgstat_report_wait_end();
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (!cache_find(hash, claim))
+		return false;
+	LockRelease(tag, ExclusiveLock, false);
+	return true;
+}
+
+/*
  * Bring an image into the cache and pin it.  The bytes are not trusted: nobody
  * can find what has not been checked.
  *
@@ -518,15 +547,22 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, P
 	Loading		loading = {0};
 	const char *damage = NULL;
 	bool		published = false;
+	uint32		key[2];
+	LOCKTAG		tag;
 
 	if (size <= cache->arena_size)
 	{
+		memcpy(key, hash, sizeof(key));
+		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, key[0], key[1], LOADING_LOCK);
+		if (await_loader(&tag, hash, claim))
+			return true;
 		context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk image", ALLOCSET_SMALL_SIZES);
 		caller = MemoryContextSwitchTo(context);
 		damage = prepare(image, size, &loading);
 		MemoryContextSwitchTo(caller);
 		published = !damage && publish(hash, &loading, claim);
 		MemoryContextDelete(context);
+		LockRelease(&tag, ExclusiveLock, false);
 	}
 	if (damage)
 		problem_set(problem, ERRCODE_DATA_CORRUPTED,

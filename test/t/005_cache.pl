@@ -171,6 +171,34 @@ SKIP:
 	$session->quit;
 }
 
+# Who loads an image is stopped amid: others wait for it, may give up, and do no work twice.
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'slow', " . forest(40000, 5) . ')');
+my ($loader, $loader_pid) = $node->session('postgres');
+my ($waiter) = $node->session('postgres');
+my $loads = $node->safe_psql('postgres', 'SELECT loads FROM risk.cache_status()');
+$waiter->query_until(qr/started/, <<~"SQL");
+	\\echo started
+	DO 'BEGIN
+		WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = \$\$advisory\$\$ AND pid = $loader_pid) LOOP
+			PERFORM pg_sleep(0.001);
+		END LOOP;
+	END';
+	SQL
+$loader->query_until(qr/started/, "\\echo started\n" . score('slow') . "\n");
+$waiter->query_safe("SET lock_timeout = '10ms'; SET statement_timeout = '300ms'");
+kill 'STOP', $loader_pid;
+$waiter->query(score('slow'));
+like($waiter->{stderr}, qr/ERROR:  canceling statement due to statement timeout/,
+	'an image that another process loads is waited for, until the statement is cancelled');
+$waiter->{stderr} = '';
+kill 'CONT', $loader_pid;
+$waiter->query_safe('RESET statement_timeout');
+like($waiter->query_safe(score('slow')), qr/^\{/, 'it comes, whatever lock_timeout is');
+$loader->query_safe('SELECT 1');
+is($node->safe_psql('postgres', "SELECT loads - $loads FROM risk.cache_status()"), 1, 'it was loaded once');
+$_->quit for ($loader, $waiter);
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'slow')");
+
 # Memory of a process that is no shared memory, in kB.
 sub own_memory
 {
