@@ -7,6 +7,8 @@
  * each row's rank is picked from the planes of the level's nodes, by the masks of the
  * comparisons above.  To pick takes half as much as to compare at all nodes.
  */
+#include <string.h>
+
 #include "kernel.h"
 #include "rank.h"
 #include "pure.h"
@@ -19,7 +21,8 @@
 
 #define LANES			64
 #define FLOATS			16		/* of a register */
-#define STRIP			KERNEL_BLOCK	/* rows of two registers */
+#define STRIP			(2 * LANES)	/* rows of two registers */
+#define LEAF_STEP		PLAN_TWIG
 
 typedef __m512i Lanes;
 typedef uint32_t Words __attribute__((vector_size(LANES)));
@@ -39,22 +42,12 @@ typedef struct Turns
 	__mmask64	high;
 } Turns;
 
-typedef Lanes Cuts;
-
-/* 16 bytes as words. */
-TARGET static ALWAYS_INLINE Words
-widen(const uint8_t *bytes)
+/* Those of the top, eight times, and of the lower twigs. */
+typedef struct Cuts
 {
-	return (Words) _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *) bytes));
-}
-
-/* The second twins of slots, but where missing goes left. */
-TARGET static ALWAYS_INLINE Words
-choose_twins(Words slots, uint32_t missing_left, uint32_t num_twins)
-{
-	return (Words) _mm512_mask_add_epi32((__m512i) slots, ~missing_left, (__m512i) slots,
-										 _mm512_set1_epi32(num_twins));
-}
+	Lanes		top;
+	Lanes		lower;
+} Cuts;
 
 /* How many of 16 cuts are <= value. */
 TARGET static ALWAYS_INLINE uint32_t
@@ -91,10 +84,63 @@ count_all(const float *values, const float *cuts, int32_t *counts)
 	}
 }
 
-TARGET static ALWAYS_INLINE void
-prepare_cuts(const int8_t *source, Cuts *cuts)
+/* Four twigs, every other one of 8. */
+TARGET static ALWAYS_INLINE __m512i
+load_twigs(const char *twigs, size_t size)
 {
-	*cuts = _mm512_load_si512(source);
+	__m512i		some = _mm512_castsi128_si512(_mm_load_si128((const __m128i *) twigs));
+
+	some = _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) (twigs + 2 * size)), 1);
+	some = _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) (twigs + 4 * size)), 2);
+	return _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) (twigs + 6 * size)), 3);
+}
+
+/* Where the planes of 16 nodes begin; high: the upper bytes of their slots, of wide plans. */
+TARGET static ALWAYS_INLINE __m512i
+place_nodes(__m128i slots, __m128i high, bool is_wide, __mmask16 missing_left, uint32_t num_twins)
+{
+	Words		some = (Words) _mm512_cvtepu8_epi32(slots);
+
+	if (is_wide)
+		some |= (Words) _mm512_cvtepu8_epi32(high) << 8;
+	some = (Words) _mm512_mask_add_epi32((__m512i) some, ~missing_left, (__m512i) some,
+										 _mm512_set1_epi32(num_twins));
+	return (__m512i) (some * KERNEL_BLOCK);
+}
+
+TARGET static ALWAYS_INLINE void
+prepare_twigs(const uint8_t *top_slots, const int8_t *top_cuts, const char *twigs, size_t twig_size,
+			  const uint8_t *high_slots, uint32_t num_twins, uint32_t *planes, Cuts *cuts)
+{
+	const __m512i last = _mm512_set4_epi32(0x0f0f0f0f, 0x0f0f0f0f, 0x07070707, 0x07070707);
+	const __m512i nodes = _mm512_set1_epi64(UINT64_C(0x0040201008040201));
+	__m512i		even = load_twigs(twigs, twig_size);
+	__m512i		odd = load_twigs(twigs + twig_size, twig_size);
+	uint8_t		slots[PLAN_NODES] __attribute__((aligned(64)));
+	__m128i		high = _mm_setzero_si128();
+	bool		is_wide = high_slots != NULL;
+	uint64_t	missing_left;
+	uint64_t	top;
+	uint32_t	i;
+
+	memcpy(&top, top_cuts, sizeof(top));
+	cuts->top = _mm512_set1_epi64(top);
+	cuts->lower = _mm512_unpackhi_epi64(even, odd);
+	missing_left = _mm512_test_epi8_mask(_mm512_shuffle_epi8(cuts->lower, last), nodes);
+	_mm512_store_si512(slots, _mm512_unpacklo_epi64(even, odd));
+#pragma GCC unroll 4
+	for (i = 0; i < PLAN_NODES; i += 16)
+	{
+		if (is_wide)
+			high = _mm_loadu_si128((const __m128i *) (high_slots + i));
+		_mm512_storeu_si512(planes + i, place_nodes(_mm_load_si128((const __m128i *) (slots + i)), high, is_wide,
+													missing_left >> i, num_twins));
+	}
+	if (is_wide)
+		high = _mm_loadl_epi64((const __m128i *) (high_slots + i));
+	_mm256_storeu_si256((__m256i *) (planes + i),
+						_mm512_castsi512_si256(place_nodes(_mm_loadl_epi64((const __m128i *) top_slots), high, is_wide,
+														   top >> 56, num_twins)));
 }
 
 /* The ranks of a node. */
@@ -102,7 +148,7 @@ TARGET static ALWAYS_INLINE Bytes
 pick_0(const uint32_t *planes, const int8_t *ranks, const Turns *turns, uint32_t node,
 	   uint32_t distance)
 {
-	const Lanes *plane = (const Lanes *) (ranks + planes[node]);
+	const Lanes *plane = (const Lanes *) (ranks + planes[plan_place(node)]);
 
 	(void) turns;
 	(void) distance;
@@ -135,16 +181,22 @@ DEFINE_PICK(5, 4)
 
 /* What rows compare with on a level, by the number of the first leaf below their node. */
 TARGET static ALWAYS_INLINE Lanes
-cuts_of_level(Lanes cuts, uint32_t level)
+cuts_of_level(const Cuts *cuts, uint32_t level)
 {
-	static const Numbers leaves = { /* as nodes below the lowest */
-		64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79,
-		80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95,
-		96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111,
-		112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127
+	static const Numbers leaves = {
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+		16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+		32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+		48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63
 	};
+	uint32_t	in_twig = level % PLAN_TWIG_LEVELS;
+	uint8_t		first = (1 << in_twig) - 1; /* node of its level, in its twig */
+	uint8_t		below = PLAN_TWIG_LEVELS - in_twig;
 
-	return _mm512_permutexvar_epi8((Lanes) (leaves >> (PLAN_LEVELS - level)), cuts);
+	if (level < PLAN_TWIG_LEVELS)
+		return _mm512_permutexvar_epi8((Lanes) (first + (leaves / PLAN_TWIG >> below)), cuts->top);
+	return _mm512_permutexvar_epi8((Lanes) (leaves / PLAN_TWIG * PLAN_TWIG + first +
+											(leaves % PLAN_TWIG >> below)), cuts->lower);
 }
 
 /* Let the nodes of a level decide; numbers: of the first leaf below. */
@@ -160,7 +212,7 @@ take_turns(Bytes ranks, Lanes cuts, Turns *turns, Bytes *numbers, uint32_t num_l
 }
 
 #define TAKE_TURNS(level) \
-	take_turns(pick_##level(planes, ranks, turns, 1 << (level), 1), cuts_of_level(*cuts, level), \
+	take_turns(pick_##level(planes, ranks, turns, 1 << (level), 1), cuts_of_level(cuts, level), \
 			   &turns[level], &some, PLAN_NODES / 2 >> (level))
 
 /* Not inlined: there are registers for this, but not for sums as well. */
@@ -180,18 +232,26 @@ number_leaves(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uin
 	((Lanes *) numbers)[1] = some.high;
 }
 
+/* The leaves of two branches. */
+TARGET static ALWAYS_INLINE __m512
+load_leaves(const PlanBranch *branches)
+{
+	return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(branches[0].below.leaves)),
+							  _mm256_loadu_ps(branches[1].below.leaves), 1);
+}
+
 /* Look up the leaves of all rows and add them. */
 TARGET static ALWAYS_INLINE void
-add_block_leaves(const float *leaves, const uint8_t *numbers, float *sums)
+add_block_leaves(const PlanBranch *branches, const uint8_t *numbers, uint32_t num_rows, float *sums)
 {
-	__m512		table0 = _mm512_load_ps(leaves);
-	__m512		table1 = _mm512_load_ps(leaves + 16);
-	__m512		table2 = _mm512_load_ps(leaves + 32);
-	__m512		table3 = _mm512_load_ps(leaves + 48);
+	__m512		table0 = load_leaves(branches);
+	__m512		table1 = load_leaves(branches + 2);
+	__m512		table2 = load_leaves(branches + 4);
+	__m512		table3 = load_leaves(branches + 6);
 	uint32_t	row;
 
 #pragma GCC unroll 8
-	for (row = 0; row < KERNEL_BLOCK; row += FLOATS)
+	for (row = 0; row < num_rows; row += FLOATS)
 	{
 		__m512i		number = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *) (numbers + row)));
 		__m512		low = _mm512_permutex2var_ps(table0, number, table1);

@@ -5,19 +5,18 @@
  *			BATCH_KERNEL	its name (kernel.h)
  *			TARGET			what the processor needs
  *			Lanes			a vector of bytes, one for each of LANES rows
- *			Words			the same vector of uint32_t
- *			widen()			bytes as words
- *			choose_twins()	the second twins of slots, but where missing goes left
  *			count_cuts()	how many of 16 cuts are <= a value
  *			count_all()		the same for all values of a block, in as many cuts
- *			Cuts			those of a tree, in the form that prepare_cuts() gives them
+ *			Cuts			those of a tree, in the form that nodes load
+ *			prepare_twigs()	a tree's cuts, and where the planes of its nodes begin
  *			number_leaves()	in which leaves of a tree STRIP rows end
+ *			LEAF_STEP		between the numbers of a branch's first leaf and the next one's
  *			add_block_leaves()	look up leaves of all rows and add them
  *
- * Rows are taken in blocks of 128.  A block's ranks are turned into planes: for
- * each slot the bytes of all rows, once with missing values that go left and
- * once with such that go right.  A tree is then evaluated for as many rows at the
- * same time as two vectors hold.  No row is ever moved, so the cost of a node does not depend
+ * Rows are taken in blocks of up to 256.  A block's ranks are turned into planes: for
+ * each slot the bytes of all rows, once for nodes at which missing values go left and
+ * once for the others.  A tree is then made ready and evaluated for a strip at a time, as
+ * many rows as two vectors hold.  No row is ever moved, so the cost of a node does not depend
  * on where rows go.
  *
  * Leaves are looked up and added in tree order.  Records are
@@ -38,6 +37,7 @@ typedef struct Block
 {
 	const Forest *forest;
 	uint32_t	num_rows;
+	uint32_t	num_filled;		/* of whole strips */
 	BlockLayout layout;
 	char	   *scratch;
 	float	   *margins;
@@ -48,7 +48,7 @@ typedef uint64_t Longs __attribute__((vector_size(LANES)));
 /* A tree, ready to be compared with a block. */
 typedef struct BlockTree
 {
-	uint32_t	planes[PLAN_NODES]; /* where the plane of a node begins */
+	uint32_t	planes[PLAN_PLACES]; /* where the plane of a place's node begins */
 	Cuts		cuts;
 } BlockTree;
 
@@ -111,8 +111,8 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 		{
 			bool		missing = (values[i] != values[i]) | (values[i] == declared);
 
-			left[i] = missing ? PLAN_LEAST : counts[i] + PLAN_LEAST;
 			right[i] = missing ? PLAN_MISSING : counts[i] + PLAN_LEAST;
+			left[i] = right[i] + 1;
 		}
 	}
 }
@@ -126,22 +126,14 @@ rank_block(const Forest *forest, const float *rows, uint32_t num_rows, int8_t *p
 TARGET static __attribute__((noinline)) void
 prepare_tree(const ForestPlan *plan, size_t number, BlockTree *restrict tree)
 {
-	const PlanGroup *group = PLAN_SECTION(plan, PlanGroup, groups) + number / PLAN_GROUP;
-	const PlanTree *source = &group->trees[number % PLAN_GROUP];
-	const uint8_t *high_slots = PLAN_SECTION(plan, uint8_t, high_slots) + number * PLAN_NODES;
-	uint64_t	missing_left = group->missing_left[number % PLAN_GROUP];
-	uint32_t	num_twins = plan_num_twins(plan);
-	uint32_t	i;
+	const PlanTops *tops = PLAN_SECTION(plan, PlanTops, tops) + number / PLAN_GROUP;
+	size_t		twig_size = plan_twig_size(plan->kind);
+	const char *twigs = PLAN_SECTION(plan, char, twigs) + number * PLAN_TWIG * twig_size;
+	const uint8_t *high_slots = plan_is_wide(plan) ?
+		PLAN_SECTION(plan, uint8_t, high_slots) + number * PLAN_PLACES : NULL;
 
-	for (i = 0; i < PLAN_NODES; i += LANES / 4)
-	{
-		Words		slots = widen(source->slots + i);
-
-		if (plan_is_wide(plan))
-			slots |= widen(high_slots + i) << 8;
-		*(Words *) (tree->planes + i) = choose_twins(slots, missing_left >> i, num_twins) * BLOCK;
-	}
-	prepare_cuts(source->cuts, &tree->cuts);
+	prepare_twigs(tops->slots[number % PLAN_GROUP], tops->cuts[number % PLAN_GROUP], twigs, twig_size,
+				  high_slots, plan_num_twins(plan), tree->planes, &tree->cuts);
 }
 
 /* ---- categories ---- */
@@ -248,43 +240,55 @@ place_sets(const Block *block, uint32_t number, uint64_t asked, BlockTree *tree)
 	for (; asked != 0; asked &= asked - 1)
 	{
 		uint32_t	node = __builtin_ctzll(asked);
-		uint32_t	place = block->layout.sets + node * BLOCK;
+		uint32_t	plane = block->layout.sets + node * BLOCK;
 		const uint8_t *bytes = words + node / 8 * BLOCK;
-		int8_t	   *restrict plane = (int8_t *) block->scratch + place;
+		int8_t	   *restrict ranks = (int8_t *) block->scratch + plane;
 		uint8_t		bit = 1 << node % 8;
 
 		for (i = 0; i < BLOCK; i++)
-			plane[i] = (bytes[i] & bit) != 0 ? PLAN_MISSING : PLAN_LEAST;
-		tree->planes[node] = place;
+			ranks[i] = (bytes[i] & bit) != 0 ? PLAN_MISSING : PLAN_LEAST;
+		tree->planes[plan_place_of_bit(node)] = plane;
 	}
 }
 
 /* ---- leaves ---- */
 
+/* Fetch all records of a tree, before a block of rows needs them. */
+static ALWAYS_INLINE void
+prefetch_tree(const PlanRecord *records)
+{
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_NODES; i += PLAN_ALIGNMENT / sizeof(PlanRecord))
+		__builtin_prefetch(&records[i]);
+}
+
 /* Decide the records that all rows have reached and add their leaves. */
 TARGET static ALWAYS_INLINE void
-add_records(const PlanRecord *records, const uint8_t *numbers, const int8_t *planes, float *sums)
+add_records(const PlanRecord *records, uint8_t *numbers, uint32_t num_rows, const int8_t *planes,
+			float *sums)
 {
 	uint32_t	row;
 
+	for (row = 0; row < num_rows; row++)
+		numbers[row] = numbers[row] / LEAF_STEP * PLAN_TWIG + numbers[row] % LEAF_STEP;
 #pragma GCC unroll 4
-	for (row = 0; row < BLOCK; row++)
+	for (row = 0; row < num_rows; row++)
 		sums[row] += record_leaf(&records[numbers[row]], planes + row, BLOCK);
 }
 
 /* Note where all rows' walks go on, and walk them. */
 TARGET static ALWAYS_INLINE void
-walk_tree(const Forest *forest, uint32_t number, const uint8_t *numbers, const uint32_t *slots,
-		  uint32_t num_rows, float *margins)
+walk_tree(const Forest *forest, uint32_t number, const PlanBranch *branches, const uint8_t *numbers,
+		  const uint32_t *slots, uint32_t num_rows, float *margins)
 {
-	const uint32_t *starts = PLAN_SECTION(forest->plan, uint32_t, leaves) + (size_t) number * PLAN_NODES;
 	uint32_t	at[BLOCK];
 	uint32_t	row;
 
 	if (number >= forest->header->num_trees)
 		return;
 	for (row = 0; row < num_rows; row++)
-		at[row] = starts[numbers[row]];
+		at[row] = branches[numbers[row] / LEAF_STEP].below.starts[numbers[row] % LEAF_STEP];
 	walk_block_on(forest, number, slots, num_rows, at, margins);
 }
 
@@ -315,21 +319,21 @@ add_tree(const Block *block, uint32_t number, const BlockTree *tree, float *sums
 {
 	const ForestPlan *plan = block->forest->plan;
 	const int8_t *planes = (const int8_t *) block->scratch;
-	size_t		first = (size_t) number * PLAN_NODES;
-	const PlanRecord *records = PLAN_SECTION(plan, PlanRecord, leaves) + first;
+	const PlanRecord *records = PLAN_SECTION(plan, PlanRecord, records) + (size_t) number * PLAN_NODES;
+	const PlanBranch *branches = PLAN_SECTION(plan, PlanBranch, twigs) + (size_t) number * PLAN_TWIG;
 	uint8_t		numbers[BLOCK] __attribute__((aligned(64)));
 	uint32_t	row;
 
 	if (kind == PLAN_RECORDS)
 		prefetch_tree(records + PLAN_NODES);
-	for (row = 0; row < BLOCK; row += STRIP)
+	for (row = 0; row < block->num_filled; row += STRIP)
 		number_leaves(tree->planes, &tree->cuts, planes + row, numbers + row);
 	if (kind == PLAN_RECORDS)
-		add_records(records, numbers, planes, sums);
+		add_records(records, numbers, block->num_filled, planes, sums);
 	else if (kind == PLAN_LEAVES)
-		add_block_leaves(PLAN_SECTION(plan, float, leaves) + first, numbers, sums);
+		add_block_leaves(branches, numbers, block->num_filled, sums);
 	else
-		walk_tree(block->forest, number, numbers,
+		walk_tree(block->forest, number, branches, numbers,
 				  (const uint32_t *) (block->scratch + block->layout.slots), block->num_rows,
 				  block->margins);
 }
@@ -375,7 +379,7 @@ add_trees(const Block *block, PlanLeaves kind)
 TARGET static void \
 name(const Forest *forest, const float *rows, uint32_t num_rows, void *scratch, float *margins) \
 { \
-	Block		block = {forest, num_rows, block_layout(forest), scratch, margins}; \
+	Block		block = {forest, num_rows, (num_rows + STRIP - 1) / STRIP * STRIP, block_layout(forest), scratch, margins}; \
 	\
 	open_block(&block, rows); \
 	add_trees(&block, kind); \

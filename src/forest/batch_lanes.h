@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define STRIP	(2 * LANES)
+#define LEAF_STEP	(sizeof(PlanBranch) / sizeof(float))
 
 typedef uint8_t Lanes __attribute__((vector_size(LANES)));
 typedef int8_t Ranks __attribute__((vector_size(LANES)));
@@ -28,7 +29,7 @@ typedef struct Numbers
 /* Four times the same byte, as nodes load it. */
 typedef struct Cuts
 {
-	uint32_t	words[PLAN_NODES];
+	uint32_t	words[PLAN_PLACES];
 } Cuts;
 
 #ifndef CHOOSE
@@ -61,13 +62,39 @@ count_all(const float *values, const float *cuts, int32_t *counts)
 			counts[i] += values[i] >= *cuts;
 }
 
+/* A twig's cuts, and where the planes of its nodes begin. */
 TARGET static ALWAYS_INLINE void
-prepare_cuts(const int8_t *source, Cuts *cuts)
+prepare_twig(const uint8_t *slots, const int8_t *cuts, const uint8_t *high_slots, uint32_t num_twins,
+			 uint32_t *planes, uint32_t *words)
 {
 	uint32_t	i;
 
-	for (i = 0; i < PLAN_NODES; i += LANES / 4)
-		*(Words *) (cuts->words + i) = repeat(source + i);
+	for (i = 0; i < PLAN_TWIG; i += LANES / 4)
+	{
+		Words		some = widen(slots + i);
+
+		if (high_slots != NULL)
+			some |= widen(high_slots + i) << 8;
+		*(Words *) (planes + i) = choose_twins(some, cuts[PLAN_TWIG - 1] >> i, num_twins) * KERNEL_BLOCK;
+		*(Words *) (words + i) = repeat(cuts + i);
+	}
+}
+
+TARGET static ALWAYS_INLINE void
+prepare_twigs(const uint8_t *top_slots, const int8_t *top_cuts, const char *twigs, size_t twig_size,
+			  const uint8_t *high_slots, uint32_t num_twins, uint32_t *planes, Cuts *cuts)
+{
+	uint32_t	i;
+
+	for (i = 0; i < PLAN_NODES; i += PLAN_TWIG)
+	{
+		const PlanTwig *twig = (const PlanTwig *) (twigs + i / PLAN_TWIG * twig_size);
+
+		prepare_twig(twig->slots, twig->cuts, high_slots != NULL ? high_slots + i : NULL, num_twins,
+					 planes + i, cuts->words + i);
+	}
+	prepare_twig(top_slots, top_cuts, high_slots != NULL ? high_slots + i : NULL, num_twins, planes + i,
+				 cuts->words + i);
 }
 
 /* The rows that a node sends left: all bits of them. */
@@ -97,11 +124,12 @@ choose(const Lanes *ranks, uint32_t cut, Lanes left, Lanes right)
 TARGET static ALWAYS_INLINE Numbers
 subtree_1(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uint32_t node)
 {
-	const Lanes *plane = (const Lanes *) (ranks + planes[node]);
-	uint32_t	leaf = 2 * node - PLAN_NODES;
+	const Lanes *plane = (const Lanes *) (ranks + planes[plan_place(node)]);
+	uint32_t	cut = cuts->words[plan_place(node)];
+	uint32_t	leaf = (node - PLAN_NODES / 2) / (PLAN_TWIG / 2) * LEAF_STEP + 2 * node % PLAN_TWIG;
 
 	return (Numbers) {
-		lowest(plane, cuts->words[node], leaf), lowest(plane + 1, cuts->words[node], leaf)
+		lowest(plane, cut, leaf), lowest(plane + 1, cut, leaf)
 	};
 }
 
@@ -112,11 +140,12 @@ subtree_##levels(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, 
 { \
 	Numbers		left = subtree_##lower(planes, cuts, ranks, 2 * node); \
 	Numbers		right = subtree_##lower(planes, cuts, ranks, 2 * node + 1); \
-	const Lanes *plane = (const Lanes *) (ranks + planes[node]); \
+	const Lanes *plane = (const Lanes *) (ranks + planes[plan_place(node)]); \
+	uint32_t	cut = cuts->words[plan_place(node)]; \
 	\
 	return (Numbers) { \
-		choose(plane, cuts->words[node], left.low, right.low), \
-		choose(plane + 1, cuts->words[node], left.high, right.high) \
+		choose(plane, cut, left.low, right.low), \
+		choose(plane + 1, cut, left.high, right.high) \
 	}; \
 }
 
@@ -141,12 +170,12 @@ number_leaves(const uint32_t *planes, const Cuts *cuts, const int8_t *ranks, uin
 
 /* Look up the leaves of all rows and add them. */
 TARGET static ALWAYS_INLINE void
-add_block_leaves(const float *leaves, const uint8_t *numbers, float *sums)
+add_block_leaves(const PlanBranch *branches, const uint8_t *numbers, uint32_t num_rows, float *sums)
 {
+	const float *leaves = branches->below.leaves;
 	uint32_t	row;
-
 #pragma GCC unroll 8
-	for (row = 0; row < KERNEL_BLOCK; row++)
+	for (row = 0; row < num_rows; row++)
 		sums[row] += leaves[numbers[row]];
 }
 

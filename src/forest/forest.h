@@ -159,7 +159,7 @@ struct Forest
 	/* adds all trees to the margins, which hold the base margins; see kernel.c */
 	void		(*kernel) (const Forest *forest, const float *row, void *scratch,
 						   float *margins);
-	/* the margins of up to 128 rows at once; NULL: row by row */
+	/* the margins of up to 256 rows at once; NULL: row by row */
 	void		(*batch_kernel) (const Forest *forest, const float *rows, uint32_t num_rows,
 								 void *scratch, float *margins);
 	const char *kernel_name;
@@ -239,7 +239,7 @@ extern size_t forest_batch_scratch_size(const Forest *forest);
 
 /* Many rows, one after the other in memory: [num_rows][num_features] to
  * [num_rows][num_outputs].  The same bits as row by row; quickest in
- * multiples of 128. */
+ * multiples of 256. */
 extern void forest_margins_batch(const Forest *forest, const float *rows, size_t num_rows,
 								 void *scratch, float *margins);
 

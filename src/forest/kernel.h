@@ -36,15 +36,18 @@ forest_starts(const Forest *forest, void *scratch)
 }
 
 /* Many rows: at most so many at once. */
-#define KERNEL_BLOCK	128
+#define KERNEL_BLOCK	256
+
+/* Fewer cost more as a block, of which ranks and strips are always whole, than one by one. */
+#define KERNEL_LEAST_BLOCK	64
 
 /* Scratch space of a block, aligned to 64, begins with the planes of ranks, by twins. */
 typedef struct BlockLayout
 {
-	size_t		sets;			/* int8_t [64][128]: planes of a tree's categorical nodes */
-	size_t		words;			/* uint8_t [8][8][128]: bytes of the words of a group */
-	size_t		places;			/* uint32_t [128][num_categorical] */
-	size_t		slots;			/* uint32_t [128][num_slots], of the walk */
+	size_t		sets;			/* int8_t [64][256]: planes of a tree's categorical nodes */
+	size_t		words;			/* uint8_t [8][8][256]: bytes of the words of a group */
+	size_t		places;			/* uint32_t [256][num_categorical] */
+	size_t		slots;			/* uint32_t [256][num_slots], of the walk */
 	size_t		size;
 } BlockLayout;
 

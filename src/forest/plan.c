@@ -87,8 +87,11 @@ max_groups(const ForestHeader *header)
 static uint64_t
 max_trees_size(const Forest *forest)
 {
+	PlanLeaves	kind = kind_of(forest);
+	size_t		records = kind == PLAN_RECORDS ? PLAN_NODES * sizeof(PlanRecord) : 0;
+
 	return max_groups(forest->header) *
-		(sizeof(PlanGroup) + PLAN_GROUP * PLAN_NODES * plan_leaf_size(kind_of(forest)));
+		(sizeof(PlanTops) + PLAN_GROUP * (PLAN_TWIG * plan_twig_size(kind) + records));
 }
 
 /* At most so many parts of features, which become slots. */
@@ -131,9 +134,9 @@ max_size(const Forest *forest)
 	uint64_t	parts = max_parts(forest);
 	uint64_t	blocks = forest->header->num_nodes / PLAN_BLOCK + 2 * parts;
 
-	return aligned(sizeof(ForestPlan)) + 2 * aligned(parts * sizeof(uint32_t)) + PLAN_FEW +
+	return aligned(sizeof(ForestPlan)) + 2 * aligned(parts * sizeof(uint32_t)) +
 		blocks * PLAN_BLOCK * sizeof(float) + aligned(groups * sizeof(uint32_t)) + max_trees_size(forest) +
-		groups * PLAN_GROUP * sizeof(PlanTree) + max_categories_size(forest);
+		groups * PLAN_GROUP * PLAN_PLACES + max_categories_size(forest);
 }
 
 /* What ranks take with the memory to make them; 0: they cannot be, or are not asked for. */
@@ -329,8 +332,7 @@ make_slots(Planner *planner)
 	write_slots(planner, true, &num_blocks);
 	plan->num_short = plan->num_slots;
 	write_slots(planner, false, &num_blocks);
-	plan->few_slots = plan->cuts + num_blocks * PLAN_BLOCK * sizeof(float);
-	plan->outputs = plan->few_slots + PLAN_FEW;
+	plan->outputs = plan->cuts + num_blocks * PLAN_BLOCK * sizeof(float);
 	return true;
 }
 
@@ -368,40 +370,70 @@ decision_of(Planner *planner, const ForestNode *node)
 			high = middle;
 	}
 	decision.slot = planner->slot_of_part[feature->first_part + low / PLAN_MAX_CUTS];
-	decision.cut = (int) (low % PLAN_MAX_CUTS) + 1 + PLAN_LEAST;
 	decision.missing_left = (forest->slots[slot].flags & FOREST_SLOT_MISSING_LEFT) != 0;
+	decision.cut = (int) (low % PLAN_MAX_CUTS) + 1 + PLAN_LEAST + decision.missing_left;
 	return decision;
 }
 
-/* Write the question of node `number` of a tree, in its upper levels or a record. */
+/* A lower twig of a tree. */
+static PlanTwig *
+lower_twig(ForestPlan *plan, uint32_t position, uint32_t twig)
+{
+	return (PlanTwig *) ((char *) plan + plan->twigs +
+						 ((size_t) position * PLAN_TWIG + twig) * plan_twig_size(plan->kind));
+}
+
+/* Write the question of node `number` of a tree into its twig. */
 static void
 write_decision(ForestPlan *plan, uint32_t position, uint32_t number, Decision decision)
 {
-	PlanGroup  *group = (PlanGroup *) ((char *) plan + plan->groups) + position / PLAN_GROUP;
-	size_t		first = (size_t) position * PLAN_NODES;
-	uint32_t	tree = position % PLAN_GROUP;
-	uint32_t	above = number;
-	uint32_t	within = 1;
-	PlanRecord *record;
+	uint32_t	place = plan_place(number);
+	PlanTops   *tops = (PlanTops *) ((char *) plan + plan->tops) + position / PLAN_GROUP;
+	PlanTwig   *twig = lower_twig(plan, position, place / PLAN_TWIG);
+	uint8_t    *slots = number < PLAN_TWIG ? tops->slots[position % PLAN_GROUP] : twig->slots;
+	int8_t	   *cuts = number < PLAN_TWIG ? tops->cuts[position % PLAN_GROUP] : twig->cuts;
 
-	if (number < PLAN_NODES)
-	{
-		group->trees[tree].slots[number] = (uint8_t) decision.slot;
-		if (plan_is_wide(plan))
-			((uint8_t *) plan + plan->high_slots)[first + number] = decision.slot >> 8;
-		group->trees[tree].cuts[number] = decision.cut;
-		if (decision.missing_left)
-			group->missing_left[tree] |= UINT64_C(1) << number;
-		return;
-	}
-	while (above >= 2 * PLAN_NODES)
-	{
-		within = 2 * within + above % 2;
-		above /= 2;
-	}
-	record = (PlanRecord *) ((char *) plan + plan->leaves) + first + above - PLAN_NODES;
-	record->slots[within - 1] = decision.slot + (decision.missing_left ? 0 : plan_num_twins(plan));
-	record->cuts[within - 1] = decision.cut;
+	slots[place % PLAN_TWIG] = (uint8_t) decision.slot;
+	cuts[place % PLAN_TWIG] = decision.cut;
+	if (decision.missing_left)
+		cuts[PLAN_TWIG - 1] |= 1 << place % PLAN_TWIG;
+	if (plan_is_wide(plan))
+		((uint8_t *) plan + plan->high_slots)[(size_t) position * PLAN_PLACES + place] = decision.slot >> 8;
+}
+
+/* The same into the record that has this node. */
+static void
+write_record(ForestPlan *plan, uint32_t position, uint32_t number, Decision decision)
+{
+	PlanRecord *records = (PlanRecord *) ((char *) plan + plan->records) + (size_t) position * PLAN_NODES;
+	uint32_t	above = number < 2 * PLAN_NODES ? number : number / 2;
+	uint32_t	within = number < 2 * PLAN_NODES ? 0 : 1 + number % 2;
+
+	records[above - PLAN_NODES].slots[within] =
+		decision.slot + (decision.missing_left ? 0 : plan_num_twins(plan));
+	records[above - PLAN_NODES].cuts[within] = decision.cut;
+}
+
+/* Write a leaf, or where to walk on; kinds other than records have as many as nodes. */
+static void
+write_leaf(ForestPlan *plan, uint32_t position, uint32_t number, float leaf, uint32_t start)
+{
+	PlanRecord *records = (PlanRecord *) ((char *) plan + plan->records) + (size_t) position * PLAN_NODES;
+	PlanBranch *branch = (PlanBranch *) lower_twig(plan, position, number / PLAN_TWIG);
+
+	if (plan->kind == PLAN_RECORDS)
+		records[number / 4].leaves[number % 4] = leaf;
+	else if (plan->kind == PLAN_LEAVES)
+		branch->below.leaves[number % PLAN_TWIG] = leaf;
+	else
+		branch->below.starts[number % PLAN_TWIG] = start;
+}
+
+/* So many has a tree. */
+static uint32_t
+num_leaves_of(const ForestPlan *plan)
+{
+	return plan->kind == PLAN_RECORDS ? MAX_LEAVES : PLAN_NODES;
 }
 
 /*
@@ -430,49 +462,33 @@ write_tree(Planner *planner, const ForestTree *tree, uint32_t position)
 {
 	ForestPlan *plan = planner->plan;
 	const ForestNode *nodes = planner->forest->nodes;
-	size_t		first = (size_t) position * PLAN_NODES;
-	float	   *leaves = (float *) ((char *) plan + plan->leaves) + first;
-	uint32_t   *starts = (uint32_t *) ((char *) plan + plan->leaves) + first;
-	PlanRecord *records = (PlanRecord *) ((char *) plan + plan->leaves) + first;
-	uint32_t	num_leaves = plan->kind == PLAN_RECORDS ? MAX_LEAVES : PLAN_NODES;
+	uint32_t	num_leaves = num_leaves_of(plan);
 	uint32_t	at[2 * MAX_LEAVES];
 	uint32_t	i;
 
 	spread_tree(planner->forest, tree, num_leaves, at);
 	for (i = 1; i < num_leaves; i++)
-		if (nodes[at[i]].step != 0)
-			write_decision(plan, position, i, decision_of(planner, &nodes[at[i]]));
-	for (i = 0; i < num_leaves; i++)
 	{
-		uint32_t	node = at[num_leaves + i];
-
-		if (plan->kind == PLAN_RECORDS)
-			records[i / 4].leaves[i % 4] = nodes[node].value.cut;
-		else if (plan->kind == PLAN_LEAVES)
-			leaves[i] = nodes[node].value.cut;
+		if (nodes[at[i]].step == 0)
+			continue;
+		if (i < PLAN_NODES)
+			write_decision(plan, position, i, decision_of(planner, &nodes[at[i]]));
 		else
-			starts[i] = node;
+			write_record(plan, position, i, decision_of(planner, &nodes[at[i]]));
 	}
+	for (i = 0; i < num_leaves; i++)
+		write_leaf(plan, position, i, nodes[at[num_leaves + i]].value.cut, at[num_leaves + i]);
 }
 
 /* Trees that an output's last group lacks add -0, which changes no sum. */
 static void
 fill_group(ForestPlan *plan, uint32_t position)
 {
-	char	   *leaves = (char *) plan + plan->leaves;
 	uint32_t	i;
 
-	for (; plan->kind != PLAN_STARTS && position % PLAN_GROUP != 0; position++)
-		for (i = 0; i < PLAN_NODES; i++)
-		{
-			size_t		at = (size_t) position * PLAN_NODES + i;
-
-			if (plan->kind == PLAN_RECORDS)
-				for (int k = 0; k < 4; k++)
-					((PlanRecord *) leaves)[at].leaves[k] = -0.0f;
-			else
-				((float *) leaves)[at] = -0.0f;
-		}
+	for (; position % PLAN_GROUP != 0; position++)
+		for (i = 0; i < num_leaves_of(plan); i++)
+			write_leaf(plan, position, i, -0.0f, 0);
 }
 
 /* The margin that a tree's group adds to. */
@@ -489,6 +505,7 @@ make_groups(Planner *planner)
 	const Forest *forest = planner->forest;
 	ForestPlan *plan = planner->plan;
 	uint32_t   *outputs = (uint32_t *) ((char *) plan + plan->outputs);
+	uint64_t	num_trees;
 	uint32_t	i;
 	uint32_t	k;
 
@@ -507,13 +524,16 @@ make_groups(Planner *planner)
 		planner->order[i] = NO_TREE;
 	for (i = 0; i < forest->header->num_trees; i++)
 		planner->order[planner->positions[output_of(planner, &forest->trees[i])]++] = i;
-	plan->groups = plan->outputs + aligned((uint64_t) plan->num_groups * sizeof(uint32_t));
-	plan->leaves = plan->groups + (uint64_t) plan->num_groups * sizeof(PlanGroup);
-	plan->high_slots = plan->leaves +
-		(uint64_t) plan->num_groups * PLAN_GROUP * PLAN_NODES * plan_leaf_size(plan->kind);
+	num_trees = (uint64_t) plan->num_groups * PLAN_GROUP;
+	plan->tops = plan->outputs + aligned((uint64_t) plan->num_groups * sizeof(uint32_t));
+	plan->twigs = plan->tops + plan->num_groups * sizeof(PlanTops);
+	plan->records = plan->twigs + num_trees * PLAN_TWIG * plan_twig_size(plan->kind);
+	plan->high_slots = plan->records;
+	if (plan->kind == PLAN_RECORDS)
+		plan->high_slots += num_trees * PLAN_NODES * sizeof(PlanRecord);
 	plan->size = plan->high_slots;
 	if (plan_is_wide(plan))
-		plan->size += (uint64_t) plan->num_groups * PLAN_GROUP * PLAN_NODES;
+		plan->size += num_trees * PLAN_PLACES;
 }
 
 /* All trees, each at its position. */
@@ -608,7 +628,8 @@ write_words(Planner *planner, const uint32_t (*at)[2 * PLAN_NODES], PlanCategori
 
 			if (is_categorical(forest, node) &&
 				planner->feature_of_slot[forest_slot_of_node(forest, node)] == categories->feature)
-				write_set(forest, node, words + tree, UINT64_C(1) << i);
+				write_set(forest, node, words + tree,
+						  UINT64_C(1) << plan_bit_of_place(plan_place(i)));
 		}
 	return true;
 }
@@ -659,53 +680,6 @@ write_categories(Planner *planner)
 	return true;
 }
 
-/* ---- twins ---- */
-
-/*
- * Number the twins of all nodes.  If they are few, the nodes are written once
- * more with these numbers, for the kernel that can use them.
- */
-static void
-number_twins(Planner *planner)
-{
-	ForestPlan *plan = planner->plan;
-	const PlanGroup *groups = PLAN_SECTION(plan, PlanGroup, groups);
-	uint8_t    *few_slots = (uint8_t *) plan + plan->few_slots;
-	PlanTree   *few = (PlanTree *) ((char *) plan + plan->size);
-	uint8_t		numbers[2][PLAN_MAX_SLOTS]; /* by missing left and slot, from 1 */
-	size_t		num_nodes = (size_t) plan->num_groups * PLAN_GROUP * PLAN_NODES;
-	size_t		i;
-
-	memset(numbers, 0, sizeof(numbers));
-	for (i = 0; i < num_nodes; i++)
-	{
-		const PlanGroup *group = &groups[i / PLAN_NODES / PLAN_GROUP];
-		uint32_t	tree = i / PLAN_NODES % PLAN_GROUP;
-		uint32_t	node = i % PLAN_NODES;
-		uint32_t	place = plan_few_place(plan, node);
-		uint8_t		slot = group->trees[tree].slots[node];
-		uint32_t	left = group->missing_left[tree] >> node & 1;
-
-		if (numbers[left][slot] == 0)
-		{
-			if (plan->num_few == PLAN_FEW)
-			{
-				/* categories, which come next, rely on zeros */
-				memset(few, 0, (i / PLAN_NODES + 1) * sizeof(PlanTree));
-				plan->num_few = 0;
-				return;
-			}
-			plan->few_left |= (uint64_t) left << plan->num_few;
-			few_slots[plan->num_few++] = slot;
-			numbers[left][slot] = plan->num_few;
-		}
-		few[i / PLAN_NODES].slots[place] = numbers[left][slot] - 1;
-		few[i / PLAN_NODES].cuts[place] = group->trees[tree].cuts[node];
-	}
-	plan->few = plan->size;
-	plan->size += num_nodes / PLAN_NODES * sizeof(PlanTree);
-}
-
 /* ---- plans ---- */
 
 /* Make ranks in memory that is zero.  False: the forest cannot have them. */
@@ -729,8 +703,6 @@ make_ranks(const Forest *forest, ForestPlan *plan)
 		return false;
 	make_groups(&planner);
 	write_trees(&planner);
-	if (forest_has_kernel(FOREST_KERNEL_AVX512) && !plan_is_wide(planner.plan))
-		number_twins(&planner);
 	if (!write_categories(&planner))
 		return false;
 	plan->size = aligned(plan->size);

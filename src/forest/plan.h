@@ -11,22 +11,28 @@
  * Ranks.  x < cut is decided by whole numbers of 8 bits, exactly.  With the
  * distinct cuts of a feature in order, rank(x) is how many of them are <= x, and
  * x < cut is rank(x) < number of the cut, counted from 1.  A feature of more
- * than 254 cuts is split into parts of 254, each with ranks of its own.  A
+ * than 253 cuts is split into parts of 253, each with ranks of its own.  A
  * part is a slot of the plan: a row is first turned into one rank for each
  * slot.  Bytes are signed, ranks begin at PLAN_LEAST; PLAN_MISSING, above all
- * ranks, stands for a missing value.  So a node sends a row right when
- *		rank >= cut, and not (rank is PLAN_MISSING and missing goes left).
+ * ranks, stands for a missing value.
  *
- * Trees.  The upper six levels of a tree are 64 slots and 64 cuts (node 1 is
- * the root, the children of k are 2k and 2k + 1), so that one permutation and
- * one comparison decide all of them.  Shallow trees are filled up: below a leaf
+ * Twigs.  A twig is three levels of a tree: seven nodes, from its root downwards and from
+ * left to right, and eight ways out.  The upper six levels of a tree are nine
+ * twigs, one at the top and one for each of its ways; a row asks but two of them.  Seven slots
+ * and seven cuts are 16 bytes with a place that is left, so that one permutation and one
+ * comparison decide the twigs of many trees.  Tops of 8 trees stand together; what is
+ * below, a twig and its leaves, is one cache line.  Shallow trees are filled up: below a leaf
  * all leaves have its value, and it does not matter what is decided there.
- * Forests of depth 7 and 8 have a record for each node of level 6: the three
- * nodes and four leaves below it.
+ *
+ * Where a missing value goes left, rank and cut are one higher, in 8 bits: so the
+ * highest rank becomes the lowest, and no node has to ask what is missing.  The
+ * place that is left has a bit for each such node of its twig.
+ *
+ * Forests of depth 7 and 8 have twigs without leaves, and a record for each way out: the
+ * three nodes and four leaves below it.
  *
  * Deeper forests, those of depth 7 and 8 with categories, and vector leaves have
- * for each node of level 6 its number in the image instead, from where the walk
- * goes on (walk.c).
+ * instead of leaves numbers of nodes in the image, from where the walk goes on (walk.c).
  *
  * Wide plans.  With more than 256 slots the upper bytes of their numbers stand in a
  * section of their own.  Only kernels for many rows, which move no ranks, can use them.
@@ -48,14 +54,16 @@
 
 #define PLAN_ALIGNMENT	64		/* of a plan and its sections, bytes */
 #define PLAN_GROUP		8		/* trees of a group */
-#define PLAN_LEVELS		6		/* decided at once */
+#define PLAN_TWIG_LEVELS	3
+#define PLAN_LEVELS		6		/* of two twigs */
 #define PLAN_NODES		64		/* of these levels, node 0 unused; as many leaves */
+#define PLAN_TWIG		8		/* places of a twig, its ways out, and twigs below the top */
+#define PLAN_PLACES		(PLAN_NODES + PLAN_TWIG)	/* of all twigs of a tree */
 #define PLAN_RECORD_LEVELS	2	/* decided by a record */
 #define PLAN_MAX_SLOTS	256		/* that a byte can number */
 #define PLAN_MAX_WIDE	(1 << 14)	/* slots of a wide plan */
-#define PLAN_FEW		64		/* twins that fit into one register */
 #define PLAN_MAX_CATEGORICAL	256 /* features */
-#define PLAN_MAX_CUTS	254		/* of a slot */
+#define PLAN_MAX_CUTS	253		/* of a slot: ranks are 8 bits, with one for missing and one higher */
 #define PLAN_BLOCK		16		/* cuts that are compared at once */
 #define PLAN_LEAST		(-128)	/* rank of what is below all cuts */
 #define PLAN_MISSING	127
@@ -63,22 +71,37 @@
 /* What stands below the upper levels. */
 typedef enum PlanLeaves
 {
-	PLAN_LEAVES,				/* float: the leaves */
-	PLAN_RECORDS,				/* PlanRecord: two more levels */
-	PLAN_STARTS					/* uint32_t: where to walk on, a node of the image */
+	PLAN_LEAVES,				/* leaves */
+	PLAN_RECORDS,				/* records: two more levels */
+	PLAN_STARTS					/* where to walk on, nodes of the image */
 } PlanLeaves;
 
-typedef struct PlanTree
+/* Three levels of a tree.  The last slot is 0; the last cut has a bit for each node at which
+ * what is missing goes left. */
+typedef struct PlanTwig
 {
-	uint8_t		slots[PLAN_NODES];
-	int8_t		cuts[PLAN_NODES];
-} PlanTree;
+	uint8_t		slots[PLAN_TWIG];
+	int8_t		cuts[PLAN_TWIG];
+} PlanTwig;
 
-typedef struct PlanGroup
+/* The upper twigs of a group, slots and cuts of all trees together. */
+typedef struct PlanTops
 {
-	uint64_t	missing_left[PLAN_GROUP];	/* a bit for each node */
-	PlanTree	trees[PLAN_GROUP];
-} PlanGroup;
+	uint8_t		slots[PLAN_GROUP][PLAN_TWIG];
+	int8_t		cuts[PLAN_GROUP][PLAN_TWIG];
+} PlanTops;
+
+/* A lower twig with its leaves. */
+typedef struct PlanBranch
+{
+	PlanTwig	twig;
+	union
+	{
+		float		leaves[PLAN_TWIG];
+		uint32_t	starts[PLAN_TWIG];
+	}			below;
+	uint8_t		reserved[16];	/* 0 */
+} PlanBranch;
 
 /*
  * A categorical feature of a group.  A row's category k has the words of
@@ -93,10 +116,7 @@ typedef struct PlanCategories
 								 * plan's start */
 } PlanCategories;
 
-/*
- * Below a node of level 6.  Its slots are numbers in PlanTwins, so that it need
- * not ask for missing values.
- */
+/* Below a way out of a lower twig.  Its slots are numbers in PlanTwins. */
 typedef struct PlanRecord
 {
 	float		leaves[4];
@@ -106,9 +126,9 @@ typedef struct PlanRecord
 } PlanRecord;
 
 /*
- * Every slot has a twin for each direction of missing values; to those nothing
- * has to be asked about what is missing.  Ranks of a row by twins: missing goes
- * left at once, right in the other half, which begins at plan_num_twins().
+ * Every slot has a twin for each direction of missing values.  Ranks of a row by twins:
+ * those one higher, for nodes at which missing goes left, then, from plan_num_twins() on, the
+ * others.
  */
 typedef struct PlanTwins
 {
@@ -129,22 +149,19 @@ typedef struct ForestPlan
 	uint32_t	num_groups;		/* 0: there are no ranks */
 	uint32_t	kind;			/* PlanLeaves */
 	uint32_t	num_categorical;	/* features */
-	uint32_t	num_few;		/* few twins; 0: the nodes use too many */
-	uint64_t	few_left;		/* a bit for each of them: missing goes left */
 	/* sections, in bytes from the plan's start */
 	uint32_t	features;		/* uint32_t [num_slots]: place in the row */
 	uint32_t	blocks;			/* uint32_t [num_slots]: first block */
 	uint32_t	cuts;			/* float [..][PLAN_BLOCK] */
-	uint32_t	few_slots;		/* uint8_t [PLAN_FEW]: the slot of each of few twins */
 	uint32_t	outputs;		/* uint32_t [num_groups] */
-	uint64_t	groups;			/* PlanGroup [num_groups] */
-	uint64_t	leaves;			/* of the plan's kind: [num_groups * 8][64] */
-	uint64_t	high_slots;		/* uint8_t [num_groups * 8][64], of a wide plan */
+	uint64_t	tops;			/* PlanTops [num_groups] */
+	uint64_t	twigs;			/* PlanBranch, or PlanTwig of a plan with records,
+								 * [num_groups * 8][8] */
+	uint64_t	records;		/* PlanRecord [num_groups * 8][64] */
+	uint64_t	high_slots;		/* uint8_t [num_groups * 8][PLAN_PLACES], of a wide plan */
 	uint64_t	category_features;	/* uint32_t [num_categorical]: place in the row */
 	uint64_t	category_begins;	/* uint32_t [num_groups + 1]: first of a group */
 	uint64_t	categories;		/* PlanCategories [] */
-	uint64_t	few;			/* PlanTree [num_groups * 8]: with twins for slots, nodes at
-								 * plan_few_place() */
 	uint64_t	keys;			/* see keys.c; 0: there are none */
 } ForestPlan;
 
@@ -163,34 +180,40 @@ plan_num_twins(const ForestPlan *plan)
 }
 
 /*
- * Where a node stands in a tree of few twins.  If such trees have leaves and no
- * categories, nodes are in bytes, so that the way to a leaf can be found three levels at a
- * time: byte k has, from its lowest bit, node 8 + k and the six below it; the highest bits
- * are those of nodes 1 to 7.
+ * The place of a node among the twigs of its tree, the top being the last: the
+ * children of node k are 2k and 2k + 1, the root is 1.
  */
-static inline bool
-plan_few_in_bytes(const ForestPlan *plan)
+static inline uint32_t
+plan_place(uint32_t node)
 {
-	return plan->kind == PLAN_LEAVES && plan->num_categorical == 0;
+	uint32_t	first = node < 16 ? 1 : node < 32 ? 2 : 4;	/* of its level, in its twig */
+
+	if (node < PLAN_TWIG)
+		return PLAN_NODES + node - 1;
+	return (node / first - PLAN_TWIG) * PLAN_TWIG + first - 1 + node % first;
+}
+
+/*
+ * A word with a bit for each node has the twigs' nodes in their places; those of the
+ * top have the last place of each lower twig.
+ */
+static inline uint32_t
+plan_bit_of_place(uint32_t place)
+{
+	return place < PLAN_NODES ? place : (place - PLAN_NODES) * PLAN_TWIG + PLAN_TWIG - 1;
 }
 
 static inline uint32_t
-plan_few_place(const ForestPlan *plan, uint32_t node)
+plan_place_of_bit(uint32_t bit)
 {
-	uint32_t	first = node < 16 ? 1 : node < 32 ? 2 : 4;	/* of its level, in its byte */
-
-	if (!plan_few_in_bytes(plan))
-		return node;
-	return node < 8 ? (8 * node + 63) % 64 : 8 * (node / first - 8) + first - 1 + node % first;
+	return bit % PLAN_TWIG < PLAN_TWIG - 1 ? bit : PLAN_NODES + bit / PLAN_TWIG;
 }
 
-#define PLAN_UPPER_BITS		UINT64_C(0x0080808080808080)	/* those of nodes 1 to 7 */
-
-/* Bytes of what stands below the upper levels, for each node of level 6. */
+/* From one lower twig to the next, bytes. */
 static inline size_t
-plan_leaf_size(uint32_t kind)
+plan_twig_size(uint32_t kind)
 {
-	return kind == PLAN_RECORDS ? sizeof(PlanRecord) : sizeof(float);
+	return kind == PLAN_RECORDS ? sizeof(PlanTwig) : sizeof(PlanBranch);
 }
 
 /* A section of a plan. */

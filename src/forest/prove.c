@@ -19,9 +19,9 @@
 #include "pure.h"
 
 /* Rows that are scored together: a block, then one that is not full and a multiple of nothing. */
-#define MOST_ROWS		(KERNEL_BLOCK + 3 * KERNEL_BLOCK / 4 + 1)
+#define MOST_ROWS		(KERNEL_BLOCK + KERNEL_LEAST_BLOCK + 1)
 /* If the forest is very large: such a block alone. */
-#define FEW_ROWS		(KERNEL_BLOCK / 2 + 1)
+#define FEW_ROWS		(KERNEL_LEAST_BLOCK + 1)
 #define LARGE_FOREST	(UINT32_C(1) << 18) /* nodes */
 /* Their values, at most.  Where rows are so long that this is less than a block, nobody scores
  * them in blocks. */

@@ -1,7 +1,7 @@
 /*
  * rank.h
- *		What the kernels of ranks share: categories, and what is done with the
- *		leaves that were found.  `kind`, what those of the plan are, is a constant.
+ *		What the kernels of ranks for one row (rank_row.h) and for many
+ *		(batch_block.h) share: records and categories.
  */
 #ifndef PG_RISK_FOREST_RANK_H
 #define PG_RISK_FOREST_RANK_H
@@ -48,63 +48,6 @@ category_words(const ForestPlan *plan, const PlanCategories *categories, const u
 	if (place > categories->last)
 		place = categories->last;
 	return (const uint64_t *) ((const char *) plan + categories->words) + (size_t) place * PLAN_GROUP;
-}
-
-/* Add the leaves or records of 8 trees, in order. */
-static ALWAYS_INLINE float
-add_leaves(float sum, const PlanTwins *twins, const uintptr_t *leaves, PlanLeaves kind)
-{
-	uint32_t	i;
-
-#pragma GCC unroll 8
-	for (i = 0; i < PLAN_GROUP; i++)
-		sum += kind == PLAN_RECORDS ? record_leaf((const PlanRecord *) leaves[i], twins->ranks, 1) :
-			*(const float *) leaves[i];
-	return sum;
-}
-
-/* Note where the walk goes on in 8 trees. */
-static ALWAYS_INLINE void
-copy_starts(uint32_t *starts, const uintptr_t *leaves)
-{
-	uint32_t	i;
-
-#pragma GCC unroll 8
-	for (i = 0; i < PLAN_GROUP; i++)
-		starts[i] = *(const uint32_t *) leaves[i];
-}
-
-/* Records are far apart: fetch those of 8 trees before they are needed. */
-static ALWAYS_INLINE void
-prefetch_records(const uintptr_t *records)
-{
-	uint32_t	i;
-
-#pragma GCC unroll 8
-	for (i = 0; i < PLAN_GROUP; i++)
-		__builtin_prefetch((const void *) records[i]);
-}
-
-/* Fetch all records of a tree, before a block of rows needs them. */
-static ALWAYS_INLINE void
-prefetch_tree(const PlanRecord *records)
-{
-	uint32_t	i;
-
-	for (i = 0; i < PLAN_NODES; i += PLAN_ALIGNMENT / sizeof(PlanRecord))
-		__builtin_prefetch(&records[i]);
-}
-
-/* Go on with the margin of another output; most forests have but one. */
-static ALWAYS_INLINE void
-switch_output(float *sum, float *margins, uint32_t *output, uint32_t next)
-{
-	if (next != *output)
-	{
-		margins[*output] = *sum;
-		*output = next;
-		*sum = margins[next];
-	}
 }
 
 #endif							/* PG_RISK_FOREST_RANK_H */

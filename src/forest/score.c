@@ -73,10 +73,6 @@ forest_margins(const Forest *forest, const float *row, void *scratch, float *mar
 
 /* ---- many rows ---- */
 
-/* Fewer rows than this cost more as a block, whose trees take as long as those of a full
- * one, than one by one. */
-#define LEAST_BLOCK		(KERNEL_BLOCK / 2)
-
 size_t
 forest_batch_scratch_size(const Forest *forest)
 {
@@ -110,7 +106,7 @@ forest_margins_batch(const Forest *forest, const float *rows, size_t num_rows, v
 	{
 		uint32_t	some = 1;
 
-		if (forest->batch_kernel != NULL && num_rows >= LEAST_BLOCK)
+		if (forest->batch_kernel != NULL && num_rows >= KERNEL_LEAST_BLOCK)
 		{
 			some = num_rows < KERNEL_BLOCK ? num_rows : KERNEL_BLOCK;
 			block_margins(forest, rows, some, scratch, margins);

@@ -11,7 +11,7 @@
 #include "block.h"
 
 #define BLOCK_ROWS		1024
-#define KERNEL_ROWS		128		/* that forest_margins_batch() likes best */
+#define KERNEL_ROWS		256		/* that forest_margins_batch() likes best */
 
 /* A block without versions, in the current memory context. */
 void

@@ -141,7 +141,7 @@ score_by_kernels(const Forest *forest, const float *rows, size_t num_rows, const
 		differences += count_row_differences(&other, rows, num_rows, expected);
 		differences += count_batch_differences(&other, rows, num_rows, expected);
 		rows_scored[i] += num_rows;
-		if (other.batch_kernel != NULL && num_rows >= KERNEL_BLOCK)
+		if (other.batch_kernel != NULL && num_rows >= KERNEL_LEAST_BLOCK)
 			rows_in_blocks[i][plan_is_wide(forest->plan)][forest->plan->num_categorical > 0]
 				[forest->plan->kind] += num_rows;
 	}
@@ -314,10 +314,6 @@ test_slots(void)
 			spec.num_features = num_features[i];
 			check_spec(&spec, true, 1, 100);
 		}
-	spec.name = "few twins, or just too many";
-	spec.max_depth = 6;
-	for (spec.num_features = 30; spec.num_features <= 34; spec.num_features++)
-		check_spec(&spec, true, 1, 100);
 	spec.name = "wide";
 	for (i = 0; i < sizeof(num_wide) / sizeof(num_wide[0]); i++)
 	{
@@ -349,8 +345,8 @@ limit_thresholds(const ForestSource *source, uint32_t count)
 static void
 test_thresholds(void)
 {
-	static const uint32_t counts[] = {1, 2, 15, 16, 17, 31, 32, 33, 239, 240, 253, 254, 255, 256,
-	508, 509, 600, 2000};
+	static const uint32_t counts[] = {1, 2, 15, 16, 17, 31, 32, 33, 239, 240, 252, 253, 254, 256,
+	506, 507, 600, 2000};
 	ModelSpec	spec = {.name = "thresholds",.kind = FOREST_TREES,.num_trees = 150,
 	.num_splits = 200,.num_features = 1,.num_outputs = 1,.missing = NAN,.max_depth = 6};
 	size_t		i;
@@ -366,38 +362,6 @@ test_thresholds(void)
 		ok(differences == 0 && planned, "kernels and reference agree: %u thresholds (%llu differ)",
 		   counts[i], (unsigned long long) differences);
 	}
-}
-
-/* Let numeric splits ask 32 features in turn, the last tree's another one, and categorical
- * splits one more. */
-static void
-spread_features(const ForestSource *source)
-{
-	uint32_t	next = 0;
-	uint32_t	i;
-	uint32_t	k;
-
-	for (i = 0; i < source->num_trees; i++)
-		for (k = 0; k < source->trees[i].num_nodes; k++)
-			((int32_t *) source->trees[i].feature)[k] = source->trees[i].categorical[k] ? 33 :
-				i + 1 == source->num_trees ? 32 : (int32_t) (next++ % 32);
-}
-
-/* The last tree shows that there are too many twins, when all others have been numbered. */
-static void
-test_late_twins(void)
-{
-	ModelSpec	spec = {.name = "late twins",.kind = FOREST_TREES,.num_trees = 100,
-	.num_splits = 60,.num_features = 34,.num_outputs = 1,.missing = NAN,.max_depth = 6,
-	.categorical = 10,.max_category = 60,.set_size = 20};
-	ForestSource *source = random_source(&spec);
-	bool		planned = true;
-	uint64_t	differences;
-
-	spread_features(source);
-	differences = score_source(source, true, 600, &planned);
-	ok(differences == 0 && planned, "kernels and reference agree: too many twins in the last tree, "
-	   "and categories (%llu differ)", (unsigned long long) differences);
 }
 
 /* Categories beside more numeric features than a byte can number. */
@@ -424,44 +388,6 @@ test_wide_categories(void)
 		differences = score_source(source, true, 600, &planned);
 		ok(differences == 0 && planned, "kernels and reference agree: categories beside 400 "
 		   "features, depth %u (%llu differ)", spec.max_depth, (unsigned long long) differences);
-	}
-}
-
-/* Let the upper levels of a subtree ask the last 30 features only. */
-static void
-narrow_upper_levels(const ForestSourceTree *tree, uint32_t node, uint32_t depth, uint32_t num_features)
-{
-	if (tree->left[node] == -1 || depth == 6)
-		return;
-	((int32_t *) tree->feature)[node] = num_features - 1 - tree->feature[node] % 30;
-	narrow_upper_levels(tree, tree->left[node], depth + 1, num_features);
-	narrow_upper_levels(tree, tree->right[node], depth + 1, num_features);
-}
-
-/* Few twins in the upper levels, but more slots than one register holds below them. */
-static void
-test_few_above_many(void)
-{
-	static const uint32_t num_features[] = {60, 65, 120, 129, 200};
-	ModelSpec	spec = {.name = "few above many",.kind = FOREST_TREES,.num_trees = 40,
-	.num_splits = 500,.num_outputs = 1,.missing = NAN};
-	uint32_t	i;
-	uint32_t	k;
-
-	for (i = 0; i < 2 * sizeof(num_features) / sizeof(num_features[0]); i++)
-	{
-		ForestSource *source;
-		bool		planned = true;
-		uint64_t	differences;
-
-		spec.num_features = num_features[i / 2];
-		spec.max_depth = i % 2 == 0 ? 8 : 12;
-		source = random_source(&spec);
-		for (k = 0; k < source->num_trees; k++)
-			narrow_upper_levels(&source->trees[k], 0, 0, spec.num_features);
-		differences = score_source(source, true, 600, &planned);
-		ok(differences == 0 && planned, "kernels and reference agree: few twins above depth %u, "
-		   "%u features (%llu differ)", spec.max_depth, spec.num_features, (unsigned long long) differences);
 	}
 }
 
@@ -584,8 +510,6 @@ typedef enum PlanPart
 	PART_SLOTS,
 	PART_CUTS,
 	PART_MISSING,
-	PART_FEW_SLOTS,
-	PART_FEW_CUTS,
 	PART_RECORD_SLOTS,
 	PART_RECORD_CUTS,
 	PART_LEAVES,
@@ -595,8 +519,8 @@ typedef enum PlanPart
 	NUM_PARTS
 } PlanPart;
 
-static const char *const part_names[NUM_PARTS] = {"slots", "cuts", "missing", "slots of few twins",
-"cuts of few twins", "slots of records", "cuts of records", "leaves", "thresholds", "categories", "keys"};
+static const char *const part_names[NUM_PARTS] = {"slots", "cuts", "missing", "slots of records",
+ "cuts of records", "leaves", "thresholds", "categories", "keys"};
 
 /* What was done to a plan: a byte has another value. */
 typedef struct Damage
@@ -623,47 +547,53 @@ damage_bit(Damage *damage, void *byte, uint32_t num_bits)
 	*damage->byte ^= 1 << random_below(num_bits);
 }
 
+/* A lower twig of a tree. */
+static PlanTwig *
+lower_twig(ForestPlan *plan, uint32_t tree, uint32_t twig)
+{
+	return (PlanTwig *) ((char *) plan + plan->twigs + (tree * PLAN_TWIG + twig) * plan_twig_size(plan->kind));
+}
+
 /* Damage a part of the upper levels. */
 static void
 damage_upper(ForestPlan *plan, PlanPart part, uint32_t tree, uint32_t node, Damage *damage)
 {
-	PlanGroup  *group = (PlanGroup *) ((char *) plan + plan->groups) + tree / PLAN_GROUP;
-	PlanTree   *few = (PlanTree *) ((char *) plan + plan->few) + tree;
-	uint32_t	place = plan_few_place(plan, node);
+	PlanTops   *tops = (PlanTops *) ((char *) plan + plan->tops) + tree / PLAN_GROUP;
+	uint32_t	place = plan_place(node) % PLAN_TWIG;
+	PlanTwig   *twig = lower_twig(plan, tree, plan_place(node) / PLAN_TWIG % PLAN_TWIG);
+	uint8_t    *slots = node < PLAN_TWIG ? tops->slots[tree % PLAN_GROUP] : twig->slots;
+	int8_t	   *cuts = node < PLAN_TWIG ? tops->cuts[tree % PLAN_GROUP] : twig->cuts;
 
 	if (part == PART_SLOTS && plan->num_slots > 1 && !plan_is_wide(plan))
-		damage_byte(damage, &group->trees[tree % PLAN_GROUP].slots[node], plan->num_slots);
+		damage_byte(damage, &slots[place], plan->num_slots);
 	else if (part == PART_CUTS)
-		damage_byte(damage, &group->trees[tree % PLAN_GROUP].cuts[node], 256);
+		damage_byte(damage, &cuts[place], 256);
 	else if (part == PART_MISSING)
 	{
-		damage->byte = (uint8_t *) &group->missing_left[tree % PLAN_GROUP] + node / 8;
+		damage->byte = (uint8_t *) &cuts[PLAN_TWIG - 1];
 		damage->before = *damage->byte;
-		*damage->byte ^= 1 << node % 8;
+		*damage->byte ^= 1 << place;
 	}
-	else if (part == PART_FEW_SLOTS && plan->num_few > 1)
-		damage_byte(damage, &few->slots[place], plan->num_few);
-	else if (part == PART_FEW_CUTS && plan->num_few > 1)
-		damage_byte(damage, &few->cuts[place], 256);
 }
 
 /* Damage what is below them, or what all trees share: of ranks. */
 static void
 damage_lower(ForestPlan *plan, PlanPart part, uint32_t tree, uint32_t node, Damage *damage)
 {
-	char	   *leaf = (char *) plan + plan->leaves + (tree * PLAN_NODES + node) * plan_leaf_size(plan->kind);
+	PlanRecord *record = (PlanRecord *) ((char *) plan + plan->records) + tree * PLAN_NODES + node;
+	PlanBranch *branch = (PlanBranch *) lower_twig(plan, tree, node / PLAN_TWIG);
 	float	   *thresholds = (float *) ((char *) plan + plan->cuts);
 	PlanCategories *categories = (PlanCategories *) ((char *) plan + plan->categories);
-	uint32_t	threshold = random_below((plan->few_slots - plan->cuts) / sizeof(float));
+	uint32_t	threshold = random_below((plan->outputs - plan->cuts) / sizeof(float));
 
 	if (part == PART_RECORD_SLOTS && plan->kind == PLAN_RECORDS)
-		damage_byte(damage, &((PlanRecord *) leaf)->slots[random_below(3)], plan->num_slots);
+		damage_byte(damage, &record->slots[random_below(3)], plan->num_slots);
 	else if (part == PART_RECORD_CUTS && plan->kind == PLAN_RECORDS)
-		damage_byte(damage, &((PlanRecord *) leaf)->cuts[random_below(3)], 256);
+		damage_byte(damage, &record->cuts[random_below(3)], 256);
 	else if (part == PART_LEAVES && plan->kind == PLAN_RECORDS)
-		damage_bit(damage, (uint8_t *) &((PlanRecord *) leaf)->leaves[random_below(4)] + 2, 7);
+		damage_bit(damage, (uint8_t *) &record->leaves[random_below(4)] + 2, 7);
 	else if (part == PART_LEAVES && plan->kind == PLAN_LEAVES)
-		damage_bit(damage, leaf + 2, 7);
+		damage_bit(damage, (uint8_t *) &branch->below.leaves[node % PLAN_TWIG] + 2, 7);
 	else if (part == PART_THRESHOLDS && !isnan(thresholds[threshold]))
 		damage_byte(damage, &thresholds[threshold], 256);
 	else if (part == PART_CATEGORIES && plan->num_categorical > 0)
@@ -968,9 +898,7 @@ main(void)
 		test_thresholds();
 		test_kinds();
 		test_categories();
-		test_late_twins();
 		test_wide_categories();
-		test_few_above_many();
 		test_vectors();
 		test_negative_zero();
 		test_all_specs();
