@@ -11,13 +11,12 @@
 
 #include "kernel.h"
 #include "rank.h"
+#include "rank_avx512.h"
 #include "pure.h"
 
 #ifdef HAVE_X86_KERNELS
-#include <immintrin.h>
 
 #define BATCH_KERNEL	avx512_batch_kernel
-#define TARGET			__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
 #define LANES			64
 #define FLOATS			16		/* of a register */
@@ -84,26 +83,15 @@ count_all(const float *values, const float *cuts, int32_t *counts)
 	}
 }
 
-/* Four twigs, every other one of 8. */
-TARGET static ALWAYS_INLINE __m512i
-load_twigs(const char *twigs, size_t size)
-{
-	__m512i		some = _mm512_castsi128_si512(_mm_load_si128((const __m128i *) twigs));
-
-	some = _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) (twigs + 2 * size)), 1);
-	some = _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) (twigs + 4 * size)), 2);
-	return _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) (twigs + 6 * size)), 3);
-}
-
 /* Where the planes of 16 nodes begin; high: the upper bytes of their slots, of wide plans. */
 TARGET static ALWAYS_INLINE __m512i
-place_nodes(__m128i slots, __m128i high, bool is_wide, __mmask16 missing_left, uint32_t num_twins)
+place_nodes(__m128i slots, __m128i high, bool is_wide, __mmask16 left, uint32_t num_twins)
 {
 	Words		some = (Words) _mm512_cvtepu8_epi32(slots);
 
 	if (is_wide)
 		some |= (Words) _mm512_cvtepu8_epi32(high) << 8;
-	some = (Words) _mm512_mask_add_epi32((__m512i) some, ~missing_left, (__m512i) some,
+	some = (Words) _mm512_mask_add_epi32((__m512i) some, ~left, (__m512i) some,
 										 _mm512_set1_epi32(num_twins));
 	return (__m512i) (some * KERNEL_BLOCK);
 }
@@ -112,35 +100,37 @@ TARGET static ALWAYS_INLINE void
 prepare_twigs(const uint8_t *top_slots, const int8_t *top_cuts, const char *twigs, size_t twig_size,
 			  const uint8_t *high_slots, uint32_t num_twins, uint32_t *planes, Cuts *cuts)
 {
-	const __m512i last = _mm512_set4_epi32(0x0f0f0f0f, 0x0f0f0f0f, 0x07070707, 0x07070707);
-	const __m512i nodes = _mm512_set1_epi64(UINT64_C(0x0040201008040201));
-	__m512i		even = load_twigs(twigs, twig_size);
-	__m512i		odd = load_twigs(twigs + twig_size, twig_size);
+	const PlanTwig *lower[PLAN_TWIG];
 	uint8_t		slots[PLAN_NODES] __attribute__((aligned(64)));
 	__m128i		high = _mm_setzero_si128();
 	bool		is_wide = high_slots != NULL;
-	uint64_t	missing_left;
+	Twigs		some;
+	uint64_t	left;
 	uint64_t	top;
 	uint32_t	i;
 
+#pragma GCC unroll 8
+	for (i = 0; i < PLAN_TWIG; i++)
+		lower[i] = (const PlanTwig *) (twigs + i * twig_size);
+	some = load_twigs(lower);
+	left = missing_left(some.cuts);
 	memcpy(&top, top_cuts, sizeof(top));
 	cuts->top = _mm512_set1_epi64(top);
-	cuts->lower = _mm512_unpackhi_epi64(even, odd);
-	missing_left = _mm512_test_epi8_mask(_mm512_shuffle_epi8(cuts->lower, last), nodes);
-	_mm512_store_si512(slots, _mm512_unpacklo_epi64(even, odd));
+	cuts->lower = some.cuts;
+	_mm512_store_si512(slots, some.slots);
 #pragma GCC unroll 4
 	for (i = 0; i < PLAN_NODES; i += 16)
 	{
 		if (is_wide)
 			high = _mm_loadu_si128((const __m128i *) (high_slots + i));
-		_mm512_storeu_si512(planes + i, place_nodes(_mm_load_si128((const __m128i *) (slots + i)), high, is_wide,
-													missing_left >> i, num_twins));
+		_mm512_storeu_si512(planes + i, place_nodes(_mm_load_si128((const __m128i *) (slots + i)), high,
+													is_wide, left >> i, num_twins));
 	}
 	if (is_wide)
 		high = _mm_loadl_epi64((const __m128i *) (high_slots + i));
 	_mm256_storeu_si256((__m256i *) (planes + i),
-						_mm512_castsi512_si256(place_nodes(_mm_loadl_epi64((const __m128i *) top_slots), high, is_wide,
-														   top >> 56, num_twins)));
+						_mm512_castsi512_si256(place_nodes(_mm_loadl_epi64((const __m128i *) top_slots), high,
+														   is_wide, top >> 56, num_twins)));
 }
 
 /* The ranks of a node. */

@@ -5,12 +5,10 @@
  */
 #include "kernel.h"
 #include "rank.h"
+#include "rank_avx512.h"
 #include "pure.h"
 
 #ifdef HAVE_X86_KERNELS
-#include <immintrin.h>
-
-#define TARGET	__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,popcnt")))
 
 #define REGISTER	64			/* ranks in a register */
 
@@ -115,41 +113,24 @@ look_up(const Ranks *ranks, __m512i slots, uint32_t size)
 
 /* Decide 8 twigs. */
 TARGET static ALWAYS_INLINE uint64_t
-decide(__m512i slots, __m512i cuts, const Ranks *ranks, uint32_t size)
+decide(Twigs twigs, const Ranks *ranks, uint32_t size)
 {
-	const __m512i last = _mm512_set4_epi32(0x0f0f0f0f, 0x0f0f0f0f, 0x07070707, 0x07070707);
-	const __m512i nodes = _mm512_set1_epi64(UINT64_C(0x0040201008040201));
-	__mmask64	missing_left = _mm512_test_epi8_mask(_mm512_shuffle_epi8(cuts, last), nodes);
-	__m512i		rank = look_up(ranks, slots, size);
+	__m512i		rank = look_up(ranks, twigs.slots, size);
 
-	rank = _mm512_mask_add_epi8(rank, missing_left, rank, _mm512_set1_epi8(1));
-	return _mm512_cmpge_epi8_mask(rank, cuts);
+	rank = _mm512_mask_add_epi8(rank, missing_left(twigs.cuts), rank, _mm512_set1_epi8(1));
+	return _mm512_cmpge_epi8_mask(rank, twigs.cuts);
 }
 
 TARGET static ALWAYS_INLINE uint64_t
 decide_tops(const PlanTops *tops, const Ranks *ranks, uint32_t size)
 {
-	return decide(_mm512_load_si512(tops->slots), _mm512_load_si512(tops->cuts), ranks, size);
-}
-
-/* Four twigs, every other one of 8. */
-TARGET static ALWAYS_INLINE __m512i
-load_twigs(const PlanTwig *const *twigs)
-{
-	__m512i		some = _mm512_castsi128_si512(_mm_load_si128((const __m128i *) twigs[0]));
-
-	some = _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) twigs[2]), 1);
-	some = _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) twigs[4]), 2);
-	return _mm512_inserti32x4(some, _mm_load_si128((const __m128i *) twigs[6]), 3);
+	return decide((Twigs) {_mm512_load_si512(tops->slots), _mm512_load_si512(tops->cuts)}, ranks, size);
 }
 
 TARGET static ALWAYS_INLINE uint64_t
 decide_twigs(const PlanTwig *const *twigs, const Ranks *ranks, uint32_t size)
 {
-	__m512i		even = load_twigs(twigs);
-	__m512i		odd = load_twigs(twigs + 1);
-
-	return decide(_mm512_unpacklo_epi64(even, odd), _mm512_unpackhi_epi64(even, odd), ranks, size);
+	return decide(load_twigs(twigs), ranks, size);
 }
 
 #include "rank_row.h"

@@ -750,7 +750,7 @@ test_long_rows(void)
 	for (i = plan->keys; plan->keys > 0 && i < plan->size; i += sizeof(uint64_t))
 		((uint8_t *) plan)[i + 6] ^= 0x40;
 	for (i = 0; i < plan->num_groups * PLAN_GROUP * PLAN_NODES; i++)
-		((float *) ((char *) plan + plan->leaves))[i] += 1;
+		((PlanBranch *) lower_twig(plan, 0, i / PLAN_TWIG))->below.leaves[i % PLAN_TWIG] += 1;
 	ok(prove(&forest) != FOREST_KERNEL_AUTO, "and finds what is wrong with the plan");
 	free(plan);
 	free(image);
