@@ -79,7 +79,7 @@ $one->query_safe(score('v1') . score('v1'));
 is(cached(), 'v1:1 v2:1', 'a version that is read again is not in use twice');
 
 # Plans of small trees are larger than their images: the second one has no room.
-$node->safe_psql('postgres', "SELECT risk.register_model('m', 'plan$_', " . forest(300, 4 + $_) . ')') for (1, 2);
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'plan$_', " . forest(190, 4 + $_) . ')') for (1, 2);
 $three->query_safe('BEGIN; ' . score('plan1') . score('plan2'));
 is($node->safe_psql('postgres', "SELECT version, plan_bytes > 0 FROM risk.cached_models WHERE version ~ 'plan' ORDER BY 1"),
 	"plan1|t\nplan2|f", 'a plan that has no room beside images in use is left out');
@@ -284,7 +284,7 @@ append_to_file($source, <<~'C');
 		ForestPlan *plan = memory;
 
 		for (uint32_t i = 0; size > 0 && i < plan->num_groups * PLAN_GROUP * PLAN_NODES; i++)
-			((float *) ((char *) memory + plan->leaves))[i] += 1;
+			((PlanBranch *) ((char *) memory + plan->twigs))[i / PLAN_TWIG].below.leaves[i % PLAN_TWIG] += 1;
 		return size;
 	}
 
