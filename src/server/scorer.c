@@ -28,15 +28,18 @@ scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *probl
 	scorer->output = num_outputs == 1 ? 0 : positive_class;
 	scorer->margins = palloc(sizeof(float) * num_outputs);
 	scorer->predictions = palloc(sizeof(float) * num_outputs);
-	scorer->scratch = palloc(Max(forest_scratch_size(&scorer->version->forest), 1));
+	scorer->scratch_size = forest_scratch_size(&scorer->version->forest);
+	scorer->scratch = palloc(Max(scorer->scratch_size, 1));
 	return true;
 }
 
-/* Is a scorer of an earlier transaction still good?  Then for this one, too. */
+/* Is a scorer of an earlier transaction still good?  Then for this one, too.  The image may
+ * have been loaded again meanwhile, with a plan that wants more room. */
 bool
 scorer_open_again(Scorer *scorer)
 {
-	return version_use_again(scorer->version, scorer->forgotten);
+	return version_use_again(scorer->version, scorer->forgotten) &&
+		forest_scratch_size(&scorer->version->forest) <= scorer->scratch_size;
 }
 
 /* Margins of a row of the version's features. */

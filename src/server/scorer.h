@@ -16,6 +16,7 @@ typedef struct Scorer
 	float	   *margins;		/* of the last row, [num_outputs] */
 	float	   *predictions;	/* likewise, after transformation */
 	void	   *scratch;
+	Size		scratch_size;
 } Scorer;
 
 extern bool scorer_open(Scorer *scorer, int64 version_id, int positive_class, Problem *problem);

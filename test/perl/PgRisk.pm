@@ -22,9 +22,9 @@ use IPC::Run ();
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(constant end_lost end_pgbench forest running wait_until);
+our @EXPORT = qw(constant end_lost end_pgbench forest running wait_until wide_forest);
 
-# toy_model(), and toy_forest(), which makes its many trees as text: fast.
+# toy_model(), and toy_forest(), which makes its many trees as text: fast; toy_wide_forest().
 my $toy_sql = PostgreSQL::Test::Utils::slurp_file(dirname(__FILE__) . '/../toy.sql') . <<'SQL';
 CREATE FUNCTION toy_forest(trees int, seed int) RETURNS bytea LANGUAGE sql AS $$
 	WITH one AS (
@@ -50,6 +50,29 @@ CREATE FUNCTION toy_forest(trees int, seed int) RETURNS bytea LANGUAGE sql AS $$
 	SELECT convert_to(replace(rest, '"trees": []', '"trees": [' || many.trees || ']'), 'UTF8')
 	FROM part, many
 $$;
+CREATE FUNCTION toy_wide_forest(features int) RETURNS bytea LANGUAGE sql AS $$
+	WITH one AS (
+		SELECT jsonb_set(jsonb_set(convert_from(toy_model('{a}', '[[0, 0, 1, 0, 0]]',
+				'reg:squarederror', base_score => '0'), 'UTF8')::jsonb,
+				'{learner,feature_names}', '[]'), '{learner,learner_model_param,num_feature}', to_jsonb(features::text)) AS model,
+			   '{learner,gradient_booster,model}'::text[] AS path
+	), tree AS (
+		SELECT t.id, (SELECT t.one || jsonb_object_agg(key, zeros) FROM jsonb_object_keys(t.one) AS key
+					  WHERE key IN ('base_weights', 'loss_changes', 'sum_hessian', 'split_type')) || jsonb_build_object(
+				'id', t.id, 'tree_param', t.one -> 'tree_param' || jsonb_build_object('num_nodes', '7', 'num_feature', features::text),
+				'left_children', '[1, 3, 5, -1, -1, -1, -1]'::jsonb, 'right_children', '[2, 4, 6, -1, -1, -1, -1]'::jsonb,
+				'parents', '[2147483647, 0, 0, 1, 1, 2, 2]'::jsonb,
+				'split_indices', jsonb_build_array(3 * t.id, 3 * t.id + 1, 3 * t.id + 2, 0, 0, 0, 0),
+				'split_conditions', '[0, 0, 0, 1, 2, 3, 4]'::jsonb, 'default_left', '[1, 1, 1, 1, 1, 1, 1]'::jsonb) AS tree
+		FROM (SELECT i AS id, model #> (path || '{trees,0}') AS one FROM one, generate_series(0, features / 3 - 1) AS i) AS t,
+			 to_jsonb(array_fill(0, ARRAY[7])) AS zeros
+	)
+	SELECT convert_to(jsonb_set(jsonb_set(jsonb_set(min(model::text)::jsonb,
+			min(path) || '{gbtree_model_param,num_trees}', to_jsonb(count(*)::text)),
+			min(path) || '{tree_info}', to_jsonb(array_fill(0, ARRAY[count(*)::int]))),
+			min(path) || '{trees}', jsonb_agg(tree ORDER BY id))::text, 'UTF8')
+	FROM one, tree
+$$;
 SQL
 
 # ---------------------------------------------------------------------------
@@ -71,6 +94,14 @@ sub forest
 	my ($trees, $seed) = @_;
 
 	return "toy_forest($trees, $seed)";
+}
+
+# A model of so many features, each of which one node of a tree of two levels splits on.
+sub wide_forest
+{
+	my ($features) = @_;
+
+	return "toy_wide_forest($features)";
 }
 
 # ---------------------------------------------------------------------------

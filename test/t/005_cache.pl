@@ -129,6 +129,32 @@ is($node->safe_psql('postgres', 'SELECT evictions FROM risk.cache_status()'),
 $node->safe_psql('postgres', "SELECT risk.drop_model('fraud')");
 $node->safe_psql('postgres', "SELECT risk.drop_version('m', 'turn$_')") for (1, 2);
 
+# An image that comes without its plan, and later with it: what a session has kept of the first
+# time is too small for what the plan's kernel works in.
+my $row = 'array_fill(1::real, ARRAY[2100])';
+my $kept = "SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk call site'";
+$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
+$node->add_model('postgres', 'wide', v => wide_forest(2100));
+$node->safe_psql('postgres', "SELECT risk.register_model('m', 'most', " . forest(2 * $trees, 31) . ')');
+my ($holder) = $node->session('postgres');
+my ($early) = $node->session('postgres');
+$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
+$holder->query_safe('BEGIN; ' . score('most'));
+$early->query_safe("SELECT risk.score_transaction('wide', $row)");
+my $with_plan = "SELECT plan_bytes > 0 FROM risk.cached_models WHERE model = 'wide'";
+is($node->safe_psql('postgres', $with_plan), 'f', 'an image alone');
+$holder->quit;
+$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
+my $wide = "SELECT risk.score_margin('wide', $row)";
+$early->query_safe($wide);
+is($node->safe_psql('postgres', $with_plan), 't', 'and with its plan');
+my ($late) = $node->session('postgres');
+my @kept = map { $_->query_safe("$wide; SELECT risk.score_transaction('wide', $row); $kept") =~ s/.*\n//sr } ($early, $late);
+cmp_ok($kept[1] - $kept[0], '<', 4 * 2100, 'a call that was made without it has the room that it takes with it');
+$_->quit for ($early, $late);
+$node->safe_psql('postgres', "SELECT risk.drop_model('wide')");
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'most')");
+
 # A model larger than the cache.
 $node->safe_psql('postgres', "SELECT risk.register_model('m', 'huge', " . forest(int(2.6 * $trees), 9) . ')');
 like($node->error_of('postgres', score('huge')), qr/^53400: no room for a model of .*pg_risk.cache_size/s,
