@@ -220,6 +220,8 @@ FROM risk.largest_movers('why', 'v1', 'without', 'SELECT id, amount, hour, count
 SELECT count(*) FROM risk.largest_movers('why', 'v1', 'v1', 'many');
 SELECT entity_id, jsonb_array_length(reasons_a) AS a, jsonb_array_length(reasons_b) AS b FROM risk.explain_versions('why', NULL, 'v2', 'many', '{17,nosuch,4}', top => 2) ORDER BY 1;
 SELECT count(*) FROM risk.explain_versions('why', 'v1', 'v2', 'many', '{}');
+SELECT entity_id FROM risk.explain_versions('why', 'v1', 'v2', 'SELECT nullif(id, 3) AS id, amount, hour, country FROM many', '{NULL,17}');
+SELECT count(*) FROM risk.explain_versions('why', 'v1', 'v2', 'many', '{NULL}');
 DROP TABLE many;
 DROP FUNCTION as_stored;
 

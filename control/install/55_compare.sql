@@ -69,7 +69,7 @@ BEGIN ATOMIC
 	FROM movers AS m LEFT JOIN (
 		SELECT DISTINCT ON (e.entity_id, e.score_a, e.score_b) e.*
 		FROM risk.explain_versions(model, version_a, version_b, source,
-			(SELECT array_agg(movers.entity_id) FROM movers WHERE movers.entity_id IS NOT NULL), 5, id_column) AS e
+			(SELECT array_agg(movers.entity_id) FROM movers), 5, id_column) AS e
 	) AS r ON (r.entity_id, r.score_a, r.score_b) = (m.entity_id, m.score_a, m.score_b)
 	ORDER BY abs(m.difference) DESC, m.entity_id COLLATE "C";
 END;

@@ -355,19 +355,22 @@ open_batch(FunctionCallInfo fcinfo, Content content, int id_column)
 	return batch;
 }
 
-/* Only rows of the entities of an argument are asked for; NULL: of none.  Are there any? */
+/* Only rows of the entities of an argument are asked for; NULL, there and in it: of none.  Are
+ * there any? */
 static bool
 want_entities(Batch *batch, FunctionCallInfo fcinfo, int arg)
 {
 	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
 
 	if (PG_ARGISNULL(arg))
 		return false;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  &batch->num_wanted);
-	batch->wanted = palloc(sizeof(char *) * Max(batch->num_wanted, 1));
-	for (int i = 0; i < batch->num_wanted; i++)
-		batch->wanted[i] = TextDatumGetCString(elements[i]);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(arg), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	batch->wanted = palloc(sizeof(char *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			batch->wanted[batch->num_wanted++] = TextDatumGetCString(elements[i]);
 	qsort(batch->wanted, batch->num_wanted, sizeof(char *), pg_qsort_strcmp);
 	return batch->num_wanted > 0;
 }
