@@ -516,6 +516,9 @@ publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
  * need a new one at once, one does.  True: it is there, and pinned.  False: it is ours
  * to load, and the lock is held.  Who has it waits for no other one, so that nobody
  * waits for ever; and lock_timeout, which is not for scores, does not see it.
+ *
+ * Locks of the processes of one parallel query do not conflict: each of these loads, and
+ * publish() keeps what is first.
  */
 static bool
 await_loader(const LOCKTAG *tag, const uint8 *hash, CacheClaim *claim)
