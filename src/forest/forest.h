@@ -226,7 +226,7 @@ extern size_t forest_proof_room(const Forest *forest);
 
 /* ---- scoring ---- */
 
-/* Bytes of scratch space that forest_margins() wants, aligned to 8. */
+/* Bytes of scratch space that forest_margins() wants with the plan in use, aligned to 8. */
 extern size_t forest_scratch_size(const Forest *forest);
 
 /* row: [num_features], NaN is missing; margins: [num_outputs], written. */
