@@ -388,6 +388,8 @@ SELECT c AS condition, r.types FROM unnest(ARRAY['true', 'b', 'i4 > 5', 'i2 < i8
 	't < ''x''', 't LIKE ''x%''', 'l = ''x''', 'p = t', 't = ''x'' COLLATE "C"', 'lower(t) = ''x''', 'n::float8 > 1', 'i8::int4 > 1', 't::int > 1', 'i4 + 1 > 2', '1 / i4 > 1', 'abs(f8) > 1', 'e = ''good''', 'e IS NULL', 'j = ''{}''', 'j ? ''a''',
 	'a = ''{1}''', 'i4 = ANY (a)', 'iv > ''1 day''', 'nm = ''x''', 'length(repeat(''x'', 1000)) > i4', 'CASE WHEN b THEN i4 > 1 END', 'nullif(i4, 1) > 1', '(i4, i8) < (1, 2)', 'ROW(i4, i8) = ROW(1, 2)', 'greatest(i4, 1) > 1']) AS c,
 	risk.rolling_condition('kinds'::regclass, c) AS r;
+-- Nor is one nested so deep that who writes, with less stack left, could not parse it.
+SELECT depth, r.types FROM unnest('{99,100,7000}'::int[]) AS depth, risk.rolling_condition('kinds'::regclass, repeat('(', depth) || 'b' || repeat(' IS TRUE)', depth)) AS r;
 DROP TABLE judged, kinds;
 DROP TYPE verdict;
 DROP COLLATION risk_test_loose;

@@ -15,8 +15,9 @@
  * here when it knows what they are to be.
  *
  * A plain condition cannot fail, whatever the row: it compares columns and constants of
- * simple types.  So it can be parsed and evaluated for whoever writes, too, as tiles
- * need it (late.c), as long as its columns have the types that they had when it was declared.
+ * simple types, and is not nested deep.  So it can be parsed and evaluated for whoever
+ * writes, too, as tiles need it (late.c), as long as its columns have the types that they
+ * had when it was declared.
  */
 #include "postgres.h"
 
@@ -255,6 +256,9 @@ condition_parse(Relation rel, const char *text)
 
 /* ---- what cannot fail ---- */
 
+/* To parse one that is nested deeper, who writes may not have the stack that who declared it had. */
+#define PLAIN_DEPTH		100
+
 static bool
 is_plain_type(Oid type)
 {
@@ -335,16 +339,28 @@ is_plain_cast(const FuncExpr *call)
 		(call->funcformat == COERCE_IMPLICIT_CAST || call->funcformat == COERCE_EXPLICIT_CAST);
 }
 
+/* A condition that is being looked at. */
+typedef struct Look
+{
+	Relation	rel;
+	int			depth;			/* of the node at hand */
+} Look;
+
 static bool
 can_fail(Node *node, void *context)
 {
+	Look	   *look = context;
+	bool		result;
+
 	if (!node)
 		return false;
+	if (look->depth == PLAIN_DEPTH)
+		return true;
 	switch (nodeTag(node))
 	{
 		case T_Var:
 			if (!is_plain_type(((Var *) node)->vartype) ||
-				compat_is_virtual(TupleDescAttr(RelationGetDescr((Relation) context), ((Var *) node)->varattno - 1)))
+				compat_is_virtual(TupleDescAttr(RelationGetDescr(look->rel), ((Var *) node)->varattno - 1)))
 				return true;
 			break;
 		case T_Const:
@@ -378,14 +394,19 @@ can_fail(Node *node, void *context)
 		default:
 			return true;
 	}
-	return expression_tree_walker(node, can_fail, context);
+	look->depth++;
+	result = expression_tree_walker(node, can_fail, context);
+	look->depth--;
+	return result;
 }
 
 /* Is a condition over the columns of a table plain? */
 bool
 condition_is_plain(Relation rel, Expr *condition)
 {
-	return !can_fail((Node *) condition, rel);
+	Look		look = {.rel = rel};
+
+	return !can_fail((Node *) condition, &look);
 }
 
 PG_FUNCTION_INFO_V1(risk_rolling_condition);
