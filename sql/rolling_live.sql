@@ -769,3 +769,23 @@ VACUUM covered;
 TABLE differing;
 DROP VIEW differing;
 DROP TABLE covered;
+
+-- a condition that means nothing any more is of its own set alone
+CREATE SCHEMA kinds;
+CREATE TYPE kinds.kind AS ENUM ('card', 'wallet');
+CREATE TABLE moves (id int, k text, at timestamptz, kind kinds.kind);
+CREATE INDEX ON moves (k, at);
+INSERT INTO moves SELECT i, 'k', '2026-01-01'::timestamptz + i * interval '1 minute', 'card' FROM generate_series(1, 3) AS i;
+SELECT risk.create_rolling_features('moves', 'k', 'at', windows => '{1 hour}', aggregates => '{count}', name => 'counts');
+SELECT risk.create_rolling_features('moves', 'k', 'at', windows => '{1 hour}', aggregates => ARRAY['share(kind = ''card'') AS cards'], name => 'shares');
+SELECT risk.rolling_features('moves', 'k', '2026-01-01 00:03', name => 'shares');
+ALTER TYPE kinds.kind SET SCHEMA public;
+DROP SCHEMA kinds;
+\c -
+SET TimeZone = 'UTC';
+SELECT risk.rolling_features('moves', 'k', '2026-01-01 00:03', name => 'shares');
+SELECT risk.rolling_features('moves', 'k', '2026-01-01 00:03', name => 'counts');
+CALL risk.refresh_rolling_features('moves', 'counts');
+INSERT INTO moves VALUES (4, 'k', '2026-01-01 00:01', 'wallet');
+DROP TABLE moves;
+DROP TYPE kind;

@@ -368,6 +368,7 @@ prepare_conditions(LiveQuery *query, Oid relid, bool for_tiles)
 {
 	Relation	rel = NULL;
 
+	query->num_needed = 0;
 	for (int i = 0; i < query->spec.num_values; i++)
 	{
 		LiveCondition *condition = &query->conditions[i];
@@ -610,8 +611,9 @@ add_queries(List *queries, Oid source, const char *const *wanted, int num_wanted
 /*
  * Queries for those of the wanted features (NULL entries are none) that are
  * declared on a table, or on one that it is a partition of.  problem NULL: sets
- * with one are left out, and conditions that are not plain are not made ready.  That
- * can fail, which is nothing to those who write into the table.
+ * with one are left out, and those conditions that are plain are made ready; else all
+ * are, by the first lookup.  That can fail, which is nothing to those who write into
+ * the table, nor who ask for another set.
  *
  * Problems: 42703 a column of the source is gone, 42804 its type has changed.
  */
@@ -633,8 +635,29 @@ live_queries(Oid relid, const char *const *wanted, int num_wanted, Problem *prob
 		}
 	}
 	foreach(cell, queries)
-		prepare_conditions(lfirst(cell), relid, problem == NULL);
+	{
+		LiveQuery  *query = lfirst(cell);
+
+		if (problem)
+			query->unprepared = relid;
+		else
+			prepare_conditions(query, relid, true);
+	}
 	return queries;
+}
+
+/* Make all conditions of a query ready, if they are not.  Errors: those of condition_parse(). */
+void
+live_prepare(LiveQuery *query)
+{
+	MemoryContext caller;
+
+	if (!OidIsValid(query->unprepared))
+		return;
+	caller = MemoryContextSwitchTo(query->context);
+	prepare_conditions(query, query->unprepared, false);
+	query->unprepared = InvalidOid;
+	MemoryContextSwitchTo(caller);
 }
 
 const char *

@@ -418,6 +418,7 @@ live_lookup(LiveQuery *query, const Datum *inputs, const bool *input_nulls, cons
 					"Fill the column before the row is scored, for example by a default.");
 		return false;
 	}
+	live_prepare(query);
 	if (!can_read(query, view->old_row != NULL, problem))
 		return false;
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk lookup", ALLOCSET_DEFAULT_SIZES);
@@ -641,6 +642,7 @@ live_replay(LiveQuery *query, int64 from, int64 to, bool as_known, LiveReport re
 		.arg = arg
 	};
 
+	live_prepare(query);
 	if (as_known && !query->known_time)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

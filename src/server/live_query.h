@@ -63,6 +63,8 @@ struct LiveQuery
 	int			num_needed;		/* the latter, */
 	AttrNumber *needed;			/* and their numbers where conditions have them */
 	LiveCondition *conditions;	/* [spec.num_values] */
+	Oid			unprepared;		/* they are to be made ready over the columns of this
+								 * table; or InvalidOid */
 	ExprContext *evaluation;	/* of those that are ready; NULL: none is */
 	char	  **names;			/* [spec.num_features] */
 	int		   *positions;		/* in what was wanted */
@@ -110,6 +112,7 @@ typedef struct LiveRange
 } LiveRange;
 
 /* live_events.c */
+extern void live_prepare(LiveQuery *query);
 extern int64 live_moment(Datum time, Oid type);
 extern void live_evaluate(const LiveQuery *query, Datum *values, bool *nulls);
 extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
