@@ -76,6 +76,42 @@ ALTER TABLE shapes DROP words, ADD gone real DEFAULT 1, ADD r0 real DEFAULT 2;
 ALTER TABLE shapes DROP gone;
 SELECT * FROM differing('shapes', 'shapes', 'v1');
 
+-- rows come as they are asked for, from a source that would never end: none are kept
+EXPLAIN (COSTS OFF) SELECT entity_id FROM risk.score_batch('batch', 'payment');
+BEGIN;
+SET LOCAL statement_timeout = '60s';
+SET LOCAL temp_file_limit = 0;
+SET LOCAL work_mem = '64kB';
+CREATE VIEW endless AS SELECT generate_series(1, 1000000000000) AS id, 1 AS amount, 2 AS hour, 'FR' AS country;
+SELECT count(*), max(entity_id::int) FROM (SELECT * FROM risk.score_batch('batch', 'endless') LIMIT 5000) AS s;
+SELECT count(reasons) FROM (SELECT * FROM risk.explain_batch('batch', 'endless') LIMIT 3) AS s;
+-- ... also by a cursor, over errors and what is rolled back; and kept when the transaction ends
+DECLARE place CURSOR WITH HOLD FOR SELECT entity_id FROM risk.score_batch('batch', 'SELECT * FROM endless LIMIT 3000');
+SAVEPOINT before;
+FETCH 1 FROM place;
+MOVE 2000 FROM place;
+ROLLBACK TO before;
+FETCH 1 FROM place;
+SELECT 1 / 0;
+ROLLBACK TO before;
+FETCH 1 FROM place;
+SET LOCAL temp_file_limit = -1;
+COMMIT;
+MOVE 990 FROM place;
+FETCH 1 FROM place;
+MOVE ALL FROM place;
+CLOSE place;
+DROP VIEW endless;
+-- ... and again for each row of another query, by a scan where the arguments change, by the function where they do not
+SELECT n, count(*), count(DISTINCT entity_id), min(entity_id::int) FROM generate_series(0, 5000, 2500) AS n,
+	risk.score_batch('batch', format('SELECT * FROM payment WHERE id > %s', n)) AS s GROUP BY n ORDER BY n;
+SELECT n, (SELECT count(*) FROM risk.score_batch('batch', 'payment') WHERE score > n) FROM unnest('{0,0.5,1}'::float8[]) AS n;
+EXPLAIN (COSTS OFF) SELECT n, (SELECT count(*) FROM risk.score_batch('batch', 'payment') WHERE score > n) FROM unnest('{0,0.5,1}'::float8[]) AS n;
+-- ... each of its functions as by a scan
+SELECT count(*) AS scanned, count(*) FILTER (WHERE s IS DISTINCT FROM f) AS differing
+FROM (SELECT ROW(row_number() OVER (), entity_id, score_a, score_b)::text AS s FROM risk.score_versions('batch', 'v1', 'v2', 'payment')) AS scan
+FULL JOIN (SELECT ROW(ordinality, entity_id, score_a, score_b)::text AS f FROM risk.score_versions('batch', 'v1', 'v2', 'payment') WITH ORDINALITY) AS function ON s = f;
+
 -- another kernel, from the next transaction on, gives them too
 BEGIN;
 SELECT risk.version_kernel('classes', 'v1') = 'walk, many outputs' AS walks \gset before_

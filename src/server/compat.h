@@ -84,6 +84,13 @@ extern PGDLLEXPORT void _PG_init(void);
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* 18 knows itself whether a query runs to its end at once. */
+#if PG_VERSION_NUM >= 180000
+#define compat_executor_run(query, once) ExecutorRun(query, ForwardScanDirection, 0)
+#else
+#define compat_executor_run(query, once) ExecutorRun(query, ForwardScanDirection, 0, once)
+#endif
+
 /* 18 has generated columns that are computed when they are read. */
 #if PG_VERSION_NUM >= 180000
 #define compat_is_virtual(attribute) ((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)

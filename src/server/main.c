@@ -31,6 +31,7 @@
 #include "queue.h"
 #include "rolling_table.h"
 #include "score_scan.h"
+#include "table_function.h"
 #include "tile_shared.h"
 #include "tiling.h"
 #include "version.h"
@@ -95,7 +96,7 @@ _PG_init(void)
 	tiling_init();
 	late_init();
 	rolling_init();
-	rolling_scan_init();
+	table_function_init();
 	worker_init();
 	decide_init();
 	score_plan_init();

@@ -4,7 +4,7 @@
  *
  * The source is read once, as the caller, in whatever order it comes.  Its rows
  * are put into the order of key and time (rolling_rows.c) and go through the
- * engine one by one as they are asked for, mostly by the scan in rolling_scan.c.
+ * engine one by one as they are asked for (table_function.h).
  *
  * The caller's column definition list says what is wanted: each of its columns is
  * a feature, by name, or else a column of the source, which is passed on.
@@ -58,7 +58,7 @@ typedef struct Candidate
 /* The columns of the query are those of the key, the time, values, ids, and what is
  * passed on.  Of a row is kept: values as the engine wants them, ids, what is
  * passed on. */
-struct RollingTable
+typedef struct RollingTable
 {
 	MemoryContext context;
 	MemoryContext scratch;		/* reset with each row */
@@ -90,7 +90,7 @@ struct RollingTable
 	RollingRun *run;
 	RollingPart part;			/* of the rows, with features in the run, */
 	int			next;			/* and which of them is next */
-};
+} RollingTable;
 
 /* The receiver of the source's rows. */
 typedef struct Receiver
@@ -523,6 +523,16 @@ receive_nothing(DestReceiver *self)
 {
 }
 
+static void
+rewind_rows(void *call)
+{
+	RollingTable *table = call;
+
+	rolling_rows_rewind(table->rows);
+	rolling_run_reset(table->run);
+	table->part.count = table->next = 0;
+}
+
 /* An error about the query may be one about a feature's name: which there are. */
 static void
 explain(void *argument)
@@ -530,11 +540,12 @@ explain(void *argument)
 	errcontext("risk.rolling_table() with features %s", candidate_list(argument));
 }
 
-/* Errors: 42703 a column is neither feature nor in the source, 42702 it is two
- * features, 42804 wrong type, 42602 no column, 22004 an argument is NULL, 22023
- * no aggregate or window; the source's own. */
-RollingTable *
-rolling_table_begin(const NullableDatum *args, TupleDesc result)
+/* Read the source; result: what is wanted, by the names of its columns.  Errors: 42703
+ * a column is neither feature nor in the source, 42702 it is two features, 42804 wrong
+ * type, 42602 no column, 22004 an argument is NULL, 22023 no aggregate or window; the
+ * source's own. */
+static void *
+begin(const TableFunction *function, const NullableDatum *args, TupleDesc result)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk rolling table", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(context);
@@ -542,6 +553,7 @@ rolling_table_begin(const NullableDatum *args, TupleDesc result)
 	Receiver	receiver = {{receive_row, receive_columns, receive_nothing, receive_nothing, DestNone}, table};
 	ErrorContextCallback callback = {.previous = error_context_stack,.callback = explain,.arg = table};
 	char	   *query;
+	Source	   *source;
 	int64		range[2];
 
 	table->context = context;
@@ -549,7 +561,9 @@ rolling_table_begin(const NullableDatum *args, TupleDesc result)
 	table->result = result;
 	query = make_query(table, args);
 	error_context_stack = &callback;
-	source_read(query, &receiver.receiver, NULL);
+	source = source_open(query, &receiver.receiver, NULL);
+	source_run(source);
+	source_close(source);
 	error_context_stack = callback.previous;
 
 	table->spec.windows = table->windows;
@@ -562,19 +576,11 @@ rolling_table_begin(const NullableDatum *args, TupleDesc result)
 	table->run = rolling_run_create(context, &table->spec, ROLLING_BLOCK);
 	rolling_rows_sort(table->rows);
 	MemoryContextSwitchTo(before);
-	rolling_table_rewind(table);
+	rewind_rows(table);
 	return table;
 }
 
 /* ---- the rows ---- */
-
-void
-rolling_table_rewind(RollingTable *table)
-{
-	rolling_rows_rewind(table->rows);
-	rolling_run_reset(table->run);
-	table->part.count = table->next = 0;
-}
 
 /* The features of rows that have a time into table->run. */
 static void
@@ -613,9 +619,10 @@ read_part(RollingTable *table)
 	MemoryContextSwitchTo(before);
 }
 
-bool
-rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
+static bool
+next_row(void *call, Datum *values, bool *nulls)
 {
+	RollingTable *table = call;
 	const RollingRun *run = table->run;
 	const RollingRow *row;
 	const double *results;
@@ -649,33 +656,22 @@ rolling_table_next(RollingTable *table, Datum *values, bool *nulls)
 	return true;
 }
 
-void
-rolling_table_end(RollingTable *table)
+static void
+end(void *call)
 {
+	RollingTable *table = call;
+
 	rolling_rows_end(table->rows);
 	MemoryContextDelete(table->context);
 }
 
 PG_FUNCTION_INFO_V1(risk_rolling_table);
 
-/*
- * (source, key, event_time, value, windows, aggregates, delay), where no scan
- * stands in for the call.
- */
+const TableFunction rolling_table_function = {risk_rolling_table, "rolling_table", begin, next_row, rewind_rows, end};
+
+/* risk.rolling_table(source, key, event_time, value, windows, aggregates, delay) */
 Datum
 risk_rolling_table(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	RollingTable *table;
-	Datum	   *values;
-	bool	   *nulls;
-
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	values = palloc0(info->setDesc->natts * sizeof(Datum));
-	nulls = palloc0(info->setDesc->natts * sizeof(bool));
-	table = rolling_table_begin(fcinfo->args, info->setDesc);
-	while (rolling_table_next(table, values, nulls))
-		tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
-	rolling_table_end(table);
-	return (Datum) 0;
+	return table_function_call(&rolling_table_function, fcinfo);
 }

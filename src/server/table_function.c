@@ -1,12 +1,13 @@
 /*
- * rolling_scan.c
- *		A scan that stands in for risk.rolling_table() in FROM, and gives its rows
- *		one by one.  A function's rows would all be written, mostly to disk, and
- *		read again before the query sees the first.
+ * table_function.c
+ *		A scan that stands in for a function in FROM, and gives its rows one by
+ *		one.  A function's rows would all be written, mostly to disk, and read
+ *		again before the query sees the first.
  *
  * It is the same code with the same errors and rights.  The call itself is left
  * where the function stands beside others, WITH ORDINALITY, or where rows are
- * looked at as one value, as in to_jsonb(t) or UPDATE ... FROM.
+ * looked at as one value, as in to_jsonb(t) or UPDATE ... FROM; and where rows that
+ * cannot be had again are asked for again and again.
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "optimizer/clauses.h"
@@ -26,17 +28,56 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 
+#include "batch.h"
 #include "compat.h"
 #include "rolling_table.h"
+#include "table_function.h"
 
 typedef struct TableScan
 {
 	CustomScanState state;		/* first */
+	const TableFunction *function;
 	List	   *args;			/* ExprState *, of the call */
 	Bitmapset  *params;			/* that they depend on */
 	bool		subplans;		/* and on more: what subplans do */
-	RollingTable *table;		/* NULL: not begun */
+	void	   *call;			/* NULL: not begun */
 } TableScan;
+
+/* ---- the functions ---- */
+
+/* The one that a node is a call of; NULL: none. */
+static const TableFunction *
+called_function(const Node *node)
+{
+	const FuncExpr *call = (const FuncExpr *) node;
+	FmgrInfo	function;
+
+	if (!IsA(node, FuncExpr) || call->funcid < FirstNormalObjectId)
+		return NULL;
+	fmgr_info(call->funcid, &function);
+	for (int i = 0; i < NUM_BATCH_FUNCTIONS; i++)
+		if (function.fn_addr == batch_functions[i]->address)
+			return batch_functions[i];
+	return function.fn_addr == rolling_table_function.address ? &rolling_table_function : NULL;
+}
+
+Datum
+table_function_call(const TableFunction *function, FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum	   *values;
+	bool	   *nulls;
+	void	   *call;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	values = palloc0(info->setDesc->natts * sizeof(Datum));
+	nulls = palloc0(info->setDesc->natts * sizeof(bool));
+	call = function->begin(function, fcinfo->args, info->setDesc);
+	while (function->next(call, values, nulls))
+		tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
+	function->end(call);
+	return (Datum) 0;
+}
 
 /* ---- running ---- */
 
@@ -58,30 +99,31 @@ begin_scan(CustomScanState *node, EState *estate, int eflags)
 	FuncExpr   *call = linitial(((CustomScan *) node->ss.ps.plan)->custom_exprs);
 
 	check_rights(call->funcid);
+	scan->function = called_function((Node *) call);
+	if (!scan->function)		/* since it was planned */
+		elog(ERROR, "function %u was altered", call->funcid);
 	scan->args = ExecInitExprList(call->args, &node->ss.ps);
 	scan->params = pull_paramids((Expr *) call->args);
 	scan->subplans = contain_subplans((Node *) call->args);
 }
 
-/* Evaluate the arguments and read the source. */
-static RollingTable *
-begin_table(TableScan *scan)
+/* Evaluate the arguments and begin the call. */
+static void
+begin_call(TableScan *scan)
 {
 	ExprContext *econtext = scan->state.ss.ps.ps_ExprContext;
-	NullableDatum args[ROLLING_TABLE_ARGS];
+	NullableDatum args[FUNC_MAX_ARGS];
 	ListCell   *cell;
 	int			n = 0;
 	MemoryContext before = MemoryContextSwitchTo(scan->state.ss.ps.state->es_query_cxt);
-	RollingTable *table;
 
 	foreach(cell, scan->args)
 	{
 		args[n].value = ExecEvalExprSwitchContext(lfirst(cell), econtext, &args[n].isnull);
 		n++;
 	}
-	table = rolling_table_begin(args, scan->state.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+	scan->call = scan->function->begin(scan->function, args, scan->state.ss.ss_ScanTupleSlot->tts_tupleDescriptor);
 	MemoryContextSwitchTo(before);
-	return table;
 }
 
 static TupleTableSlot *
@@ -90,10 +132,10 @@ next_row(ScanState *node)
 	TableScan  *scan = (TableScan *) node;
 	TupleTableSlot *slot = node->ss_ScanTupleSlot;
 
-	if (scan->table == NULL)
-		scan->table = begin_table(scan);
+	if (scan->call == NULL)
+		begin_call(scan);
 	ExecClearTuple(slot);
-	if (rolling_table_next(scan->table, slot->tts_values, slot->tts_isnull))
+	if (scan->function->next(scan->call, slot->tts_values, slot->tts_isnull))
 		ExecStoreVirtualTuple(slot);
 	return slot;
 }
@@ -111,17 +153,17 @@ exec_scan(CustomScanState *node)
 }
 
 static void
-end_table(TableScan *scan)
+end_call(TableScan *scan)
 {
-	if (scan->table != NULL)
-		rolling_table_end(scan->table);
-	scan->table = NULL;
+	if (scan->call != NULL)
+		scan->function->end(scan->call);
+	scan->call = NULL;
 }
 
 static void
 end_scan(CustomScanState *node)
 {
-	end_table((TableScan *) node);
+	end_call((TableScan *) node);
 }
 
 /* The same rows again, or with other arguments others.  What a filter or a
@@ -131,19 +173,27 @@ rescan(CustomScanState *node)
 {
 	TableScan  *scan = (TableScan *) node;
 
-	if (bms_overlap(node->ss.ps.chgParam, scan->params) || (scan->subplans && node->ss.ps.chgParam != NULL))
-		end_table(scan);
-	else if (scan->table != NULL)
-		rolling_table_rewind(scan->table);
+	if (scan->function->rewind == NULL || bms_overlap(node->ss.ps.chgParam, scan->params) ||
+		(scan->subplans && node->ss.ps.chgParam != NULL))
+		end_call(scan);
+	else if (scan->call != NULL)
+		scan->function->rewind(scan->call);
 	ExecScanReScan(&node->ss);
 }
 
+static void
+explain_scan(CustomScanState *node, List *ancestors, ExplainState *es)
+{
+	ExplainPropertyText("Function Name", ((TableScan *) node)->function->name, es);
+}
+
 static const CustomExecMethods exec_methods = {
-	.CustomName = "RollingTable",
+	.CustomName = "pg_risk function",
 	.BeginCustomScan = begin_scan,
 	.ExecCustomScan = exec_scan,
 	.EndCustomScan = end_scan,
-	.ReScanCustomScan = rescan
+	.ReScanCustomScan = rescan,
+	.ExplainCustomScan = explain_scan
 };
 
 /* ---- planning ---- */
@@ -159,11 +209,12 @@ create_state(CustomScan *plan)
 }
 
 static const CustomScanMethods scan_methods = {
-	.CustomName = "RollingTable",
+	.CustomName = "pg_risk function",
 	.CreateCustomScanState = create_state
 };
 
-/* The plan's tuples are those of the column definition list. */
+/* The plan's tuples are the function's: named as the caller's column definition list
+ * says, where there is one. */
 static Plan *
 make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targets, List *clauses, List *plans)
 {
@@ -184,22 +235,9 @@ make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *targets, L
 }
 
 static const CustomPathMethods path_methods = {
-	.CustomName = "RollingTable",
+	.CustomName = "pg_risk function",
 	.PlanCustomPath = make_plan
 };
-
-/* Whether a node is a call of risk.rolling_table(). */
-static bool
-is_rolling_table(const Node *node)
-{
-	const FuncExpr *call = (const FuncExpr *) node;
-	FmgrInfo	function;
-
-	if (!IsA(node, FuncExpr) || call->funcid < FirstNormalObjectId || list_length(call->args) != ROLLING_TABLE_ARGS)
-		return false;
-	fmgr_info(call->funcid, &function);
-	return function.fn_addr == risk_rolling_table;
-}
 
 /* Whether the query looks at a row as one value, which the scan does not make. */
 static bool
@@ -212,13 +250,24 @@ wants_row(const RelOptInfo *rel)
 	return bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, columns);
 }
 
+/* Whether a subquery is run for each row of another query: a function's rows would be made
+ * once, as long as its arguments stay the same. */
+static bool
+is_correlated(const PlannerInfo *root)
+{
+	while ((root = root->parent_root) != NULL)
+		if (root->plan_params != NIL)
+			return true;
+	return false;
+}
+
 static set_rel_pathlist_hook_type previous_hook = NULL;
 
 /* Have the scan instead of the function's. */
 static void
 set_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 {
-	RangeTblFunction *function;
+	const TableFunction *function;
 	CustomPath *path;
 
 	if (previous_hook)
@@ -226,8 +275,8 @@ set_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	if (rte->rtekind != RTE_FUNCTION || rte->funcordinality || list_length(rte->functions) != 1 ||
 		list_length(rel->pathlist) != 1)
 		return;
-	function = linitial(rte->functions);
-	if (function->funccolnames == NIL || !is_rolling_table(function->funcexpr) || wants_row(rel))
+	function = called_function(linitial_node(RangeTblFunction, rte->functions)->funcexpr);
+	if (!function || wants_row(rel) || (!function->rewind && is_correlated(root)))
 		return;
 	path = makeNode(CustomPath);
 	path->path = *(Path *) linitial(rel->pathlist);
@@ -240,7 +289,7 @@ set_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 }
 
 void
-rolling_scan_init(void)
+table_function_init(void)
 {
 	RegisterCustomScanMethods(&scan_methods);
 	previous_hook = set_rel_pathlist_hook;
