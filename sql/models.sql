@@ -33,6 +33,30 @@ SELECT risk.register_model('card_fraud', 'v2', NULL);
 
 SELECT risk.promote('card_fraud', 'v2');
 SELECT risk.promote('card_fraud', NULL);
+
+-- a model whose name is NULL is not one that does not exist, whichever function is called
+SELECT risk.feature_importance(NULL);
+SELECT risk.compare_versions(NULL, 'v1', 'v1', 'SELECT');
+DO $$
+DECLARE
+	call text;
+BEGIN
+	FOR call IN
+		SELECT format('SELECT FROM risk.%I(%s)', p.proname, (
+			SELECT string_agg('NULL::' || CASE t.type WHEN 'anyelement'::regtype THEN 'real[]' ELSE format_type(t.type, NULL) END,
+							  ', ' ORDER BY t.n) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n)))
+		FROM pg_proc AS p WHERE p.pronamespace = 'risk'::regnamespace AND p.prokind = 'f' AND 'model' = ANY (p.proargnames)
+	LOOP
+		BEGIN
+			EXECUTE call;
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLERRM ~ '(model|version) "<NULL>"' THEN
+				RAISE WARNING '%: %', call, SQLERRM;
+			END IF;
+		END;
+	END LOOP;
+END $$;
+
 SELECT risk.promote('card_fraud', 'v1');
 SELECT model, champion, versions, entity_id, event_time, cohorts, positive_class FROM risk.models;
 SELECT model, version, role, format, xgboost_version, objective, booster, trees, max_depth, outputs,

@@ -168,6 +168,11 @@ CREATE FUNCTION risk.require_model(model text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+	IF model IS NULL THEN
+		RAISE EXCEPTION 'model must not be null'
+			USING ERRCODE = 'null_value_not_allowed',
+				  HINT = 'SELECT model FROM risk.models lists those that exist.';
+	END IF;
 	IF NOT EXISTS (SELECT FROM risk.model_definitions AS d WHERE d.model = model) THEN
 		RAISE EXCEPTION 'model "%" does not exist', model
 			USING ERRCODE = 'undefined_object',
@@ -175,7 +180,7 @@ BEGIN
 	END IF;
 END $$;
 COMMENT ON FUNCTION risk.require_model(text) IS
-	'Raise an error unless the model exists. Errors: 42704 no such model.';
+	'Raise an error unless the model exists. Errors: 42704 no such model, 22004 null.';
 
 CREATE FUNCTION risk.check_model() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
