@@ -144,7 +144,8 @@ build/fuzz/%.o: %.c $(headers) $(test_headers) Makefile
 	@mkdir -p $(@D)
 	clang $(language) $(sanitize) -fsanitize=fuzzer-no-link $(warnings) $(test_includes) -c -o $@ $<
 
-.SECONDARY:
+# What is made on the way is kept.
+.PRECIOUS: build/src/%.o build/unit/%.o build/fuzz/%.o
 
 # --- Everything else is a script --------------------------------------------
 
