@@ -73,6 +73,7 @@ typedef struct CacheEntry
 	Size		offset;			/* of the image in the arena */
 	Size		image_size;
 	Size		plan_size;		/* 0: no plan */
+	Size		left_out;		/* of the plan that there was no room for; 0: none */
 	ForestKernel refused;		/* see CacheClaim */
 	bool		published;		/* the image may be found, by its hash */
 	TimestampTz evicted_at;		/* out of use: when the image of this hash had to make
@@ -284,7 +285,7 @@ evict_one(void)
 	return true;
 }
 
-/* Had an image to leave a short time ago? */
+/* Had an image, or with NULL any one, to leave a short time ago? */
 static bool
 left_lately(const uint8 *hash)
 {
@@ -294,7 +295,7 @@ left_lately(const uint8 *hash)
 	{
 		const CacheEntry *entry = &cache->entries[cache->order[i]];
 
-		if (entry->evicted_at != 0 && memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0 &&
+		if (entry->evicted_at != 0 && (!hash || memcmp(entry->hash, hash, IMAGE_HASH_LENGTH) == 0) &&
 			!TimestampDifferenceExceeds(entry->evicted_at, now, LATELY_MS))
 			return true;
 	}
@@ -303,10 +304,11 @@ left_lately(const uint8 *hash)
 
 /*
  * Where an image of this size fits: the position in the order at which its
- * entry would stand, and its offset.  False when there is no such gap.
+ * entry would stand, and its offset.  False when there is no such gap.  What
+ * one entry has, or none, counts as free.
  */
 static bool
-find_gap(Size size, int *position, Size *offset)
+find_gap(Size size, const CacheEntry *leaving, int *position, Size *offset)
 {
 	Size		end = 0;
 
@@ -317,6 +319,8 @@ find_gap(Size size, int *position, Size *offset)
 		CacheEntry *next = i < cache->used ? &cache->entries[cache->order[i]] : NULL;
 		Size		limit = next ? next->offset : cache->arena_size;
 
+		if (next && next == leaving)
+			continue;
 		if (limit - end >= size)
 		{
 			*position = i;
@@ -345,7 +349,7 @@ reserve_locked(const Loading *loading, Size plan_size, bool may_evict, CacheClai
 
 	if (size > cache->arena_size)
 		return false;
-	while (!find_gap(size, &position, &offset))
+	while (!find_gap(size, NULL, &position, &offset))
 	{
 		if (!may_evict || !evict_one())
 			return false;
@@ -361,6 +365,7 @@ reserve_locked(const Loading *loading, Size plan_size, bool may_evict, CacheClai
 	entry->offset = offset;
 	entry->image_size = loading->image_size;
 	entry->plan_size = plan_size;
+	entry->left_out = loading->plan_size - plan_size;
 	entry->refused = loading->refused;
 	entry->published = false;
 	make_claim(claim, slot, pg_atomic_fetch_add_u64(&entry->state, 1));
@@ -574,6 +579,38 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, P
 	else if (!published)
 		explain_no_room(problem, size);
 	return published;
+}
+
+/*
+ * Let go of images whose plans had no room, where there is room for both by now: at its
+ * next use each is loaded again, while who has it pinned reads on where it is.  Not as
+ * long as images make room for each other: those that come back need what is free.
+ */
+void
+cache_release_planless(void)
+{
+	int			position;
+	Size		offset;
+
+	LWLockAcquire(cache->lock, LW_EXCLUSIVE);
+	for (int i = cache->used - 1; i >= 0; i--)
+	{
+		CacheEntry *entry = &cache->entries[cache->order[i]];
+		bool		in_use = STATE_PINS(pg_atomic_read_u64(&entry->state)) > 0;
+
+		if (entry->published &&
+			(entry->left_out == 0 || left_lately(NULL) ||
+			 !find_gap(entry_size(entry) + entry->left_out, in_use ? NULL : entry, &position, &offset)))
+			continue;
+		if (entry->published && in_use)
+		{
+			entry->published = false;
+			pg_atomic_fetch_add_u64(&entry->state, STATE(1, 0));
+		}
+		else
+			(void) release_entry(i, 0);
+	}
+	LWLockRelease(cache->lock);
 }
 
 /* Evict the image of a hash.  False when it is not there, or pinned. */

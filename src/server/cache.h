@@ -34,5 +34,6 @@ extern void cache_unpin(CacheClaim *claim);
 extern bool cache_find(const uint8 *hash, CacheClaim *claim);
 extern bool cache_load(const uint8 *hash, const void *image, Size size,
 					   CacheClaim *claim, Problem *problem);
+extern void cache_release_planless(void);
 
 #endif							/* PG_RISK_CACHE_H */

@@ -55,6 +55,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "cache.h"
 #include "catalog.h"
 #include "clock.h"
 #include "compat.h"
@@ -326,8 +327,9 @@ attempt(void (*work) (void *result), void *result, const char *activity)
 	return done;
 }
 
-/* Is the extension there?  Then load the versions that have a role.  What
- * cannot be loaded is a warning; the others are, and scoring says it to users. */
+/* Is the extension there?  Then load the versions that have a role, with their plans if
+ * these have room by now.  What cannot be loaded is a warning; the others are, and
+ * scoring says it to users. */
 static void
 load_versions(void *installed)
 {
@@ -336,6 +338,7 @@ load_versions(void *installed)
 	*(bool *) installed = catalog_installed();
 	if (!*(bool *) installed)
 		return;
+	cache_release_planless();
 	foreach(cell, catalog_versions_with_role())
 	{
 		int64		version_id = *(int64 *) lfirst(cell);

@@ -129,31 +129,69 @@ is($node->safe_psql('postgres', 'SELECT evictions FROM risk.cache_status()'),
 $node->safe_psql('postgres', "SELECT risk.drop_model('fraud')");
 $node->safe_psql('postgres', "SELECT risk.drop_version('m', 'turn$_')") for (1, 2);
 
-# An image that comes without its plan, and later with it: what a session has kept of the first
-# time is too small for what the plan's kernel works in.
+# An image that comes without its plan stays so while images make room for each other; else
+# a round of the worker brings it with its plan when there is room, in use or not.
 my $row = 'array_fill(1::real, ARRAY[2100])';
-my $kept = "SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk call site'";
-$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
-$node->add_model('postgres', 'wide', v => wide_forest(2100));
-$node->safe_psql('postgres', "SELECT risk.register_model('m', 'most', " . forest(2 * $trees, 31) . ')');
-my ($holder) = $node->session('postgres');
-my ($early) = $node->session('postgres');
-$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
-$holder->query_safe('BEGIN; ' . score('most'));
-$early->query_safe("SELECT risk.score_transaction('wide', $row)");
+my $evict = 'SELECT risk.evict_image(image_sha256) FROM risk.model_versions';
 my $with_plan = "SELECT plan_bytes > 0 FROM risk.cached_models WHERE model = 'wide'";
-is($node->safe_psql('postgres', $with_plan), 'f', 'an image alone');
-$holder->quit;
-$node->safe_psql('postgres', "SELECT risk.evict_image(image_sha256) FROM risk.model_versions");
+my ($holder, $early);
+$node->safe_psql('postgres', "SELECT risk.register_model('m', '$_->[0]', " . forest(int($_->[1] * $trees), 31) . ')')
+	for (['much', 1.6], ['most', 2]);
+$node->add_model('postgres', 'wide', v => wide_forest(2100));
+
+# Have the image of "wide" alone in the cache, without its plan, for which there is room
+# beside it where "most" was, and with its own place where "much" was.
+sub have_planless
+{
+	my ($other) = @_;
+
+	$node->poll_query_until('postgres', $with_plan);	# the worker has been there
+	$node->safe_psql('postgres', $evict);
+	($holder) = $node->session('postgres');
+	($early) = $node->session('postgres');
+	$holder->query_safe('BEGIN; ' . score($other));
+	$early->query_safe("BEGIN; SELECT risk.score_transaction('wide', $row)");
+	is($node->safe_psql('postgres', $with_plan), 'f', 'an image alone');
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	$node->safe_psql('postgres', "$evict WHERE version = '$other'");
+	return;
+}
+
+have_planless('most');
+$early->quit;
+$node->safe_psql('postgres', score('v1') . score('v2') . score('v3'));
+$node->safe_psql('postgres', "SELECT risk.score_transaction('wide', $row)");
+is($node->safe_psql('postgres', $with_plan), 'f', 'it comes back alone');
+$node->safe_psql('postgres', "$evict WHERE model = 'm'");
+$node->add_model('postgres', 'waking', v => forest(1, 32));
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM risk.cached_models WHERE model = 'waking'");
+is($node->safe_psql('postgres', $with_plan), 'f', 'it stays alone while images make room for each other');
+$node->safe_psql('postgres', "SELECT risk.drop_model('waking')");
+$node->restart;
+
+for my $in_use (0, 1)
+{
+	have_planless($in_use ? 'most' : 'much');
+	$early->query_safe('COMMIT') unless $in_use;
+	$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+	ok($node->poll_query_until('postgres', $with_plan), 'it comes with its plan when there is room, in use: ' . $in_use);
+	next unless $in_use;
+	like($early->query_safe("SELECT risk.score_transaction('wide', $row)"), qr/^[0-9.]+$/, 'who uses it reads on');
+	$early->query_safe('COMMIT');
+	$node->safe_psql('postgres', 'SELECT risk.wake_worker()');
+	ok($node->poll_query_until('postgres', 'SELECT images = 1 FROM risk.cache_status()'), 'its old place is free then');
+}
+
+# What a session has kept of the time without is too small for what the plan's kernel works in.
+my $kept = "SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'pg_risk call site'";
 my $wide = "SELECT risk.score_margin('wide', $row)";
-$early->query_safe($wide);
-is($node->safe_psql('postgres', $with_plan), 't', 'and with its plan');
 my ($late) = $node->session('postgres');
 my @kept = map { $_->query_safe("$wide; SELECT risk.score_transaction('wide', $row); $kept") =~ s/.*\n//sr } ($early, $late);
 cmp_ok($kept[1] - $kept[0], '<', 4 * 2100, 'a call that was made without it has the room that it takes with it');
 $_->quit for ($early, $late);
 $node->safe_psql('postgres', "SELECT risk.drop_model('wide')");
-$node->safe_psql('postgres', "SELECT risk.drop_version('m', 'most')");
+$node->safe_psql('postgres', "SELECT risk.drop_version('m', '$_')") for ('much', 'most');
 
 # A model larger than the cache.
 $node->safe_psql('postgres', "SELECT risk.register_model('m', 'huge', " . forest(int(2.6 * $trees), 9) . ')');
