@@ -59,6 +59,7 @@
 #define CACHE_ALIGN(size)	TYPEALIGN(64, size)
 #define LATELY_MS			60000	/* see publish() */
 #define LOADING_POLL_US		2000	/* see await_loader() */
+#define LOADING_PATIENCE_US	10000000	/* see await_loader() */
 #define LOADING_LOCK		0x5052	/* class of an advisory lock; SQL's functions take 1 and 2 */
 
 #define STATE(tenure, pins)	(((uint64) (tenure) << 32) | (pins))
@@ -518,59 +519,45 @@ publish(const uint8 *hash, const Loading *loading, CacheClaim *claim)
 
 /*
  * Wait while another process of this database makes the same image ready: of many who
- * need a new one at once, one does.  True: it is there, and pinned.  False: it is ours
- * to load, and the lock is held.  Who has it waits for no other one, so that nobody
- * waits for ever; and lock_timeout, which is not for scores, does not see it.
+ * need a new one at once, one does.  lock_timeout, which is not for scores, does not see
+ * it.  Returns whether the lock is ours; if not, patience is at its end: who has it may
+ * wait for us, for a lock on what it reads.
  *
  * Locks of the processes of one parallel query do not conflict: each of these loads, and
  * publish() keeps what is first.
  */
 static bool
-await_loader(const LOCKTAG *tag, const uint8 *hash, CacheClaim *claim)
+await_loader(const LOCKTAG *tag)
 {
-	while (LockAcquire(tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	for (int waited = 0; waited < LOADING_PATIENCE_US; waited += LOADING_POLL_US)
 	{
+		if (LockAcquire(tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
 		pgstat_report_wait_start(PG_WAIT_EXTENSION);
 		pg_usleep(LOADING_POLL_US);
 		pgstat_report_wait_end();
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (!cache_find(hash, claim))
-		return false;
-	LockRelease(tag, ExclusiveLock, false);
-	return true;
+	return false;
 }
 
-/*
- * Bring an image into the cache and pin it.  The bytes are not trusted: nobody
- * can find what has not been checked.
- *
- * Problems: 53400 no room, XX001 the image is damaged.
- */
-bool
-cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, Problem *problem)
+/* Check an image, make its plan, and publish both. */
+static bool
+load_image(const uint8 *hash, const void *image, Size size, CacheClaim *claim, Problem *problem)
 {
-	MemoryContext context;
-	MemoryContext caller;
 	Loading		loading = {0};
 	const char *damage = NULL;
 	bool		published = false;
-	uint32		key[2];
-	LOCKTAG		tag;
 
 	if (size <= cache->arena_size)
 	{
-		memcpy(key, hash, sizeof(key));
-		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, key[0], key[1], LOADING_LOCK);
-		if (await_loader(&tag, hash, claim))
-			return true;
-		context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk image", ALLOCSET_SMALL_SIZES);
-		caller = MemoryContextSwitchTo(context);
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk image", ALLOCSET_SMALL_SIZES);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
 		damage = prepare(image, size, &loading);
 		MemoryContextSwitchTo(caller);
 		published = !damage && publish(hash, &loading, claim);
 		MemoryContextDelete(context);
-		LockRelease(&tag, ExclusiveLock, false);
 	}
 	if (damage)
 		problem_set(problem, ERRCODE_DATA_CORRUPTED,
@@ -579,6 +566,39 @@ cache_load(const uint8 *hash, const void *image, Size size, CacheClaim *claim, P
 	else if (!published)
 		explain_no_room(problem, size);
 	return published;
+}
+
+/*
+ * Bring an image into the cache, if nobody else does, and pin it.  Only who loads it
+ * reads it.  The bytes are not trusted: nobody can find what has not been checked.
+ *
+ * Problems: those of the reader, 53400 no room, XX001 the image is damaged.
+ */
+bool
+cache_load(const uint8 *hash, ImageReader read, const void *source, CacheClaim *claim, Problem *problem)
+{
+	uint32		key[2];
+	LOCKTAG		tag;
+	bool		locked;
+	bool		there;
+
+	memcpy(key, hash, sizeof(key));
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, key[0], key[1], LOADING_LOCK);
+	locked = await_loader(&tag);
+	there = cache_find(hash, claim);
+	if (!there)
+	{
+		bytea	   *image = read(source, problem);
+
+		if (image)
+		{
+			there = load_image(hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, claim, problem);
+			pfree(image);
+		}
+	}
+	if (locked)
+		LockRelease(&tag, ExclusiveLock, false);
+	return there;
 }
 
 /*

@@ -26,13 +26,16 @@ typedef struct CacheClaim
 								 * there is none for that; FOREST_KERNEL_AUTO: no such */
 } CacheClaim;
 
+/* Reads the image of a source, into the caller's memory; NULL: there is a problem. */
+typedef bytea *(*ImageReader) (const void *source, Problem *problem);
+
 extern void cache_shmem_request(void);
 extern void cache_shmem_startup(void);
 
 extern bool cache_pin(CacheClaim *claim);
 extern void cache_unpin(CacheClaim *claim);
 extern bool cache_find(const uint8 *hash, CacheClaim *claim);
-extern bool cache_load(const uint8 *hash, const void *image, Size size,
+extern bool cache_load(const uint8 *hash, ImageReader read, const void *source,
 					   CacheClaim *claim, Problem *problem);
 extern void cache_release_planless(void);
 

@@ -372,6 +372,23 @@ warn_of_plan(const Version *version)
 			 errhint("Please report this to the authors of pg_risk, with the model file and the name of the processor.")));
 }
 
+/* Reads the image of a version; see cache.h. */
+static bytea *
+read_image(const void *source, Problem *problem)
+{
+	const Version *version = source;
+	bytea	   *image = catalog_read_image(version->id);
+	bytea	   *hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(image)));
+
+	if (memcmp(VARDATA_ANY(hash), version->image_hash, IMAGE_HASH_LENGTH) == 0)
+		return image;
+	problem_set(problem, ERRCODE_DATA_CORRUPTED,
+				psprintf("forest image of version \"%s\" of model \"%s\" does not match its checksum",
+						 version->name, version->model),
+				"Restore risk.model_versions from a backup, or register the artifact again.");
+	return NULL;
+}
+
 /* Pin the version's image, loading it when it is nowhere. */
 static bool
 pin_image(Version *version, Problem *problem)
@@ -382,25 +399,8 @@ pin_image(Version *version, Problem *problem)
 	if (pin_claimed(version))
 		return true;
 	found = inherit_pin(version, &claim) || cache_find(version->image_hash, &claim);
-	if (!found)
-	{
-		bytea	   *image = catalog_read_image(version->id);
-		bytea	   *hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(image)));
-		bool		loaded;
-
-		if (memcmp(VARDATA_ANY(hash), version->image_hash, IMAGE_HASH_LENGTH) != 0)
-		{
-			problem_set(problem, ERRCODE_DATA_CORRUPTED,
-						psprintf("forest image of version \"%s\" of model \"%s\" does not match its checksum",
-								 version->name, version->model),
-						"Restore risk.model_versions from a backup, or register the artifact again.");
-			return false;
-		}
-		loaded = cache_load(version->image_hash, VARDATA(image), VARSIZE(image) - VARHDRSZ, &claim, problem);
-		pfree(image);
-		if (!loaded)
-			return false;
-	}
+	if (!found && !cache_load(version->image_hash, read_image, version, &claim, problem))
+		return false;
 	version->claim = claim;
 	version->claimed = true;
 	version->pinned = true;

@@ -238,7 +238,7 @@ SKIP:
 # Who loads an image is stopped amid: others wait for it, may give up, and do no work twice.
 $node->safe_psql('postgres', "SELECT risk.register_model('m', 'slow', " . forest(40000, 5) . ')');
 my ($loader, $loader_pid) = $node->session('postgres');
-my ($waiter) = $node->session('postgres');
+my ($waiter, $waiter_pid) = $node->session('postgres');
 my $loads = $node->safe_psql('postgres', 'SELECT loads FROM risk.cache_status()');
 $waiter->query_until(qr/started/, <<~"SQL");
 	\\echo started
@@ -249,8 +249,21 @@ $waiter->query_until(qr/started/, <<~"SQL");
 	END';
 	SQL
 $loader->query_until(qr/started/, "\\echo started\n" . score('slow') . "\n");
-$waiter->query_safe("SET lock_timeout = '10ms'; SET statement_timeout = '300ms'");
+$waiter->query_safe("SET lock_timeout = '10ms'; SET statement_timeout = '1s'");
 kill 'STOP', $loader_pid;
+SKIP:
+{
+	skip 'needs /proc/PID/smaps_rollup', 1 unless -r '/proc/self/smaps_rollup';
+	my $before = own_memory($waiter_pid);
+	$waiter->query_until(qr/started/, "\\echo started\n" . score('slow') . "\n");
+	$node->poll_query_until('postgres',
+		"SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $waiter_pid");
+	my $grown = own_memory($waiter_pid) - $before;
+	my $image = $node->safe_psql('postgres',
+		"SELECT image_bytes / 1024 FROM risk.model_versions_info WHERE version = 'slow'");
+	cmp_ok($grown, '<', $image / 2, "who waits for an image of $image kB has not read it ($grown kB)");
+	$waiter->query('SELECT 1');
+}
 $waiter->query(score('slow'));
 like($waiter->{stderr}, qr/ERROR:  canceling statement due to statement timeout/,
 	'an image that another process loads is waited for, until the statement is cancelled');
@@ -260,6 +273,21 @@ $waiter->query_safe('RESET statement_timeout');
 like($waiter->query_safe(score('slow')), qr/^\{/, 'it comes, whatever lock_timeout is');
 $loader->query_safe('SELECT 1');
 is($node->safe_psql('postgres', "SELECT loads - $loads FROM risk.cache_status()"), 1, 'it was loaded once');
+
+# Nor for ever: who loads it may wait for a lock on what it reads.
+my $champion = "SELECT risk.score_margin('m', '{1,1}'::real[]);";
+$node->safe_psql('postgres', "SELECT risk.promote('m', 'slow')");
+$loader->query_safe($champion);
+$waiter->query_safe('BEGIN; LOCK TABLE risk.model_versions');
+$node->safe_psql('postgres', 'SELECT risk.evict_image(image_sha256) FROM risk.cache_entries()');
+$loader->query_until(qr/started/, "\\echo started\n$champion\n");
+$node->poll_query_until('postgres', <<~"SQL");
+	SELECT count(*) = 2 FROM pg_locks WHERE pid = $loader_pid
+	AND (locktype = 'advisory' OR NOT granted AND relation = 'risk.model_versions'::regclass)
+	SQL
+like($waiter->query_safe("$champion COMMIT;"), qr/^\{/, 'nobody waits for ever');
+like($loader->query_safe('SELECT 1'), qr/^\{/, 'nor does who loads it');
+$node->safe_psql('postgres', 'DELETE FROM risk.model_roles');
 $_->quit for ($loader, $waiter);
 $node->safe_psql('postgres', "SELECT risk.drop_version('m', 'slow')");
 
