@@ -5,7 +5,6 @@
 #ifndef PG_RISK_BIND_H
 #define PG_RISK_BIND_H
 
-#include "access/htup.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
 #include "utils/array.h"

@@ -25,7 +25,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/shmem.h"
 
 #include "changes.h"

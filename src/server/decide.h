@@ -5,8 +5,6 @@
 #ifndef PG_RISK_DECIDE_H
 #define PG_RISK_DECIDE_H
 
-#include "fmgr.h"
-
 #include "bind.h"
 #include "route.h"
 #include "scorer.h"

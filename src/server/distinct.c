@@ -25,7 +25,6 @@
 #include "common/hashfn.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "distinct.h"

@@ -6,7 +6,6 @@
 
 #include <limits.h>
 
-#include "fmgr.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 

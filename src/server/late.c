@@ -28,7 +28,6 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "nodes/primnodes.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"

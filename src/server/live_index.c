@@ -28,11 +28,9 @@
 #include "storage/predicate.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "compat.h"

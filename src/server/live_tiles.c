@@ -25,10 +25,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "utils/inval.h"
-#include "utils/memutils.h"
 #include "utils/rls.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "distinct.h"
 #include "guc.h"

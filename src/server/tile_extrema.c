@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "port/pg_bitutils.h"
-#include "utils/memutils.h"
 
 #include "tile_extrema.h"
 
