@@ -12,9 +12,8 @@
 extern void model_malformed(const char *format,...)
 			__attribute__((noreturn, format(printf, 1, 2)));
 
-/* A member that must be there, of a kind that must be this. */
+/* An object that must be there. */
 extern const Value *field_object(const Value *object, const char *key);
-extern const char *field_text(const Value *object, const char *key);
 
 /* A number written as text, as all parameters are; absent may be out of range. */
 extern int64_t field_number(const Value *object, const char *key,

@@ -94,13 +94,6 @@ library_open(void)
 }
 
 /* See library.h. */
-int
-library_release(void)
-{
-	return present_release;
-}
-
-/* See library.h. */
 const char *
 library_version(void)
 {

@@ -15,8 +15,7 @@
  */
 extern void library_open(void);
 
-/* RELEASE() of libxgboost, and its version as text. */
-extern int library_release(void);
+/* The version of libxgboost. */
 extern const char *library_version(void);
 
 /* Turn a file in the old binary format into UBJSON; refuses what it cannot. */

@@ -172,8 +172,9 @@ buffer_free(Buffer *buffer)
 	memset(buffer, 0, sizeof(*buffer));
 }
 
-/* See memory.h; the table of RFC 3629, section 4. */
-size_t
+/* Length of the valid UTF-8 character at bytes (up to end), 0 if there is none: the
+ * table of RFC 3629, section 4. */
+static size_t
 text_character(const char *bytes, const char *end)
 {
 	const unsigned char *at = (const unsigned char *) bytes;

@@ -38,9 +38,6 @@ extern void buffer_print(Buffer *buffer, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
 extern void buffer_free(Buffer *buffer);
 
-/* Length of the valid UTF-8 character at bytes (up to end), 0 if there is none. */
-extern size_t text_character(const char *bytes, const char *end);
-
 /* Whether bytes are valid UTF-8 without a zero byte. */
 extern bool text_is_valid(const char *bytes, size_t length);
 

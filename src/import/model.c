@@ -46,8 +46,8 @@ field_object(const Value *object, const char *key)
 	return value;
 }
 
-/* See fields.h. */
-const char *
+/* A string that must be there. */
+static const char *
 field_text(const Value *object, const char *key)
 {
 	const Value *value = document_member(object, key);

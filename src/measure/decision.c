@@ -12,9 +12,8 @@
  * not known, counts 1), a flagged negative the review.  A score at the
  * threshold is flagged.  Unknown rows cost nothing.
  */
-double
-measure_loss(double score, MeasureLabel label, double amount,
-			 double threshold, double review_cost)
+static double
+loss_of(double score, MeasureLabel label, double amount, double threshold, double review_cost)
 {
 	if (label == MEASURE_POSITIVE && !(score >= threshold))
 		return isnan(amount) ? 1 : amount;
@@ -39,8 +38,7 @@ measure_decide(const double *scores, const int8_t *labels, const double *amounts
 		decisions->positives += labels[i] == MEASURE_POSITIVE;
 		decisions->true_positives += flagged && labels[i] == MEASURE_POSITIVE;
 		decisions->false_positives += flagged && labels[i] == MEASURE_NEGATIVE;
-		decisions->loss += measure_loss(scores[i], (MeasureLabel) labels[i], amounts[i],
-										threshold, review_cost);
+		decisions->loss += loss_of(scores[i], (MeasureLabel) labels[i], amounts[i], threshold, review_cost);
 	}
 }
 
@@ -83,8 +81,8 @@ measure_loss_difference(const double *champion, const double *challenger,
 		if (label == MEASURE_UNKNOWN)
 			continue;
 		measure_add(&mean, &squares, ++judged,
-					measure_loss(challenger[i], label, amounts[i], threshold, review_cost) -
-					measure_loss(champion[i], label, amounts[i], threshold, review_cost));
+					loss_of(challenger[i], label, amounts[i], threshold, review_cost) -
+					loss_of(champion[i], label, amounts[i], threshold, review_cost));
 	}
 	return measure_mean_interval(mean, squares, judged);
 }

@@ -72,7 +72,7 @@ typedef struct MeasureDecisions
 	size_t		positives;
 	size_t		true_positives; /* flagged, and positive */
 	size_t		false_positives;	/* flagged, and negative */
-	double		loss;			/* sum of measure_loss() */
+	double		loss;			/* what the decisions cost; see decision.c */
 } MeasureDecisions;
 
 /* What reviewing the rows of the highest scores finds. */
@@ -111,8 +111,6 @@ extern MeasureReview measure_review(const MeasureRank *order, size_t n, const in
 									double per_1000);
 
 /* decision.c */
-extern double measure_loss(double score, MeasureLabel label, double amount,
-						   double threshold, double review_cost);
 extern void measure_decide(const double *scores, const int8_t *labels, const double *amounts,
 						   size_t n, double threshold, double review_cost,
 						   MeasureDecisions *decisions);

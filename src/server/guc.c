@@ -30,10 +30,10 @@ int			guc_kernel;
 char	   *guc_forward_to;
 int			guc_max_workers;
 int			guc_evaluation_timeout;
-int			guc_prediction_retention;
 bool		guc_clock_set;
 TimestampTz guc_clock;
 
+static int	prediction_retention;	/* days, 0: for ever; SQL reads it */
 static char *clock_text;
 
 static const struct config_enum_entry kernels[] = {
@@ -154,7 +154,7 @@ static const struct
 	{"pg_risk.evaluation_timeout", &guc_evaluation_timeout, 60 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 		"How long the worker lets the gates of a rollout take.",
 		"Gates that take longer are an alert, and are evaluated again after the rollout's interval."},
-	{"pg_risk.prediction_retention", &guc_prediction_retention, 90, 0, 36500, PGC_SIGHUP, 0,
+	{"pg_risk.prediction_retention", &prediction_retention, 90, 0, 36500, PGC_SIGHUP, 0,
 		"Days for which predictions and results of gates are kept.",
 		"0 means for ever."}
 };

@@ -24,7 +24,6 @@ extern int	guc_kernel;			/* ForestKernel that scores; see version.c */
 extern char *guc_forward_to;	/* where a standby logs; empty: nowhere */
 extern int	guc_max_workers;	/* databases that have a worker at a time */
 extern int	guc_evaluation_timeout; /* ms that the gates of a rollout may take */
-extern int	guc_prediction_retention;	/* days; 0: for ever */
 
 extern bool guc_clock_set;		/* the clock stands still, at guc_clock */
 extern TimestampTz guc_clock;

@@ -150,13 +150,13 @@ rolling_decimal_avg(Datum sum, int64 count)
 }
 
 /*
- * For bigint, whose other averages are correctly rounded.  PostgreSQL divides to
- * 16 digits, or as many decimals as its arguments have.  An integer over a count
- * below 2^63 that lies just between two float8s has no more than 63 decimals, and
- * others are further from there than 10^-54.
+ * The float8 nearest to the average, for bigint, whose other averages are correctly
+ * rounded.  PostgreSQL divides to 16 digits, or as many decimals as its arguments have.
+ * An integer over a count below 2^63 that lies just between two float8s has no more than
+ * 63 decimals, and others are further from there than 10^-54.
  */
-double
-rolling_decimal_nearest_avg(Datum sum, int64 count)
+static double
+nearest_avg(Datum sum, int64 count)
 {
 	return rolling_decimal_avg(DirectFunctionCall2(numeric_round, sum, Int32GetDatum(80)), count);
 }
@@ -170,7 +170,7 @@ rolling_decimal_result(const RollingDecimal *decimal, Oid type, bool average, in
 	if (!average)
 		*result = to_float8(sum);
 	else if (count > 0)
-		*result = type == INT8OID ? rolling_decimal_nearest_avg(sum, count) : rolling_decimal_avg(sum, count);
+		*result = type == INT8OID ? nearest_avg(sum, count) : rolling_decimal_avg(sum, count);
 	return !average || count > 0;
 }
 

@@ -26,9 +26,8 @@ extern Datum rolling_decimal_sum(const RollingDecimal *decimal, int64 lower, int
 extern Datum rolling_decimal_value(Datum sum, int64 nans, int64 infinities, int64 negative_infinities);
 
 /* The average of so many values with that sum: as SQL's avg(numeric) has it, rounded
- * to float8; or the float8 nearest to it. */
+ * to float8. */
 extern double rolling_decimal_avg(Datum sum, int64 count);
-extern double rolling_decimal_nearest_avg(Datum sum, int64 count);
 
 /* The sum, or else average, of a window of numerics or bigints as float8.  False: an
  * average of none. */

@@ -209,8 +209,9 @@ rolling_check_tau(const Interval *tau)
 	return us;
 }
 
-char *
-rolling_window_name(const Interval *window)
+/* 10m, 1h, 24h, 7d, 1mo, 1y, 1d12h: equal intervals alone have equal names. */
+static char *
+window_name(const Interval *window)
 {
 	static const int64 sizes[] = {USECS_PER_HOUR, USECS_PER_MINUTE, USECS_PER_SEC, 1000, 1};
 	static const char *const units[] = {"h", "m", "s", "ms", "us"};
@@ -396,9 +397,9 @@ rolling_feature_name(const char *key, const RollingItem *item, const Interval *w
 	appendStringInfo(&name, "%s_%s", key, aggregates[find_aggregate(item->name)].abbreviation);
 	if (column != NULL)
 		appendStringInfo(&name, "_%s", column);
-	appendStringInfo(&name, "_prev_%s", rolling_window_name(window));
+	appendStringInfo(&name, "_prev_%s", window_name(window));
 	if (!rolling_is_zero(delay))
-		appendStringInfo(&name, "_delay_%s", rolling_window_name(delay));
+		appendStringInfo(&name, "_delay_%s", window_name(delay));
 	return name.data;
 }
 
@@ -410,7 +411,7 @@ risk_window_name(PG_FUNCTION_ARGS)
 	const Interval *window = PG_GETARG_INTERVAL_P(0);
 
 	rolling_check_window(window);
-	PG_RETURN_TEXT_P(cstring_to_text(rolling_window_name(window)));
+	PG_RETURN_TEXT_P(cstring_to_text(window_name(window)));
 }
 
 PG_FUNCTION_INFO_V1(risk_rolling_feature_name);

@@ -38,9 +38,6 @@ extern bool rolling_is_zero(const Interval *interval);
 /* Microseconds of tau; an error unless the engine takes it. */
 extern int64 rolling_check_tau(const Interval *tau);
 
-/* 10m, 1h, 24h, 7d, 1mo, 1y, 1d12h: equal intervals alone have equal names. */
-extern char *rolling_window_name(const Interval *window);
-
 /* Whether the core's aggregate needs a value, or an id, of the event; its
  * result's type. */
 extern bool rolling_takes_value(RollingAggregate aggregate);

@@ -321,12 +321,38 @@ find_extrema(Tiling *tiling)
 	}
 }
 
+/* Can values of a type be told apart by bytes, without calling anybody's code? */
+static bool
+has_bytes(Oid type, Oid collation)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case UUIDOID:
+		case BYTEAOID:
+		case NUMERICOID:
+			return true;
+		case TEXTOID:
+		case VARCHAROID:
+			return !OidIsValid(collation) || get_collation_isdeterministic(collation);
+		default:
+			return false;
+	}
+}
+
 /* Does a feature count different values, which have bytes? */
 static bool
 counts_values(const LiveQuery *query, const RollingAsked *feature)
 {
 	return feature->aggregate == ROLLING_DISTINCT &&
-		tiling_has_bytes(query->spec.ids[feature->column].type, query->spec.ids[feature->column].collation);
+		has_bytes(query->spec.ids[feature->column].type, query->spec.ids[feature->column].collation);
 }
 
 /* Is there an index that leads to them? */
@@ -395,32 +421,6 @@ read_row(Tiling *tiling)
 	table_close(rel, AccessShareLock);
 }
 
-/* Can values of a type be told apart by bytes, without calling anybody's code? */
-bool
-tiling_has_bytes(Oid type, Oid collation)
-{
-	switch (type)
-	{
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case OIDOID:
-		case DATEOID:
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-		case UUIDOID:
-		case BYTEAOID:
-		case NUMERICOID:
-			return true;
-		case TEXTOID:
-		case VARCHAROID:
-			return !OidIsValid(collation) || get_collation_isdeterministic(collation);
-		default:
-			return false;
-	}
-}
-
 /* Have keys bytes? */
 static void
 check_types(Footing *footing, const LiveQuery *query)
@@ -429,9 +429,9 @@ check_types(Footing *footing, const LiveQuery *query)
 	{
 		Oid			type = query->inputs[i].type;
 
-		if (!tiling_has_bytes(type, InvalidOid))
+		if (!has_bytes(type, InvalidOid))
 			refuse(footing, psprintf("keys are of type %s", format_type_be(type)));
-		else if (!tiling_has_bytes(type, query->key_collations[i]))
+		else if (!has_bytes(type, query->key_collations[i]))
 			refuse(footing, "keys are of a nondeterministic collation");
 	}
 }

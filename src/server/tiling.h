@@ -88,9 +88,8 @@ extern bool tiling_visible(const Tiling *tiling);
 extern bytea *tiling_key(const LiveQuery *query, const Datum *key);
 extern void tiling_key_values(const LiveQuery *query, const bytea *bytes, Datum *key);
 
-/* The same of one value: whether those of a type have bytes; append them; take
- * them from data on, false: there are no such bytes. */
-extern bool tiling_has_bytes(Oid type, Oid collation);
+/* The same of one value: append its bytes; take them from data on, false: there are
+ * no such bytes. */
 extern void tiling_put_value(StringInfo bytes, Oid type, Datum value);
 extern bool tiling_get_value(const char **data, const char *end, Oid type, Datum *value);
 
