@@ -349,9 +349,11 @@ SELECT * FROM risk.rolling_table(NULL, 'sender', 'at', 'value', '{1 hour}') AS t
 SELECT * FROM risk.rolling_table('DELETE FROM transfers RETURNING *', 'sender', 'at', 'value', '{1 hour}') AS t (sender_cnt_prev_1h bigint);
 SELECT risk.rolling_table('transfers', 'sender', 'at', 'value', '{1 hour}');
 
--- nor are there times before all others
-SELECT risk.rolling_count(at, '1 month') OVER (ORDER BY at) FROM (VALUES (timestamp '4714-11-24 BC'), ('-infinity'), ('infinity')) AS t (at);
-SELECT * FROM risk.rolling_table('SELECT 1 AS k, timestamp ''4714-11-24 01:00 BC'' AS at', 'k', 'at', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint);
+-- what would begin before all times begins with the first; dates that no timestamp reaches are infinity
+SELECT at, risk.rolling_count(at, '1 month') OVER (ORDER BY at) FROM
+	(VALUES (timestamp '4714-11-24 BC'), ('4714-11-24 01:00 BC'), ('4714-12-24 00:30 BC'), ('-infinity'), ('infinity')) AS t (at);
+SELECT * FROM risk.rolling_table($$SELECT 1 AS k, at FROM (VALUES (timestamp '4714-11-24 01:00 BC'), ('4714-11-24 02:00 BC')) AS t (at)$$, 'k', 'at', NULL, '{1 day}', '{count}') AS t (k_cnt_prev_1d bigint);
+SELECT at, risk.rolling_count(at, '1 month') OVER (ORDER BY at) FROM (VALUES (date '294276-12-30'), ('294276-12-31'), ('294277-01-01'), ('infinity')) AS t (at);
 
 -- it reads what the caller may read
 CREATE ROLE risk_test_rolling;

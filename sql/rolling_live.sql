@@ -789,3 +789,14 @@ CALL risk.refresh_rolling_features('moves', 'counts');
 INSERT INTO moves VALUES (4, 'k', '2026-01-01 00:01', 'wallet');
 DROP TABLE moves;
 DROP TYPE kind;
+
+-- events at both ends of time, and dates beyond them: no window fails, and training is as serving
+SET TimeZone = 'UTC';
+CREATE TABLE ends (id int PRIMARY KEY, k text, at timestamptz, day date);
+INSERT INTO ends VALUES (1, 'a', '4714-11-24 BC', '4714-11-24 BC'), (2, 'a', '4714-11-24 01:00 BC', '4714-11-25 BC'),
+	(3, 'a', '4714-12-23 BC', '4714-12-23 BC'), (4, 'a', '2026-01-01', '2026-01-01'), (5, 'a', '294276-12-31 23:59', '294276-12-31'),
+	(6, 'a', '-infinity', '-infinity'), (7, 'a', 'infinity', '294277-01-01'), (8, 'a', 'infinity', 'infinity');
+SELECT risk.create_rolling_features('ends', 'k', 'at', windows => '{1 day,1 month}', name => 'a', create_index => true),
+	   risk.create_rolling_features('ends', 'k', 'day', windows => '{2 days,2 months}', name => 'd', create_index => true);
+SELECT e.id, t.features, risk.rolling_features('ends', e) AS live FROM ends AS e LEFT JOIN risk.training_set('ends') AS t ON (t.event ->> 'id')::int = e.id ORDER BY e.id;
+DROP TABLE ends;

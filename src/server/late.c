@@ -36,6 +36,7 @@
 
 #include "distinct.h"
 #include "late.h"
+#include "rolling_names.h"
 #include "tile.h"
 #include "tiling.h"
 
@@ -129,7 +130,7 @@ risk_is_late(PG_FUNCTION_ARGS)
 Datum
 risk_is_late_date(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(is_late(fcinfo->flinfo, PG_GETARG_OID(0), live_moment(PG_GETARG_DATUM(1), DATEOID)));
+	PG_RETURN_BOOL(is_late(fcinfo->flinfo, PG_GETARG_OID(0), rolling_time(PG_GETARG_DATUM(1), DATEOID)));
 }
 
 /* A row, as a set of rolling features sees it. */
@@ -217,7 +218,7 @@ read_row(const Tiling *tiling, TupleDesc tupdesc, HeapTuple tuple)
 	bool		isnull;
 
 	time = column(tupdesc, tuple, tiling_time(tiling), &isnull);
-	row.time = isnull ? 0 : live_moment(time, query->time_column);
+	row.time = isnull ? 0 : rolling_time(time, query->time_column);
 	row.late = !isnull && row.time < tiling->planned;
 	for (int i = 0; i < query->num_keys && row.late; i++)
 	{

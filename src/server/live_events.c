@@ -24,7 +24,6 @@
 #include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -110,15 +109,6 @@ lookup_plan(const LiveQuery *query, bool row)
 	if (!plan || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
 	return plan;
-}
-
-/* A time of a column as a moment.  A date that no moment is, being too late, never comes. */
-int64
-live_moment(Datum time, Oid type)
-{
-	int			overflow;
-
-	return type == DATEOID ? date2timestamp_opt_overflow(DatumGetDateADT(time), &overflow) : DatumGetTimestamp(time);
 }
 
 /* Put what conditions say of an event where the values of columns would be: among values, ids
@@ -624,7 +614,7 @@ live_replay(LiveQuery *query, int64 from, int64 to, bool as_known, LiveReport re
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_risk replay", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Oid			types[2] = {query->spec.time_type, query->spec.time_type};
-	Datum		parameters[2] = {TimestampGetDatum(replay_begin(&query->spec, from)), TimestampGetDatum(to)};
+	Datum		parameters[2];
 	Replayer	r = {
 		.receiver = {replay, begin_collecting, end_collecting, end_collecting, DestNone},
 		.query = query,
@@ -649,6 +639,11 @@ live_replay(LiveQuery *query, int64 from, int64 to, bool as_known, LiveReport re
 				 errhint("Name the column that says when a row arrived with risk.alter_rolling_features(..., known_time => '...').")));
 	for (int i = 0; i < query->num_keys; i++)
 		fmgr_info_copy(&r.equal[i], &lookup_type_cache(query->inputs[i].type, TYPECACHE_EQ_OPR_FINFO)->eq_opr_finfo, context);
+	/* Dates that no timestamp reaches are infinity, and so never before. */
+	if (query->time_column == DATEOID)
+		to = Min(to, END_TIMESTAMP - 1);
+	parameters[0] = TimestampGetDatum(replay_begin(&query->spec, from));
+	parameters[1] = TimestampGetDatum(to);
 	SPI_connect();
 	execute(replay_plan(query), 2, types, parameters, &r.receiver);
 	SPI_finish();

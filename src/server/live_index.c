@@ -35,6 +35,7 @@
 
 #include "compat.h"
 #include "live_index.h"
+#include "rolling_names.h"
 
 /* A condition on a column of an index; equality is that of a type.  False: it
  * cannot have that. */
@@ -260,7 +261,7 @@ take_event(LiveQuery *query, const Datum *values, const bool *nulls, const AttrN
 		by->nulls[i] = nulls[columns[i] - 1];
 	}
 	live_evaluate(query, by->values, by->nulls);
-	take(arg, live_moment(values[time - 1], by->time_type), by->values, by->nulls);
+	take(arg, rolling_time(values[time - 1], by->time_type), by->values, by->nulls);
 }
 
 /* Take the events that a scan finds. */

@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "live_index.h"
+#include "rolling_names.h"
 
 /* A table, or a partition. */
 typedef struct Probed
@@ -61,7 +62,7 @@ range_bound(PartitionBoundInfo bounds, int i, Oid type, int64 otherwise)
 {
 	if (i < 0 || bounds->kind[i][0] != PARTITION_RANGE_DATUM_VALUE)
 		return otherwise;
-	return live_moment(bounds->datums[i][0], type);
+	return rolling_time(bounds->datums[i][0], type);
 }
 
 /* Find the times that rows of a partition can have, as far as its parent is
@@ -236,7 +237,7 @@ live_probe_count(LiveProbeScan *scan, const Datum *key, int64 lower, int64 upper
 		for (int64 j = 0; j < most && index_getnext_slot(table->scan, -by->index->direction, table->slot); j++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			*latest = Max(*latest, live_moment(slot_getattr(table->slot, by->index->time, &isnull), by->time_column));
+			*latest = Max(*latest, rolling_time(slot_getattr(table->slot, by->index->time, &isnull), by->time_column));
 			count++;
 		}
 	}

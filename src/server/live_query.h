@@ -113,7 +113,6 @@ typedef struct LiveRange
 
 /* live_events.c */
 extern void live_prepare(LiveQuery *query);
-extern int64 live_moment(Datum time, Oid type);
 extern void live_evaluate(const LiveQuery *query, Datum *values, bool *nulls);
 extern void live_scan(LiveQuery *query, const Datum *key, const LiveRange *ranges, int num_ranges,
 					  const LiveView *view, LiveTake take, void *arg);

@@ -60,9 +60,9 @@ rolling_is_time(Oid type)
 int64
 rolling_time(Datum value, Oid type)
 {
-	if (type == DATEOID)
-		value = DirectFunctionCall1(date_timestamp, value);
-	return DatumGetTimestamp(value);
+	int			overflow;
+
+	return type == DATEOID ? date2timestamp_opt_overflow(DatumGetDateADT(value), &overflow) : DatumGetTimestamp(value);
 }
 
 bool
@@ -109,37 +109,41 @@ interval_text(const Interval *interval)
 	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 }
 
-/* Where a window begins that PostgreSQL cannot tell. */
-typedef struct WindowBegin
+/* time - interval by PostgreSQL's calendar; the first of all times, if that is earlier. */
+static int64
+calendar_before(int64 time, const Interval *interval, Oid type)
 {
-	int64		time;
-	const Interval *interval;
-	Oid			type;
-} WindowBegin;
+	MemoryContext context = CurrentMemoryContext;
+	int64		result;
 
-static void
-explain_range(void *arg)
-{
-	const WindowBegin *begin = arg;
-
-	if (geterrcode() != ERRCODE_DATETIME_VALUE_OUT_OF_RANGE)
-		return;
-	errdetail("There are no times that are %s before %s.", interval_text(begin->interval),
-			  DatumGetCString(DirectFunctionCall1(begin->type == TIMESTAMPTZOID ? timestamptz_out : timestamp_out,
-												  TimestampGetDatum(begin->time))));
-	errhint("Correct or leave out the event of that time, or ask for a shorter window.");
+	PG_TRY();
+	{
+		result = DatumGetTimestamp(DirectFunctionCall2(type == TIMESTAMPTZOID ?
+													   timestamptz_mi_interval : timestamp_mi_interval,
+													   TimestampGetDatum(time),
+													   IntervalPGetDatum(interval)));
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_DATETIME_VALUE_OUT_OF_RANGE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		result = MIN_TIMESTAMP;
+	}
+	PG_END_TRY();
+	return result;
 }
 
 /*
  * What needs no calendar is subtracted here, as PostgreSQL would with a function
- * call more; what it refuses is left to it.  An hour that a time zone leaves out
- * can put the result above the time: nothing is in between then.
+ * call more.  An hour that a time zone leaves out can put the result above the time:
+ * nothing is in between then.
  */
 int64
 rolling_time_before(int64 time, const Interval *interval, Oid type)
 {
 	int64		result;
-	ErrorContextCallback callback;
 
 	if (interval->month == 0 && !TIMESTAMP_NOT_FINITE(time) &&
 		!pg_sub_s64_overflow(time, interval->time, &result) &&
@@ -147,14 +151,7 @@ rolling_time_before(int64 time, const Interval *interval, Oid type)
 		IS_VALID_TIMESTAMP(result) &&
 		(!rolling_has_calendar(interval, type) || rolling_is_steady(result, time)))
 		return result;
-	callback = (ErrorContextCallback) {error_context_stack, explain_range, &(WindowBegin) {time, interval, type}};
-	error_context_stack = &callback;
-	result = DatumGetTimestamp(DirectFunctionCall2(type == TIMESTAMPTZOID ?
-												   timestamptz_mi_interval : timestamp_mi_interval,
-												   TimestampGetDatum(time),
-												   IntervalPGetDatum(interval)));
-	error_context_stack = callback.previous;
-	return Min(result, time);
+	return Min(calendar_before(time, interval, type), time);
 }
 
 /* ---- windows ---- */

@@ -13,10 +13,12 @@
 /* The time types that events may have. */
 extern bool rolling_is_time(Oid type);
 
-/* A value of such a type in microseconds; a date is its midnight. */
+/* A value of such a type in microseconds; a date is its midnight, and infinity where no
+ * timestamp is so late. */
 extern int64 rolling_time(Datum value, Oid type);
 
-/* time - interval, as PostgreSQL computes it for the type, and never above time. */
+/* time - interval, as PostgreSQL computes it for the type, and never above time; the first
+ * of all times, if it would be earlier. */
 extern int64 rolling_time_before(int64 time, const Interval *interval, Oid type);
 
 /* Whether that depends on the calendar, so that a bound may go back; then by
