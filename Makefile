@@ -130,7 +130,7 @@ build/fuzz/%_mutants: build/unit/test/fuzz/%_fuzz.o build/unit/test/fuzz/driver.
 build/fuzz/%_fuzz: build/fuzz/test/fuzz/%_fuzz.o build/fuzz/test/fuzz/libfuzzer.o $(call fuzz_library,fuzz)
 	clang $(sanitize) -fsanitize=fuzzer $(fuzz_wrap) -o $@ $^ -lm
 
-build/bench/%_bench: test/bench/%_bench.c $(patsubst %.c,build/%.o,$(core_sources)) $(headers) Makefile
+build/bench/%_bench: test/bench/%_bench.c $(patsubst %.c,build/%.o,$(core_sources)) $(headers) $(wildcard test/bench/*.h) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(language) -O2 -g $(warnings) $(test_includes) -o $@ $(filter %.c %.o,$^) -lxgboost -lm
 

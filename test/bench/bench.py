@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 import compiled
 import kinds
-import report
-from goals import AVX512, GOALS, Figures
 import live
 import recipes
+import report
 import rolling
 import rollout
-from recipes import FEATURES
+from goals import AVX512, GOALS, Figures
+from recipes import FEATURES, TOLERANCE
 from report import Samples, mebibytes, number, progress, times
 from server import Connection, pgbench, private_memory, wait_for_end
 
@@ -39,7 +39,6 @@ PYTHON_BATCH_ROWS = 100000
 INSERT_ROWS = 50000             # of a bulk insert
 PYTHON_INSERT_ROWS = 2000
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-LIMIT = 1e-6                    # how far PL/Python's score may be from ours (1 ulp of libm)
 
 COLUMNS = ", ".join(f"f{i}" for i in range(FEATURES))
 BY_ROW = "risk.score_transaction('m', t)"
@@ -75,13 +74,16 @@ class Bench:
     def model(self, name, ending="ubj"):
         return os.path.join(self.options.models, f"{name}.{ending}")
 
+    @staticmethod
+    def registration(model, version, path):
+        """The statement that registers the model of a file."""
+        with open(path, "rb") as file:
+            return f"SELECT risk.register_model('{model}', '{version}', '\\x{file.read().hex()}')"
+
     def register(self, model, path):
         """Make the model of a file the champion; its certificate."""
-        with open(path, "rb") as file:
-            artifact = file.read().hex()
         self.server.query(f"SELECT risk.create_model('{model}')")
-        certificate = self.server.value(
-            f"SELECT risk.register_model('{model}', 'v1', '\\x{artifact}')")
+        certificate = self.server.value(self.registration(model, "v1", path))
         self.server.query(f"SELECT risk.promote('{model}', 'v1')")
         return json.loads(certificate)
 
@@ -123,7 +125,7 @@ class Bench:
         """PL/Python and pg_risk give the same scores, or there is nothing to compare."""
         far = self.server.value(
             f"SELECT count(*) FROM (SELECT * FROM transactions LIMIT 1000) AS t "
-            f"WHERE (abs({BY_ROW} - {BY_PYTHON}) <= {LIMIT}) IS NOT TRUE")
+            f"WHERE (abs({BY_ROW} - {BY_PYTHON}) <= {TOLERANCE}) IS NOT TRUE")
         if far != "0":
             raise RuntimeError(f"{far} of 1,000 rows have another score in PL/Python")
 
@@ -278,13 +280,14 @@ class Bench:
         python_source = f"SELECT * FROM transactions WHERE id <= {python_rows}"
         exports = importlib.util.find_spec("pandas") is not None
         by_row = f"SELECT sum({BY_ROW}) FROM transactions AS t"
+        self.server.query(self.registration("m", "v2", self.model("challenger1")))
         forms = {
             SCAN: (f"SELECT {SCAN} FROM transactions", rows),
             "score_transaction(), row by row": (
                 f"SET LOCAL pg_risk.block_scoring = off; {by_row}", rows),
             "score_transaction()": (by_row, rows),
             "score_batch()": (BY_BATCH.format("transactions"), rows),
-            "compare_versions()": ("SELECT * FROM risk.compare_versions('m', 'v1', 'v1', "
+            "compare_versions()": ("SELECT * FROM risk.compare_versions('m', 'v1', 'v2', "
                                    "'transactions')", rows),
             "PL/Python": (f"SELECT sum(score) FROM python_score_batch('{python_source}')",
                           python_rows)}
@@ -293,7 +296,7 @@ class Bench:
             f"`risk.score_batch('m', 'transactions')` over {rows:,} rows; {SCAN}, which only reads "
             "them; a plain query, which "
             "scores in blocks as well, and with `pg_risk.block_scoring = off` row by row; two "
-            "versions over the same rows, with all figures; and PL/Python, "
+            "versions of the same size over the same rows, with all figures; and PL/Python, "
             f"which reads {python_rows:,} of the rows with a cursor, predicts blocks of 10,000 "
             "of them as NumPy arrays with the Booster cached, and yields id and score as "
             "`risk.score_batch()` does. One process each, no parallel query; processor time in "
@@ -304,7 +307,7 @@ class Bench:
         self.server.query("SET max_parallel_workers_per_gather = 0")
         ours, theirs = (float(self.server.value(sql)) for sql in (
             BY_BATCH.format(python_source), forms["PL/Python"][0]))
-        if not abs(ours - theirs) <= LIMIT * python_rows:
+        if not abs(ours - theirs) <= TOLERANCE * python_rows:
             raise RuntimeError(f"sums of scores: {ours} and PL/Python's {theirs}")
         elapsed, cpu = Samples(), Samples()
         for _ in self.rounds("whole tables"):
@@ -334,7 +337,7 @@ class Bench:
             [sys.executable, os.path.join(FOLDER, "export.py"), self.model(SERVED),
              f"SELECT {COLUMNS} FROM transactions WHERE id <= {count}"],
             stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-        if not abs(float(line[1]) - wanted) <= LIMIT * count:
+        if not abs(float(line[1]) - wanted) <= TOLERANCE * count:
             raise RuntimeError(f"sums of scores: COPY out's {line[1]} and {wanted}")
         return float(line[0])
 
@@ -419,7 +422,8 @@ class Bench:
             f"pgbench, prepared statements, 2 clients, runs of {self.options.seconds} s; each "
             "inserts one row of 30 random values into a table without a trigger, with one in C that "
             "sets the score to a constant, with `risk.score_on_insert()`, and with a trigger in "
-            "PL/Python. Microseconds are the server's processor time for an insert, each client's first one left out.")
+            "PL/Python. Microseconds are the server's processor time for an insert, each client's "
+            "first one left out.")
         scripts = {
             name: self.insert_script(table)
             for name, table in (("none", "inserts_plain"), (CONSTANT, "inserts_constant"),
@@ -476,7 +480,7 @@ class Bench:
               mebibytes(memories.difference(name, base)) if name != base else ""]
              for name in first])
         image, plan = map(int, self.server.query(
-            "SELECT image_bytes, plan_bytes FROM risk.cached_models WHERE model = 'm'")[0])
+            "SELECT image_bytes, plan_bytes FROM risk.cached_models WHERE model = 'm' AND version = 'v1'")[0])
         self.report.write(
             f"\nIn shared memory, once for all connections, of {SERVED}: the plan, which scoring touches, "
             f"{mebibytes(plan)}; the image, {mebibytes(image)}.")

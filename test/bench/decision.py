@@ -18,11 +18,11 @@ import sys
 import time
 
 import service
+from recipes import TOLERANCE
 from report import Samples, number, progress, times
 
 DECISIONS = 300                 # of each kind in a round
 ARRIVING = 1000000000           # added to the ids of transactions that are sent
-LIMIT = 1e-6                    # how far scores may be apart (1 ulp of libm)
 IN_DATABASE, HTTP, FLASK = "pg_risk", "threaded HTTP service", "Flask and gunicorn"
 EMPTY = "empty statement", ""   # client, and what it was asked for
 
@@ -124,6 +124,7 @@ class Decision:
         choice = random.Random(1)
         ids = choice.sample(range(self.count // 2, self.count), DECISIONS)
         columns = ", ".join(service.COLUMNS)
+        # a set of Python prints as an array of PostgreSQL
         rows = self.server.query(f"SELECT id, account, amount, {columns} FROM {self.scored} "
                                  f"WHERE id = ANY ('{set(ids)}')")
         return [{"id": int(row[0]), "account": int(row[1]), "amount": float(row[2]),
@@ -134,7 +135,7 @@ class Decision:
         """All give the same scores, or there is nothing to compare."""
         for transaction in transactions:
             scores = [client.score(transaction) for client in clients.values()]
-            if not max(scores) - min(scores) <= LIMIT:
+            if not max(scores) - min(scores) <= TOLERANCE:
                 raise RuntimeError(f"scores of transaction {transaction['id']}: {scores}")
 
     def measure(self, clients, transactions):
@@ -144,7 +145,7 @@ class Decision:
                  for what in ("score", "insert") for name, client in clients.items()}
         query = service.connect()
         forms[EMPTY] = lambda _: query("SELECT 1")
-        halves, ends = Samples(), Samples()
+        medians, tails = Samples(), Samples()
         for _ in self.bench.rounds("decisions", self.rounds):
             spent = {form: [] for form in forms}
             for transaction in transactions:
@@ -154,9 +155,9 @@ class Decision:
                     decide(arriving if form[1] == "insert" else transaction)
                     spent[form].append((time.perf_counter() - start) * 1e6)
             for form, values in spent.items():
-                halves.add(form, statistics.median(values))
-                ends.add(form, statistics.quantiles(values, n=100)[98])
-        return halves, ends
+                medians.add(form, statistics.median(values))
+                tails.add(form, statistics.quantiles(values, n=100)[98])
+        return medians, tails
 
     def run(self):
         progress("decisions: services")
@@ -164,12 +165,12 @@ class Decision:
             clients = {IN_DATABASE: Local(self.scored), **self.start_services(stack)}
             transactions = self.transactions()
             self.agree(clients, transactions)
-            halves, ends = self.measure(clients, transactions)
+            medians, tails = self.measure(clients, transactions)
         driver = "psycopg2" if importlib.util.find_spec("psycopg2") else "a driver in Python"
         self.report.section(
             "A whole decision",
-            "What a client waits for, microseconds: 28 values of a transaction, count and sum of the 24 "
-            "hours before it of its account, and the score of 500 trees of depth 6. `score`: the "
+            f"What a client waits for, microseconds: {service.FEATURES} values of a transaction, count "
+            "and sum of the 24 hours before it of its account, and the score of 500 trees of depth 6. `score`: the "
             "transaction is stored, and named by its id. `insert`: the client sends it, and it is stored "
             "with its score, synchronous_commit off. In the database each is one prepared statement, by "
             "`risk.score_transaction()` or the scoring trigger, with the three sets of features of the "
@@ -180,11 +181,11 @@ class Decision:
             "services more." + ("" if FLASK in clients else " Flask and gunicorn are not installed."))
         self.report.table(
             ["client of", "decision", "median us", "p99 us", "this / pg_risk, median", "this / pg_risk, p99"],
-            [[name, what, number(halves.median((name, what))), number(ends.median((name, what))),
+            [[name, what, number(medians.median((name, what))), number(tails.median((name, what))),
               *(times(samples.ratio((name, what), (IN_DATABASE, what))) if what else ""
-                for samples in (halves, ends))]
-             for name, what in sorted(halves.values, key=lambda form: form[1])])
+                for samples in (medians, tails))]
+             for name, what in sorted(medians.values, key=lambda form: form[1])])
         for name, goal in ((HTTP, "decision, HTTP"), (FLASK, "decision, Flask")):
             if name in clients:
-                self.bench.figures.add(goal, *(halves.ratio((name, "score"), form)
+                self.bench.figures.add(goal, *(medians.ratio((name, "score"), form)
                                                for form in ((IN_DATABASE, "score"), EMPTY)))

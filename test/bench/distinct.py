@@ -1,18 +1,17 @@
 """distinct.py: what it costs to know how many different values a column has in the windows of a
 hot key: of some thousand values that come again and again, and of such that hardly ever do.
 
-The events are those of live.py.
+The events are those of events.py.
 """
 import json
 import random
 
+from events import COLD, HOT, WINDOWS
 from report import number, progress, times
 
-HOT, COLD = 0, -1
-WINDOWS = {"1 hour": "1h", "24 hours": "24h", "7 days": "7d"}
 COLUMNS = {"few": "floor(5000 * random() ^ 2)::int", "many": "floor(1e9 * random())::bigint"}
 
-EVENTS = """
+PARTIES = """
     CREATE TABLE parties AS SELECT account, at, {columns} FROM live ORDER BY at;
     CREATE INDEX ON parties (account, at) INCLUDE (few, many);
     CREATE INDEX ON parties (account, few, at);
@@ -65,7 +64,7 @@ class Distinct:
     def run(self):
         progress("live features: counts of different values")
         columns = ", ".join(f"{value} AS {name}" for name, value in COLUMNS.items())
-        self.server.query(EVENTS.format(columns=columns))
+        self.server.query(PARTIES.format(columns=columns))
         self.server.query("VACUUM (FREEZE, ANALYZE) parties")
         events = int(self.server.value("SELECT count(*) FROM parties"))
         kept, rows = [], []

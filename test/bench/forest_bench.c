@@ -14,11 +14,11 @@
  *		forest_bench MODEL.ubj IMAGE_FILE FEATURES [contributions | matrix | LIBRARY.so]
  *
  * Prints two lines for each kernel that the forest and the processor have, each with
- * the plan made for it, the one that the server would take first: "row" and "batch", with the median
- * nanoseconds a row of each side over the repetitions, their ratio, and in how
- * many rows a margin differs in any bit (0 is what the forest promises), or the
- * largest difference of two contributions.  One thread; rows are random, a tenth
- * of the values missing.
+ * the plan made for it, the one that the server would take first: "row" and "batch",
+ * with the median nanoseconds a row of each side over the repetitions, their ratio, and
+ * in how many rows a margin differs in any bit (0 is what the forest promises), or the
+ * largest difference of two contributions.  One thread; rows are random, a tenth of the
+ * values missing.
  */
 #define _GNU_SOURCE				/* RTLD_DEFAULT */
 #include <dlfcn.h>
@@ -26,14 +26,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <xgboost/c_api.h>
 
+#include "bench.h"
 #include "contribute.h"
 #include "forest.h"
 
 #define NUM_ROWS		2000
-#define REPETITIONS		9
 #define NUM_KERNELS		4
 #define NUM_VECTORS		3
 #define NUM_SIDES		(NUM_KERNELS + 2)
@@ -56,25 +55,6 @@ typedef struct Rival
 	bool		matrix;			/* by way of a DMatrix */
 	float		(*compiled) (const float *row); /* the same model as code, or NULL */
 } Rival;
-
-/* Give up with a message. */
-static _Noreturn void
-fail(const char *what, const char *why)
-{
-	fprintf(stderr, "forest_bench: %s: %s\n", what, why);
-	exit(1);
-}
-
-/* Memory or the end of the program. */
-static void *
-allocate(size_t size)
-{
-	void	   *block = malloc(size > 0 ? size : 1);
-
-	if (block == NULL)
-		fail("malloc", "out of memory");
-	return block;
-}
 
 /* A call of libxgboost that has to succeed. */
 static void
@@ -103,26 +83,6 @@ read_file(const char *name, size_t *size)
 	return bytes;
 }
 
-/* Seconds of processor time of this thread: other load disturbs it little. */
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
-}
-
-/* A number from 0 to 1 (xorshift64*, so that every machine sees the same rows). */
-static double
-uniform(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return (double) (*state * UINT64_C(0x2545F4914F6CDD1D) >> 11) / 9007199254740992.0;
-}
-
 /* Values like those of transactions: bell-shaped, skewed, small counts. */
 static void
 fill_rows(float *rows, uint32_t num_features)
@@ -143,22 +103,6 @@ fill_rows(float *rows, uint32_t num_features)
 		else
 			rows[i] = (float) (int) (8 * uniform(&state));
 	}
-}
-
-static int
-compare_doubles(const void *left, const void *right)
-{
-	double		a = *(const double *) left;
-	double		b = *(const double *) right;
-
-	return (a > b) - (a < b);
-}
-
-static double
-median(double *values)
-{
-	qsort(values, REPETITIONS, sizeof(double), compare_doubles);
-	return values[REPETITIONS / 2];
 }
 
 /* A prediction in place. */

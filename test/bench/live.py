@@ -1,9 +1,8 @@
 """live.py: what declared rolling features cost: lookups, inserts, storage, a whole decision.
 
-A hot account with 50,000 events a day, a cold one with 100, and 10,000 others with 33,000
-together.  A run has as many days as it is told (--days, 8 by default; 30 are 2.5 million events):
-more days change no window, only what lies before it.  Whatever the engine keeps of the events
-is brought up to date before anything is measured.
+A run has as many days of events.py as it is told (--days, 8 by default; 30 are 2.5 million
+events): more days change no window, only what lies before it.  Whatever the engine keeps of the
+events is brought up to date before anything is measured.
 """
 import json
 import os
@@ -11,14 +10,12 @@ import random
 
 import decision
 import distinct
+from events import COLD, EVENTS, HOT, OTHERS, PER_DAY, WINDOWS
 from recipes import FEATURES
 from report import Samples, number, progress, times
 from server import pgbench_rate
 from service import COLUMNS as VALUES
 
-HOT, COLD, OTHERS = 0, -1, 10000                # accounts; the others are 1 to 10,000
-PER_DAY = {"hot": 50000, "cold": 100, "others": 33000}
-WINDOWS = {"1 hour": "1h", "24 hours": "24h", "7 days": "7d"}
 SUMS = {"cnt": "count(*) {}", "sum_amount": "coalesce(sum(amount) {}, 0)"}      # features, in SQL
 EXTREMES = {"min_amount": "min(amount) {}", "max_amount": "max(amount) {}"}
 HISTORY = 200000                # rows that tables of inserts begin with
@@ -28,21 +25,7 @@ LATER_ROWS = 50000              # that a refresh has to work in
 WRITERS = [1, 2, 4, 8]
 COMMITS = ["on", "off"]         # synchronous_commit
 ASYNCHRONOUS = "-c synchronous_commit=off"
-COLUMNS = ", ".join(VALUES)
-
-EVENTS = """
-    SELECT setseed(0.5);
-    CREATE TABLE live (id bigint, account bigint, at timestamptz, amount float8);
-    INSERT INTO live
-        SELECT row_number() OVER (ORDER BY at), account, at, amount FROM (
-            SELECT account, floor(random() * 100000) AS amount,
-                   timestamptz '2026-01-01' + random() * {days} * interval '1 day' AS at
-            FROM (SELECT {hot} AS account FROM generate_series(1, {days} * {per_day[hot]})
-                  UNION ALL SELECT {cold} FROM generate_series(1, {days} * {per_day[cold]})
-                  UNION ALL SELECT 1 + floor(random() * {others})
-                  FROM generate_series(1, {days} * {per_day[others]})) AS a) AS e ORDER BY at;
-    CREATE INDEX ON live (account, at) INCLUDE (amount);
-"""
+NAMES = ", ".join(VALUES)
 
 MORE_EVENTS = """
     INSERT INTO kept SELECT i, CASE WHEN i % 2 = 0 THEN {hot} ELSE 1 + i % {others} END, {at}, i % 1000
@@ -181,7 +164,7 @@ class Live:
         there is nothing to compare."""
         choice = random.Random(1)
         names = [f"account_{feature}_prev_{WINDOWS[window]}" for window in windows for feature in features]
-        for account in (HOT, COLD, *choice.sample(range(1, OTHERS), 20)):
+        for account in (HOT, COLD, *choice.sample(range(1, OTHERS + 1), 20)):
             moment = f"to_timestamp({self.end() - choice.random() * 86400})"
             ours = json.loads(self.server.value(
                 f"SELECT risk.rolling_features('{table}', {account}::bigint, {moment})"))
@@ -225,7 +208,7 @@ class Live:
             self.agree_on_lookups("live", windows, features)
             spent = self.time_lookups(f"lookups, {name}", self.lookup_statements(windows, features))
             rows += self.lookup_rows(name, spent)
-            self.register_lookups(name, spent)
+            self.add_figures(name, spent)
             if (windows, features) != (list(WINDOWS), SUMS):
                 self.server.query("SELECT risk.drop_rolling_features('live')")
         self.report_lookups(rows)
@@ -243,8 +226,9 @@ class Live:
                 times(spent.ratio(form, cold)) if account == "hot" and cold in spent.values else ""])
         return rows
 
-    def register_lookups(self, name, spent):
-        """Goals that name no window are of the worse of two."""
+    def add_figures(self, name, spent):
+        """What lookups in two of the windows say of the goals: those that name no window are of the
+        worse of the two."""
         if name not in ("24 hours", "7 days"):
             return
         hot, empty = "lookup, hot", "empty statement"
@@ -288,7 +272,7 @@ class Live:
         for form, sets in FORMS.items():
             progress(f"live features: payments, {form}")
             self.server.query(PAYMENTS.format(
-                table=table_of(form), columns=columns, names=COLUMNS, history=HISTORY, others=OTHERS,
+                table=table_of(form), columns=columns, names=NAMES, history=HISTORY, others=OTHERS,
                 rows=self.bench.options.rows))
             for name, aggregates in SETS[:sets]:
                 self.declare(table_of(form), name, aggregates, WINDOWS)
@@ -304,7 +288,7 @@ class Live:
     def bulk_insert(self, form, late):
         """The processor time of rows that happen now, some of them late; microseconds a row."""
         return self.server.cost(BULK_INSERT.format(
-            table=table_of(form), names=COLUMNS, history=HISTORY, others=OTHERS, late=late,
+            table=table_of(form), names=NAMES, history=HISTORY, others=OTHERS, late=late,
             count=BULK_ROWS))[1] / BULK_ROWS * 1e6
 
     @staticmethod

@@ -2,6 +2,7 @@
 from typing import NamedTuple
 
 FEATURES = 30
+TOLERANCE = 1e-6                # how far two scores of a row may be apart, for their libms differ
 
 
 class Recipe(NamedTuple):

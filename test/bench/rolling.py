@@ -8,10 +8,9 @@ import os
 import shutil
 import subprocess
 
+from events import WINDOWS
 from report import Samples, number, progress, times
 
-WINDOWS = ["1 hour", "24 hours", "7 days"]
-NAMES = ["1h", "24h", "7d"]
 KEYS = 10000
 SIZES = [1000, 8000, 64000]     # rows of a key whose rows are alike
 
@@ -31,44 +30,42 @@ SCHEMA = """
     CREATE INDEX ON sized (size, at) INCLUDE (cents, value);
 """
 
+# Of counts n0, n1, ... and sums s0, s1, ...
+TOTALS = ", ".join(f"sum({result}{i})" for result in "ns" for i in range(len(WINDOWS)))
+WINDOWS_ARRAY = "'{" + ",".join(WINDOWS) + "}'"
+
 
 def native(frame_end, table="events", key="key"):
     """Counts and sums in plain SQL."""
     columns = ", ".join(f"count(*) OVER w{i} AS n{i}, sum(cents) OVER w{i} AS s{i}" for i in range(3))
     windows = ", ".join(f"w{i} AS (PARTITION BY {key} ORDER BY at RANGE BETWEEN '{w}' PRECEDING AND {frame_end})"
                         for i, w in enumerate(WINDOWS))
-    totals = ", ".join([f"sum(n{i})" for i in range(3)] + [f"sum(s{i})" for i in range(3)])
-    return f"SELECT {totals} FROM (SELECT {columns} FROM {table} WINDOW {windows}) AS x"
-
-
-def windows_array():
-    return "'{" + ",".join(WINDOWS) + "}'"
+    return f"SELECT {TOTALS} FROM (SELECT {columns} FROM {table} WINDOW {windows}) AS x"
 
 
 def by_array(table="events", key="key"):
     totals = ", ".join(f"sum(f[{i}])" for i in range(1, 7))
-    return (f"SELECT {totals} FROM (SELECT risk.rolling_array(value, at, {windows_array()}, '{{count,sum}}') "
+    return (f"SELECT {totals} FROM (SELECT risk.rolling_array(value, at, {WINDOWS_ARRAY}, '{{count,sum}}') "
             f"OVER (PARTITION BY {key} ORDER BY at) AS f FROM {table}) AS x")
 
 
 def by_stats():
     totals = ", ".join([f"sum((f).counts[{i}])" for i in (1, 2, 3)] + [f"sum((f).sums[{i}])" for i in (1, 2, 3)])
-    return (f"SELECT {totals} FROM (SELECT risk.rolling_stats(value, at, {windows_array()}, '{{count,sum}}') "
+    return (f"SELECT {totals} FROM (SELECT risk.rolling_stats(value, at, {WINDOWS_ARRAY}, '{{count,sum}}') "
             "OVER (PARTITION BY key ORDER BY at) AS f FROM events) AS x")
 
 
 def by_calls():
     columns = ", ".join(f"risk.rolling_count(at, '{w}') OVER k AS n{i}, risk.rolling_sum(value, at, '{w}') OVER k AS s{i}"
                         for i, w in enumerate(WINDOWS))
-    totals = ", ".join([f"sum(n{i})" for i in range(3)] + [f"sum(s{i})" for i in range(3)])
-    return f"SELECT {totals} FROM (SELECT {columns} FROM events WINDOW k AS (PARTITION BY key ORDER BY at)) AS x"
+    return f"SELECT {TOTALS} FROM (SELECT {columns} FROM events WINDOW k AS (PARTITION BY key ORDER BY at)) AS x"
 
 
 def by_table():
-    names = [f"key_cnt_prev_{w}" for w in NAMES] + [f"key_sum_value_prev_{w}" for w in NAMES]
+    names = [f"key_{feature}_prev_{window}" for feature in ("cnt", "sum_value") for window in WINDOWS.values()]
     totals = ", ".join(f"sum({name})" for name in names)
     columns = ", ".join(f"{name} {'bigint' if 'cnt' in name else 'float8'}" for name in names)
-    return (f"SELECT {totals} FROM risk.rolling_table('events', 'key', 'at', 'value', {windows_array()}) "
+    return (f"SELECT {totals} FROM risk.rolling_table('events', 'key', 'at', 'value', {WINDOWS_ARRAY}) "
             f"AS t ({columns})")
 
 
@@ -179,8 +176,8 @@ class Rolling:
                          *(cpu.median(exclude) / cpu.median(name) for name in (table, read)))
 
     def by_size(self):
-        """Nanoseconds a row as keys grow."""
-        elapsed = Samples()
+        """Nanoseconds of processor time a row as keys grow."""
+        spent = Samples()
         forms = {"native": native("'1 microsecond' PRECEDING", "sized WHERE size = {size}", "size"),
                  "rolling_array": by_array("sized WHERE size = {size}", "size")}
         for _ in self.bench.rounds("rows of a key"):
@@ -188,14 +185,14 @@ class Rolling:
                 for name, sql in forms.items():
                     repeats = max(SIZES) // size
                     seconds = sum(self.server.cost(sql.replace("{size}", str(size)))[1] for _ in range(repeats))
-                    elapsed.add((name, size), seconds / repeats / size * 1e9)
+                    spent.add((name, size), seconds / repeats / size * 1e9)
         self.report.section(
             "Rolling features as keys grow",
             "The same for one key of so many events in 30 days: nanoseconds of processor time a row.")
         self.report.table(["form"] + [f"{size:,} rows" for size in SIZES],
-                          [[name] + [number(elapsed.median((name, size))) for size in SIZES] for name in forms])
+                          [[name] + [number(spent.median((name, size))) for size in SIZES] for name in forms])
         self.figures.add("rolling_array, flat",
-                         elapsed.ratio(("rolling_array", max(SIZES)), ("rolling_array", min(SIZES))))
+                         spent.ratio(("rolling_array", max(SIZES)), ("rolling_array", min(SIZES))))
 
     def run(self):
         self.prepare()

@@ -16,14 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "rolling.h"
 
-#define REPETITIONS		9
 #define WINDOWS			3
 #define SECOND			INT64_C(1000000)
 #define PERIOD			(30 * 86400)	/* seconds */
+
+static uint64_t randomness = 42;
 
 static const int64_t widths[WINDOWS] = {3600 * SECOND, 86400 * SECOND, 7 * 86400 * SECOND};
 
@@ -44,32 +45,6 @@ typedef struct Data
 	bool		block_nulls[ROLLING_BLOCK * 2 * WINDOWS];
 } Data;
 
-/* Memory or the end of the program. */
-static void *
-allocate(size_t size)
-{
-	void	   *block = malloc(size);
-
-	if (block == NULL)
-	{
-		fprintf(stderr, "rolling_bench: out of memory\n");
-		exit(1);
-	}
-	return block;
-}
-
-/* A number from 0 to 1 (xorshift64*, so that every machine sees the same). */
-static double
-uniform(void)
-{
-	static uint64_t state = 42;
-
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return (double) (state * UINT64_C(0x2545F4914F6CDD1D) >> 11) / 9007199254740992.0;
-}
-
 static int
 compare_events(const void *left, const void *right)
 {
@@ -85,7 +60,7 @@ compare_events(const void *left, const void *right)
 static uint32_t
 draw(const double *cumulative, uint32_t count)
 {
-	double		point = uniform() * cumulative[count - 1];
+	double		point = uniform(&randomness) * cumulative[count - 1];
 	uint32_t	low = 0;
 	uint32_t	high = count - 1;
 
@@ -116,22 +91,12 @@ make_events(Data *data, size_t count, uint32_t keys)
 	for (i = 0; i < count; i++)
 	{
 		data->events[i].key = draw(cumulative, keys);
-		data->events[i].other = (uint32_t) (uniform() * 1000);
-		data->events[i].time = (int64_t) (uniform() * PERIOD) * SECOND;
-		data->events[i].amount = floor(pow(10, 2 + 4 * uniform())) / 100;
+		data->events[i].other = (uint32_t) (uniform(&randomness) * 1000);
+		data->events[i].time = (int64_t) (uniform(&randomness) * PERIOD) * SECOND;
+		data->events[i].amount = floor(pow(10, 2 + 4 * uniform(&randomness))) / 100;
 	}
 	qsort(data->events, count, sizeof(Event), compare_events);
 	free(cumulative);
-}
-
-/* Seconds of processor time of this thread: other load disturbs it little. */
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
 }
 
 /* The plain way: two pointers into the arrays, a running sum in float8. */
@@ -214,10 +179,7 @@ run_rolling(Rolling *r, Data *data)
 		if (rolling_ask(r, &now, lower, NULL,
 						data->results + i * 2 * WINDOWS, data->nulls) != ROLLING_OK ||
 			rolling_add(r, &now) != ROLLING_OK)
-		{
-			fprintf(stderr, "rolling_bench: an event is refused\n");
-			exit(1);
-		}
+			fail("rolling_add", "an event is refused");
 	}
 	return (seconds() - start) * 1e9 / (double) data->count;
 }
@@ -248,28 +210,9 @@ run_blocks(Rolling *r, Data *data)
 		if (i == 0 || event->key != event[-1].key)
 			rolling_reset(r);
 		if (rolling_pass(r, &block, offsets) != ROLLING_OK)
-		{
-			fprintf(stderr, "rolling_bench: events are refused\n");
-			exit(1);
-		}
+			fail("rolling_pass", "events are refused");
 	}
 	return (seconds() - start) * 1e9 / (double) data->count;
-}
-
-static int
-compare_doubles(const void *left, const void *right)
-{
-	double		a = *(const double *) left;
-	double		b = *(const double *) right;
-
-	return (a > b) - (a < b);
-}
-
-static double
-median(double *values)
-{
-	qsort(values, REPETITIONS, sizeof(double), compare_doubles);
-	return values[REPETITIONS / 2];
 }
 
 /* Count and sum: both sides in turn. */

@@ -53,9 +53,7 @@ class Rollout:
         """A model, its champion and other versions."""
         self.server.query(f"SELECT risk.create_model('{model}', entity_id => 'id')")
         for name in (champion, *others):
-            with open(self.bench.model(name), "rb") as file:
-                self.server.query(f"SELECT risk.register_model('{model}', '{name}', "
-                                  f"'\\x{file.read().hex()}')")
+            self.server.query(self.bench.registration(model, name, self.bench.model(name)))
         self.server.query(f"SELECT risk.promote('{model}', '{champion}')")
 
     def prepare(self):
@@ -476,11 +474,11 @@ class Rollout:
         progress("report: rows")
         self.fill_report()
         rows, count = self.bench.options.rows, min(3, self.bench.options.rounds)
-        arguments = "('report', 'challenger1')"
+        arguments, plain = "('report', 'challenger1')", "both AUCs in plain SQL"
         forms = {
             "count(*) of the pairs": "SELECT count(*) FROM risk.predictions WHERE model = 'report' "
                                      "AND version = 'challenger1' AND role = 'shadow'",
-            "both AUCs in plain SQL": PLAIN_AUC,
+            plain: PLAIN_AUC,
             "risk.canary_report()": f"SELECT * FROM risk.canary_report{arguments}",
             "risk.canary_report_text()": f"SELECT risk.canary_report_text{arguments}"}
         self.server.query("SET max_parallel_workers_per_gather = 0")
@@ -499,7 +497,6 @@ class Rollout:
             "and compared with the report's before. Seconds, without parallel workers; the ratio "
             f"is that of processor times; medians of {count} rounds. The rows were inserted by "
             "SQL, scores and labels random.")
-        plain = "both AUCs in plain SQL"
         self.report.table(["what", "elapsed", "processor time", "this / AUCs in SQL"],
                           [[name, number(elapsed.median(name)), number(cpu.median(name)),
                             times(cpu.ratio(name, plain))] for name in forms])

@@ -31,7 +31,7 @@ import numpy
 import xgboost
 
 booster = xgboost.Booster()
-model = plpy.execute("SELECT artifact FROM risk.model_versions WHERE model = 'm'")[0]["artifact"]
+model = plpy.execute("SELECT artifact FROM risk.model_versions WHERE model = 'm' AND version = 'v1'")[0]["artifact"]
 booster.load_model(bytearray(model))
 booster.set_param("nthread", 1)
 GD["predict"] = lambda rows: booster.inplace_predict(numpy.array(rows, dtype=numpy.float32))
