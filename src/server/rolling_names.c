@@ -109,7 +109,8 @@ interval_text(const Interval *interval)
 	return DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 }
 
-/* time - interval by PostgreSQL's calendar; the first of all times, if that is earlier. */
+/* time - interval by PostgreSQL's calendar; the first of all times, if that is earlier.  The
+ * functions hold nothing when they refuse, so this needs no subtransaction. */
 static int64
 calendar_before(int64 time, const Interval *interval, Oid type)
 {
