@@ -12,6 +12,10 @@
 extern void model_malformed(const char *format,...)
 			__attribute__((noreturn, format(printf, 1, 2)));
 
+/* The same for numbers that are not finite, as training leaves them when it diverges. */
+extern void model_diverged(const char *format,...)
+			__attribute__((noreturn, format(printf, 1, 2)));
+
 /* An object that must be there. */
 extern const Value *field_object(const Value *object, const char *key);
 

@@ -20,17 +20,37 @@
 static const char broken_hint[] =
 "The file is damaged or was edited; save the model again with Booster.save_model().";
 
+/* XGBoost saves what it has, so saving it again is of no use. */
+static const char diverged_hint[] =
+"Its training diverged: look at the labels, their weights and the learning rate, and train it again.";
+
+static void __attribute__((noreturn, format(printf, 2, 0)))
+refuse_model(const char *hint, const char *format, va_list arguments)
+{
+	char		what[256];
+
+	vsnprintf(what, sizeof(what), format, arguments);
+	refuse(REFUSE_MALFORMED, hint, "malformed model: %s", what);
+}
+
 /* See fields.h. */
 void
 model_malformed(const char *format,...)
 {
-	char		what[256];
 	va_list		arguments;
 
 	va_start(arguments, format);
-	vsnprintf(what, sizeof(what), format, arguments);
-	va_end(arguments);
-	refuse(REFUSE_MALFORMED, broken_hint, "malformed model: %s", what);
+	refuse_model(broken_hint, format, arguments);
+}
+
+/* See fields.h. */
+void
+model_diverged(const char *format,...)
+{
+	va_list		arguments;
+
+	va_start(arguments, format);
+	refuse_model(diverged_hint, format, arguments);
 }
 
 /* ---- fields ---- */
@@ -382,7 +402,7 @@ read_linear(const Value *booster, Model *model)
 	for (uint32_t i = 0; i < length; i++)
 	{
 		if (!isfinite(model->weights[i]))
-			model_malformed("\"weights\" has a value that is not a finite number");
+			model_diverged("\"weights\" has a value that is not a finite number");
 	}
 	model->rounds = -1;
 	if (rounds != NULL)

@@ -197,7 +197,7 @@ check_numbers(const TreeReader *reader)
 		if (forest->left[i] == -1 && forest->leaf_vectors == NULL)
 		{
 			if (!isfinite(condition))
-				bad_tree(reader, "a leaf that is not a finite number");
+				model_diverged("a leaf that is not a finite number in tree %u", reader->index);
 			if (reader->detail->right[i] != -1)
 				bad_tree(reader, "a leaf with a right child");
 		}
