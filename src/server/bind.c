@@ -52,7 +52,7 @@ bind_input_kind(Oid type)
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("cannot score a value of type %s",
 					OidIsValid(type) ? format_type_be(type) : "unknown"),
-			 errhint("Pass a row (the alias of a table, or ROW(...)::its_type), jsonb, or an array of real in feature order.")));
+			 errhint("Pass a row (the alias of a table that is no column's name, or ROW(...)::its_type), jsonb, or an array of real in feature order.")));
 	return INPUT_ROW;
 }
 
