@@ -30,6 +30,12 @@ SELECT * FROM risk.register_model('card_fraud', 'v1', toy_model('{amount}', '[[0
 SELECT risk.register_model('card_fraud', NULL, '');
 SELECT risk.register_model('card_fraud', '', '');
 SELECT risk.register_model('card_fraud', 'v2', NULL);
+-- DART with leaves of -0: nothing and such a leaf is 0
+SELECT metadata ->> 'booster' AS booster, metadata -> 'certificate' -> 'margins_equal' AS margins_equal
+FROM convert_from(toy_model('{amount}', '[[0, 100, 1, 77, 77]]'), 'UTF8') AS toy,
+	 jsonb_set(toy::jsonb, '{learner,gradient_booster}', jsonb_build_object('name', 'dart', 'gbtree', toy::jsonb #> '{learner,gradient_booster}',
+																		   'weight_drop', '[1]'::jsonb)) AS dart,
+	 risk.import_artifact(convert_to(replace(dart::text, '77', '-0.0'), 'UTF8'), NULL, NULL);
 
 SELECT risk.promote('card_fraud', 'v2');
 SELECT risk.promote('card_fraud', NULL);

@@ -490,6 +490,17 @@ read_rounds(const Value *body, Model *model)
 	check_round_starts(body, model);
 }
 
+/* DART adds what a tree says to nothing before it is weighted, which makes a leaf of -0 one of 0. */
+static void
+add_to_nothing(ForestSourceTree *tree)
+{
+	float	   *sums = region_get(tree->num_nodes, sizeof(float));
+
+	for (uint32_t i = 0; i < tree->num_nodes; i++)
+		sums[i] = 0.0f + tree->condition[i];
+	tree->condition = sums;
+}
+
 /* The weights of DART's trees; 3.4 leaves out those that stayed 1. */
 static void
 read_tree_weights(const Value *object, Model *model)
@@ -506,6 +517,7 @@ read_tree_weights(const Value *object, Model *model)
 		if (!isfinite(copy[i]))
 			model_malformed("\"weight_drop\" has a value that is not a finite number");
 		model->trees[i].weight = copy[i];
+		add_to_nothing(&model->trees[i]);
 	}
 	model->booster = BOOSTER_DART;
 	model->tree_weights = copy;
