@@ -19,11 +19,11 @@ typedef struct Ranks
 
 /* ---- ranks ---- */
 
-/* How many of 16 cuts are <= value. */
+/* How many of 16 cuts are <= value.  (Of 64 bits, or compilers count 16 of them and then widen that.) */
 TARGET static ALWAYS_INLINE uint32_t
 count_cuts(__m512 value, const float *cuts)
 {
-	return _mm_popcnt_u32(_mm512_cmp_ps_mask(value, _mm512_load_ps(cuts), _CMP_GE_OQ));
+	return _mm_popcnt_u64(_mm512_cmp_ps_mask(value, _mm512_load_ps(cuts), _CMP_GE_OQ));
 }
 
 /* The slots of 64 whose value is missing. */

@@ -15,9 +15,10 @@
  * decided at once; with a second table each tells its leaf, in the cache line
  * it came from.  So a tree costs one line and a quarter.
  *
- * The sum is a chain of float32 additions in tree order, which nothing can shorten.
- * The processor does what is independent of it ahead, if not too much waits: so the tops of
- * a group are decided while the group before is at its leaves.
+ * The sum is a chain of float32 additions in tree order.  The processor does what is
+ * independent of it ahead, if not too much waits: so the tops of a group are decided while
+ * the group before is at its leaves.  That takes about as long as the chain: a shorter one
+ * alone would gain little.
  *
  * Records are far apart: they are fetched some groups before they are needed.
  *
@@ -234,8 +235,8 @@ add_trees(const Forest *forest, const float *row, void *scratch, float *margins,
 			switch_output(&sum, margins, &output, outputs[step - lag]);
 			sum = add_records(sum, found[(step - lag) % RING], &twins);
 		}
-		if (step + 1 < num_groups)
-			next = decide_tops(&tops[step + 1], &ranks, size);
+		/* past the last group any bytes: twigs stand behind the tops, more than is read of them */
+		next = decide_tops(&tops[step + 1], &ranks, size);
 		if (step < num_groups)
 		{
 			if (categorical)
