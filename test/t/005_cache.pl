@@ -394,7 +394,7 @@ append_to_file($source, <<~'C');
 	C
 mkdir $wrong->basedir . '/lib';
 system(join ' ', $node->config_data('--cc'), '-std=gnu11 -fPIC -shared -o', $wrong->basedir . '/lib/pg_risk.so',
-	"-I$tree/src/forest", $source, (map { "$tree/src/$_/*.o" } qw(forest measure rolling server)),
+	"-I$tree/src/forest", $source, (map { s/c$/o/r } map { glob "$tree/src/$_/*.c" } qw(forest measure rolling server)),
 	'-Wl,--wrap=forest_plan_build,--wrap=forest_margins_reference -lm') == 0 or die;
 
 $wrong->start;
