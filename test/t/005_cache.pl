@@ -249,7 +249,7 @@ $waiter->query_until(qr/started/, <<~"SQL");
 	END';
 	SQL
 $loader->query_until(qr/started/, "\\echo started\n" . score('slow') . "\n");
-$waiter->query_safe("SET lock_timeout = '10ms'; SET statement_timeout = '1s'");
+$waiter->query_safe("SET lock_timeout = '10ms'; SET statement_timeout = '4s'");
 kill 'STOP', $loader_pid;
 SKIP:
 {
